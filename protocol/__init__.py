@@ -1,0 +1,30 @@
+"""Translation: bytes on a wire to events, and events back to bytes. Nothing else.
+
+No I/O, no clock, no Trio, no log: everything here is synchronous and can be tested with
+constants. Every connection machine keeps one contract, fixed in `protocol.events.Machine`:
+
+    receive(data) -> list[Event]     what these bytes mean; b"" says the peer will send no more
+    send(event)                      queue what this event looks like on the wire
+    data_to_send() -> bytes          take what is queued; call it after every receive and send,
+                                     because receiving may queue an answer (a pong, an ACK)
+
+A parse error is the last event, `Failed(error)`: events before it in the same read survive, and
+every byte after it is ignored. Fed byte by byte, all at once or cut anywhere, a machine yields
+the same events, except that body and channel data may be cut differently (compare it joined).
+Local misuse (sending what the protocol does not allow now) raises `LocalProtocolError`.
+
+The map:
+
+    events         the one vocabulary all machines share
+    errors         what can be wrong with a peer's bytes
+    http1          HTTP/1.1, server and client side, strict where h11 is lenient
+    http2          HTTP/2 server side: h2 behind our own budgets
+    headers        the grammar of header fields, shared by both
+    upgrade        the handshakes of WebSocket and SPDY, read and written
+    websocket      RFC 6455 frames, both sides
+    spdy           SPDY/3.1 frames and streams, both sides; spdy_headers its header blocks
+    remotecommand  exec and attach: channels over SPDY or WebSocket, v1 to v5
+    portforward    port-forward: SPDY, SPDY inside WebSocket, legacy WebSocket
+    apicall        method + target -> Call, exactly as kube-apiserver reads it
+    status         Status bodies and Warning headers
+"""

@@ -1,0 +1,37 @@
+"""What can be wrong with the log. Position is data: segment name and byte offset."""
+
+
+class StorageError(Exception):
+    """Base of all errors of this package."""
+
+
+class LogFailed(StorageError):
+    """The log cannot be written: disk full, I/O error, short write. Final for this process.
+
+    Refuse every new call (503), end live streams with a reason, report not ready. Never retry the
+    sync: after a failed fdatasync Linux marks the pages clean, and the next one lies.
+    """
+
+    def __init__(self, operation: str, path: str, why: str) -> None:
+        super().__init__(f"{operation} {path}: {why}")
+        self.operation, self.path, self.why = operation, path, why
+
+
+class LogInUse(StorageError):
+    """Another process writes this directory. Stop it, or choose another --data-dir."""
+
+
+class CorruptFrame(StorageError):
+    """A frame fails its checks. Stop, keep the file, alert: never skip it."""
+
+    def __init__(self, segment: str, offset: int, why: str) -> None:
+        super().__init__(f"{segment} at byte {offset}: {why}")
+        self.segment, self.offset, self.why = segment, offset, why
+
+
+class UnknownDictionary(StorageError):
+    """A segment names a compression dictionary this version does not have."""
+
+
+class BadQuery(StorageError):
+    """A search expression that cannot be understood; the message says where and what would do."""
