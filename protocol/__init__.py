@@ -25,6 +25,6 @@ The map:
     spdy           SPDY/3.1 frames and streams, both sides; spdy_headers its header blocks
     remotecommand  exec and attach: channels over SPDY or WebSocket, v1 to v5
     portforward    port-forward: SPDY, SPDY inside WebSocket, legacy WebSocket
-    apicall        method + target -> Call, exactly as kube-apiserver reads it
+    apicall        method + target -> Call, exactly as kube-apiserver reads it (with query, selectors)
     status         Status bodies and Warning headers
 """

@@ -1,11 +1,11 @@
 """What can be wrong with bytes, by who is at fault.
 
-    ProtocolError
-        RemoteProtocolError   the peer broke the protocol: carried by `Failed`, never raised
-            TooLarge          ... by exceeding one of our limits
-            Flooding          ... by exceeding one of our budgets
-        LocalProtocolError    we did: a bug of ours, raised
-        RefusedTarget         a request target nobody may forward (apicall)
+ProtocolError
+    RemoteProtocolError   the peer broke the protocol: carried by `Failed`, never raised
+        TooLarge          ... by exceeding one of our limits
+        Flooding          ... by exceeding one of our budgets
+    LocalProtocolError    we did: a bug of ours, raised
+    RefusedTarget         a request target nobody may forward (apicall)
 """
 
 

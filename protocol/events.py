@@ -109,6 +109,17 @@ class StreamReset(Event, frozen=True):
     code: int = 8  # RFC 9113 section 7; 8 is CANCEL
 
 
+class StreamRefused(Event, frozen=True):
+    """HTTP/2: one request is malformed; the connection and its other streams live on.
+
+    No RequestHead came or will come, and the rest of its stream is discarded. Answer it
+    (`error.status_hint`) like any request, or send StreamReset; the stream stays open until then.
+    """
+
+    stream_id: int
+    error: RemoteProtocolError
+
+
 class WindowOpened(Event, frozen=True):
     """HTTP/2: more may be sent on a stream (0: on any) than before; ask `sendable`."""
 

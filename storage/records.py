@@ -197,6 +197,14 @@ class Outcome(Record, frozen=True, array_like=True, tag=15):
     exit_code: int | None = None
 
 
+class RequestEnded(Record, frozen=True, array_like=True, tag=16):
+    """A large request body is complete and recorded; its last bytes go upstream after this is durable."""
+
+    exchange: bytes
+    at_us: int
+    body_bytes: int
+
+
 class TunnelStarted(Record, frozen=True, array_like=True, tag=20):
     """The 101 is on its way to the client."""
 
@@ -285,6 +293,7 @@ AnyRecord: TypeAlias = (
     | ResponseStarted
     | ResponseBody
     | Outcome
+    | RequestEnded
     | TunnelStarted
     | ChannelChunk
     | ChannelChanged
@@ -297,7 +306,7 @@ AnyRecord: TypeAlias = (
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _DECODER: Final = msgspec.msgpack.Decoder(AnyRecord)
 _LOOSE_DECODER: Final = msgspec.msgpack.Decoder()
-KNOWN_NUMBERS: Final = frozenset((*range(1, 5), *range(10, 16), *range(20, 26), 30))
+KNOWN_NUMBERS: Final = frozenset((*range(1, 5), *range(10, 17), *range(20, 26), 30))
 
 
 def encode_record(record: AnyRecord) -> bytes:
@@ -312,7 +321,8 @@ def decode_record(encoded: bytes | memoryview) -> AnyRecord | UnknownRecord:
     that is a bug of the writer, not damage.
     """
     try:
-        return _DECODER.decode(encoded)
+        record: AnyRecord = _DECODER.decode(encoded)
+        return record
     except msgspec.ValidationError:
         loose = _LOOSE_DECODER.decode(encoded)
         if isinstance(loose, list) and loose and isinstance(loose[0], int) and loose[0] not in KNOWN_NUMBERS:

@@ -1,0 +1,8 @@
+"""The client side of the data path: sockets and TLS to requests.
+
+tls         certificates (from files, or made at first start) and the TLS settings
+listener    accepts, shakes hands, limits; picks HTTP/1.1 or HTTP/2 by ALPN
+request     what both versions look like to the exchange
+http1, http2    one client connection of each kind
+management  livez and readyz, on a port of their own
+"""

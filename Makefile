@@ -1,0 +1,35 @@
+# `make demo` and `make test` are all the set-up there is: both make .venv from the lock file first.
+PYTHON ?= python3
+VENV := .venv
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test lint bench lock clients autobahn clean
+
+demo: $(STAMP)
+	$(VENV)/bin/kubetape demo $(ARGS)
+
+test: $(STAMP)
+	$(VENV)/bin/python -m pytest $(ARGS)
+
+lint: $(STAMP)
+	$(VENV)/bin/ruff format --check . && $(VENV)/bin/ruff check . && $(VENV)/bin/mypy
+
+bench: $(STAMP)
+	$(VENV)/bin/python -m benchmarks.calls $(ARGS)
+
+coverage: $(STAMP)
+	$(VENV)/bin/coverage run -m pytest tests/protocol tests/storage tests/gateway/policy -q && $(VENV)/bin/coverage report --include='protocol/*,storage/*,gateway/policy/*'
+
+lock:
+	$(VENV)/bin/pip install -q uv
+	$(VENV)/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url pyproject.toml -o requirements.lock
+	$(VENV)/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --group dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+
+clean:
+	rm -rf $(VENV)
+
+$(STAMP): requirements-dev.lock pyproject.toml
+	@$(PYTHON) -m venv $(VENV) >/dev/null 2>&1 || { echo "python3-venv is missing: installing it"; apt-get install -y -q python3-venv python3-pip >/dev/null && $(PYTHON) -m venv $(VENV); }
+	$(VENV)/bin/pip install -q --disable-pip-version-check -r requirements-dev.lock
+	$(VENV)/bin/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $(STAMP)

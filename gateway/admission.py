@@ -1,0 +1,187 @@
+"""What happens before anything goes upstream: identify, understand, decide, record.
+
+A call that is not admitted is recorded with as much as was understood of it, then refused.
+"""
+
+import os
+from dataclasses import dataclass
+
+from gateway.errors import FORBIDDEN, IDENTITY_UNAVAILABLE, NOT_RECORDED, UNAUTHORIZED, Refusal, refusal_for
+from gateway.evidence import build_intent, principal_record
+from gateway.identity.authenticate import Unauthenticated
+from gateway.policy.decide import OBSERVED, decide
+from gateway.policy.model import Action, Facts, Verdict
+from gateway.principal import Principal
+from gateway.server.request import ClientRequest
+from gateway.services import Services
+from gateway.tape import Tape
+from gateway.upstream.request import refuse_client_identity, upstream_headers
+from protocol.apicall import Call, parse_call
+from protocol.events import RequestHead
+from protocol.status import forbidden_message, unauthorized_message
+from protocol.upgrade import UpgradeRequest, parse_upgrade, upstream_upgrade_headers
+from storage.files import Headroom
+from storage.records import SessionOpened
+
+
+@dataclass(frozen=True)
+class Admitted:
+    """A call that may go ahead: the one object that record, upstream request and tunnel are made from.
+
+    upstream: without the credential, which is in no record. websocket_key: of our handshake upstream.
+    """
+
+    principal: Principal
+    session: str
+    call: Call
+    upgrade: UpgradeRequest | None
+    upstream: RequestHead
+    websocket_key: bytes
+
+
+@dataclass
+class _Understood:
+    """How far understanding a request got."""
+
+    call: Call | None = None
+    principal: Principal | None = None
+    session: str = ""
+    verdict: Verdict = OBSERVED
+
+
+async def admit(request: ClientRequest, tape: Tape, services: Services) -> Admitted:
+    """Admit one call and append its Intent. Raises Refusal, with the Intent appended too."""
+    so_far = _Understood()
+    try:
+        admitted = await _understand(request, tape, services, so_far)
+    except Exception as error:
+        tape.intent(
+            build_intent(
+                request.head,
+                request.facts,
+                exchange=tape.exchange,
+                at_ns=tape.started_ns,
+                verdict=so_far.verdict,
+                durability=1,
+                session=so_far.session,
+                principal=so_far.principal,
+                call=so_far.call,
+            )
+        )
+        raise refusal_for(error) from error
+    tape.intent(
+        build_intent(
+            request.head,
+            request.facts,
+            exchange=tape.exchange,
+            at_ns=tape.started_ns,
+            verdict=so_far.verdict,
+            durability=admitted.call.durability_class,
+            session=admitted.session,
+            principal=admitted.principal,
+            call=admitted.call,
+            upstream_target=admitted.upstream.target,
+            upstream_headers=admitted.upstream.headers,
+            upstream_identity=services.identity_mode.value,
+        )
+    )
+    return admitted
+
+
+async def _understand(
+    request: ClientRequest, tape: Tape, services: Services, so_far: _Understood
+) -> Admitted:
+    head = request.head
+    _check_disk(services)
+    call = so_far.call = parse_call(head.method, head.target)
+    upgrade = parse_upgrade(head, call.stream_kind) if head.upgrade else None
+    principal = so_far.principal = await _identify(request, services, upgrade)
+    tape.mark("authenticated_us")
+    so_far.session = _session(request, tape, services, principal)
+    refuse_client_identity(head)
+    so_far.verdict = decide(Facts(principal, call, request.facts.source_address))
+    tape.mark("decided_us")
+    _enforce(so_far.verdict, call, upgrade)
+    key = os.urandom(16)
+    upstream = _upstream_head(request, tape, services, principal, call, upgrade, key)
+    return Admitted(principal, so_far.session, call, upgrade, upstream, key)
+
+
+def _check_disk(services: Services) -> None:
+    """Stop taking calls while there is still room to write the end of those that run."""
+    headroom = services.recorder.headroom()
+    if headroom is Headroom.CRITICAL:
+        raise Refusal(NOT_RECORDED, "kubetape refuses new calls: its disk is full (see readyz)")
+
+
+async def _identify(request: ClientRequest, services: Services, upgrade: UpgradeRequest | None) -> Principal:
+    authenticator = services.authenticator
+    subprotocol_token = upgrade.bearer_token if upgrade else None
+    if subprotocol_token is None and request.facts.peer_certificate_der is None:
+        known = authenticator.cached(request.head)
+        if known is not None:
+            return known
+    try:
+        return await authenticator.authenticate(
+            request.head,
+            peer_certificate_der=request.facts.peer_certificate_der,
+            subprotocol_token=subprotocol_token,
+        )
+    except Unauthenticated as error:
+        if error.unavailable:
+            raise Refusal(IDENTITY_UNAVAILABLE, error.reason) from error
+        raise Refusal(UNAUTHORIZED, unauthorized_message(error.reason)) from error
+
+
+def _session(request: ClientRequest, tape: Tape, services: Services, principal: Principal) -> str:
+    session, begins = services.sessions.session_for(principal)
+    if begins:
+        user_agent = dict(request.head.headers).get(b"user-agent", b"").decode("utf-8", "backslashreplace")
+        who = principal_record(principal)
+        tape.append(SessionOpened(session, tape.started_ns, who, request.facts.source, user_agent))
+    return session
+
+
+def _enforce(verdict: Verdict, call: Call, upgrade: UpgradeRequest | None) -> None:
+    if verdict.action is not Action.ALLOW:
+        raise Refusal(FORBIDDEN, _forbidden(call, verdict.reason))
+    if upgrade is not None and not call.stream_kind:
+        # Behind a proxied service anything may follow a 101; what we cannot decode we do not carry.
+        raise Refusal(
+            FORBIDDEN, _forbidden(call, "kubetape carries upgrades for exec, attach and port-forward only")
+        )
+
+
+def _forbidden(call: Call, why: str) -> str:
+    resource = f"{call.resource}/{call.subresource}" if call.subresource else call.resource
+    return forbidden_message(why, resource=resource or call.path, group=call.group, name=call.name)
+
+
+def _upstream_head(
+    request: ClientRequest,
+    tape: Tape,
+    services: Services,
+    principal: Principal,
+    call: Call,
+    upgrade: UpgradeRequest | None,
+    websocket_key: bytes,
+) -> RequestHead:
+    cluster = services.pool.cluster
+    headers = upstream_headers(
+        request.head,
+        call,
+        principal,
+        exchange=tape.exchange,
+        mode=services.identity_mode,
+        source_address=request.facts.source_address,
+    )
+    if upgrade is not None:
+        headers += upstream_upgrade_headers(upgrade, websocket_key)
+    return RequestHead(
+        method=request.head.method,
+        target=cluster.path_prefix + call.target,
+        authority=cluster.authority,
+        headers=headers,
+        content_length=request.head.content_length,
+        upgrade=request.head.upgrade,
+    )

@@ -1,0 +1,312 @@
+"""The only place where long-lived objects are made and meet.
+
+`open_gateway` builds the data path from settings, starts its tasks, and takes it down in the reverse
+order: clients first, the log last.
+"""
+
+import os
+import ssl
+import time
+import uuid
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+import trio
+
+from gateway import exchange, journal
+from gateway.config import BadConfig, Settings, check_settings, parse_address
+from gateway.errors import refusal_for
+from gateway.evidence import build_intent
+from gateway.first_user import TOKENS_FILE, ensure_token, write_kubeconfig
+from gateway.identity.authenticate import Authenticator
+from gateway.identity.keys import IssuerKeys
+from gateway.identity.tokens import StaticTokens
+from gateway.keeper import Keeper
+from gateway.live import Live
+from gateway.policy.decide import OBSERVED
+from gateway.recorder import Recorder
+from gateway.server.listener import Listener
+from gateway.server.management import Check, serve_management
+from gateway.server.request import ConnectionFacts
+from gateway.server.tls import Certificate, ensure_certificate, is_loopback, server_context
+from gateway.services import Services
+from gateway.sessions import Sessions
+from gateway.tape import Tape
+from gateway.upstream.credentials import UpstreamCluster, from_flags, load_in_cluster, load_kubeconfig
+from gateway.upstream.pool import Pool
+from protocol.errors import RemoteProtocolError
+from protocol.events import BodyChunk, EndOfBody, Event, RequestHead, ResponseHead
+from protocol.status import encode_status, status_headers
+from storage.errors import LogFailed
+from storage.files import Headroom
+from storage.log import LogIdentity
+from storage.pace import LogSettings
+from storage.records import LogStarted, LogStopped
+
+WORKER: Final = 0
+"""This version runs one worker per data directory."""
+LAST_WORDS_S: Final = 3.0
+"""What ended streams may take to tell their users why."""
+
+
+class Gateway:
+    """A running gateway: where it listens, how it is, and how to end it."""
+
+    def __init__(self, settings: Settings, data_dir: Path, recorder: Recorder, services: Services) -> None:
+        self.settings = settings
+        self.data_dir = data_dir
+        self.recorder = recorder
+        self.services = services
+        self.keeper = Keeper(data_dir)
+        self.listener: Listener | None = None
+        self.management_port = 0
+        self.first_token = ""  # of observe mode's one user
+        self.kubeconfig: Path | None = None
+        self.draining = trio.Event()
+
+    @property
+    def port(self) -> int:
+        return self.listener.port if self.listener else 0
+
+    def start_drain(self) -> None:
+        """Begin an orderly end; `open_gateway` returns when it is done."""
+        self.draining.set()
+
+
+async def open_gateway(
+    settings: Settings, *, task_status: trio.TaskStatus[Gateway] = trio.TASK_STATUS_IGNORED
+) -> None:
+    """Serve until drained. Raises BadConfig and friends before anything is started."""
+    check_settings(settings)
+    _check_observe_mode(settings)
+    data_dir = _data_dir(settings)
+    cluster = _load_cluster(settings)
+    certificate = _certificate(settings, data_dir)
+    context = server_context(certificate, client_ca=_client_ca(settings))
+    first_token = "" if settings.has_identity else ensure_token(data_dir)
+    recorder = _open_recorder(settings, data_dir, cluster)
+    try:
+        async with trio.open_nursery() as nursery:
+            services = Services(
+                authenticator=_authenticator(settings, data_dir),
+                recorder=recorder,
+                sessions=Sessions(),
+                live=Live(),
+                pool=Pool(cluster),
+                identity_mode=settings.cluster.identity,
+                durability=settings.record.durability,
+            )
+            gateway = Gateway(settings, data_dir, recorder, services)
+            gateway.first_token = first_token
+            await _start(gateway, nursery, context, certificate)
+            task_status.started(gateway)
+            await gateway.draining.wait()
+            await _drain(gateway)
+            nursery.cancel_scope.cancel()
+    finally:
+        with trio.CancelScope(shield=True):
+            if recorder.failure is None:
+                recorder.append(LogStopped(time.time_ns(), "drained"), urgent=True)
+            await recorder.close()
+
+
+async def _start(
+    gateway: Gateway, nursery: trio.Nursery, context: ssl.SSLContext, certificate: Certificate
+) -> None:
+    services, settings = gateway.services, gateway.settings
+    await nursery.start(services.pool.cluster.credential.run)
+    await nursery.start(services.authenticator.run)
+    nursery.start_soon(services.pool.run)
+    nursery.start_soon(gateway.keeper.run)
+    nursery.start_soon(_end_streams_when_recording_fails, gateway)
+    serve = partial(exchange.serve, services=services)
+    gateway.listener = Listener(context, serve, partial(_refuse_malformed, services))
+    host, port = parse_address(settings.listen.data)
+    await nursery.start(gateway.listener.run, host, port)
+    management_host, management_port = parse_address(settings.listen.management)
+    gateway.management_port = await nursery.start(
+        partial(
+            serve_management,
+            management_host,
+            management_port,
+            live=_live_checks(),
+            ready=_ready_checks(gateway),
+        )
+    )
+    if gateway.first_token and certificate.ca is not None:
+        server = f"https://{'127.0.0.1' if host == '0.0.0.0' else host}:{gateway.port}"
+        gateway.kubeconfig = write_kubeconfig(
+            gateway.data_dir, gateway.first_token, server=server, ca_file=certificate.ca
+        )
+
+
+def _check_observe_mode(settings: Settings) -> None:
+    """Without identity settings the only credential is a token in the data directory: loopback only."""
+    host, _ = parse_address(settings.listen.data)
+    if not settings.has_identity and not is_loopback(host):
+        raise BadConfig(
+            f"observe mode listens on loopback only, not on {host}: configure an issuer "
+            "(--oidc-issuer URL --oidc-audience NAME), client certificates or a token file first"
+        )
+
+
+def _data_dir(settings: Settings) -> Path:
+    directory = Path(settings.record.dir)
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return directory
+
+
+def _load_cluster(settings: Settings) -> UpstreamCluster:
+    cluster = settings.cluster
+    if cluster.kubeconfig is not None:
+        return load_kubeconfig(Path(cluster.kubeconfig.path), cluster.kubeconfig.context)
+    if cluster.direct is not None:
+        direct = cluster.direct
+        return from_flags(
+            direct.server,
+            ca_file=_path(direct.ca_file),
+            token_file=_path(direct.token_file),
+            client_cert=_path(direct.client_certificate),
+            client_key=_path(direct.client_key),
+        )
+    return load_in_cluster()
+
+
+def _path(text: str | None) -> Path | None:
+    return Path(text) if text is not None else None
+
+
+def _certificate(settings: Settings, data_dir: Path) -> Certificate:
+    files = settings.listen.tls
+    if files is not None:
+        return Certificate(Path(files.cert), Path(files.key), None)
+    host, _ = parse_address(settings.listen.data)
+    names = ["localhost", "127.0.0.1", "::1", *settings.listen.names]
+    if host not in ("0.0.0.0", "::"):
+        names.append(host)
+    return ensure_certificate(data_dir / "tls", names)
+
+
+def _client_ca(settings: Settings) -> Path | None:
+    rules = settings.identity.certificates
+    return Path(rules.ca_file) if rules else None
+
+
+def _authenticator(settings: Settings, data_dir: Path) -> Authenticator:
+    identity = settings.identity
+    token_file = identity.token_file
+    if not settings.has_identity:
+        token_file = str(data_dir / TOKENS_FILE)
+    return Authenticator(
+        issuers=[IssuerKeys(issuer) for issuer in identity.issuers],
+        tokens=StaticTokens(Path(token_file)) if token_file else None,
+        certificates=identity.certificates,
+    )
+
+
+def _open_recorder(settings: Settings, data_dir: Path, cluster: UpstreamCluster) -> Recorder:
+    gateway_id = _gateway_id(data_dir)
+    recorder = Recorder(
+        data_dir / "log" / str(WORKER),
+        identity=LogIdentity(
+            gateway_id=gateway_id, log_origin=f"kubetape/{gateway_id}/{WORKER}", worker=WORKER
+        ),
+        settings=LogSettings(segment_bytes=settings.record.segment_bytes),
+    )
+    recorder.append(
+        LogStarted(
+            at_ns=time.time_ns(),
+            gateway_id=gateway_id,
+            version=version("kubetape"),
+            worker=WORKER,
+            mode=OBSERVED.mode.value,
+            policy_sha256=OBSERVED.policy_sha256,
+            upstream=f"https://{cluster.host}:{cluster.port}",
+        ),
+        urgent=True,
+    )
+    return recorder
+
+
+def _gateway_id(data_dir: Path) -> str:
+    """The name of this data directory's gateway: made once, kept beside the log."""
+    path = data_dir / "gateway-id"
+    if not path.exists():
+        temporary = path.with_suffix(".new")
+        temporary.write_text(uuid.uuid4().hex + "\n")
+        os.replace(temporary, path)
+    return path.read_text().strip()
+
+
+def _refuse_malformed(
+    services: Services, facts: ConnectionFacts, error: RemoteProtocolError
+) -> tuple[Event, ...]:
+    """Record bytes that are no request, and answer them: what is refused leaves a trace too."""
+    refusal = refusal_for(error)
+    body = encode_status(refusal.answer.code, refusal.answer.reason, refusal.message)
+    head = ResponseHead(refusal.answer.code, status_headers(body))
+    tape = Tape(services.recorder, uuid.uuid4().bytes)
+    nothing = RequestHead(method=b"", target=b"", authority=b"", headers=())
+    try:
+        tape.intent(
+            build_intent(
+                nothing, facts, exchange=tape.exchange, at_ns=tape.started_ns, verdict=OBSERVED, durability=2
+            )
+        )
+        tape.response_head(head.status, head.headers)
+        tape.end("refused", refusal.message)
+    except LogFailed:
+        pass  # the answer refuses anyway
+    return head, BodyChunk(body), EndOfBody()
+
+
+async def _end_streams_when_recording_fails(gateway: Gateway) -> None:
+    await gateway.recorder.failed.wait()
+    journal.problem(
+        "recording", f"recording failed, every call is refused from now on: {gateway.recorder.failure}"
+    )
+    gateway.services.live.cut_all("kubetape can no longer record this session")
+
+
+async def _drain(gateway: Gateway) -> None:
+    """Let short calls finish, then end the endless ones with a reason, then close what is left."""
+    live, listener = gateway.services.live, gateway.listener
+    assert listener is not None
+    listener.drain()
+    with trio.move_on_after(gateway.settings.drain_seconds):
+        await live.wait_none()
+    live.cut_all("kubetape is shutting down")
+    with trio.move_on_after(LAST_WORDS_S):
+        await live.wait_none()
+    gateway.services.pool.close()
+
+
+def _live_checks() -> list[Check]:
+    return [("loop", lambda: "")]  # answering at all is the check
+
+
+def _disk_problem(recorder: Recorder) -> str:
+    try:
+        headroom = recorder.headroom()
+    except LogFailed as error:
+        return str(error)
+    return (
+        ""
+        if headroom is Headroom.OK
+        else f"disk space is {headroom.name.lower()}: free some, or move the data"
+    )
+
+
+def _ready_checks(gateway: Gateway) -> list[Check]:
+    recorder, pool = gateway.recorder, gateway.services.pool
+    mode = f"policy-mode-{OBSERVED.mode.value}"
+    return [
+        ("recorder", lambda: str(recorder.failure) if recorder.failure else ""),
+        ("disk-headroom", lambda: _disk_problem(recorder)),
+        ("upstream", lambda: pool.last_error),
+        ("identity", gateway.services.authenticator.problem),
+        ("draining", lambda: "shutting down" if gateway.draining.is_set() else ""),
+        (mode, lambda: ""),
+    ]

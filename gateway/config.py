@@ -1,0 +1,230 @@
+"""Settings: one YAML file, strict, with flags on top. Every mistake is named with its line.
+
+Decoded at the edge into frozen structs; nothing past this module sees YAML.
+"""
+
+import difflib
+import re
+from pathlib import Path
+from typing import Annotated, Final
+
+import msgspec
+import yaml
+
+from gateway.durability import Durability
+from gateway.errors import GatewayError
+from gateway.identity.settings import CertificateRules, IdentitySettings, IssuerSettings
+from gateway.upstream.request import IdentityMode
+
+MAX_CONFIG_BYTES: Final = 1024 * 1024
+API_VERSION: Final = "kubetape/v1"
+Positive = Annotated[int, msgspec.Meta(gt=0)]
+
+
+class BadConfig(GatewayError):
+    """The configuration cannot be used; the message names the file, the line and what would do."""
+
+
+class Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """Base of everything in the file: unknown keys are mistakes."""
+
+
+class TlsFiles(Strict, frozen=True):
+    """The gateway's certificate; without it one is made at first start."""
+
+    cert: str
+    key: str
+
+
+class Listen(Strict, frozen=True):
+    """Where clients connect. Addresses are host:port; port 0 takes any free one."""
+
+    data: str = "127.0.0.1:6443"
+    management: str = "127.0.0.1:9090"
+    names: list[str] = []  # further DNS names and addresses the made certificate is for
+    tls: TlsFiles | None = None
+
+
+class KubeconfigSource(Strict, frozen=True):
+    path: str
+    context: str | None = None
+
+
+class DirectSource(Strict, frozen=True):
+    """An API server by URL, with exactly one kind of credential."""
+
+    server: str
+    ca_file: str | None = None
+    token_file: str | None = None
+    client_certificate: str | None = None
+    client_key: str | None = None
+
+
+class Cluster(Strict, frozen=True):
+    """The guarded cluster: exactly one of the three sources."""
+
+    name: str = "cluster"
+    kubeconfig: KubeconfigSource | None = None
+    in_cluster: bool = False
+    direct: DirectSource | None = None
+    identity: IdentityMode = IdentityMode.SHARED
+
+
+class Record(Strict, frozen=True):
+    """Where and how calls are recorded. Recording itself cannot be switched off."""
+
+    dir: str = "kubetape-data"
+    durability: Durability = Durability.BALANCED
+    segment_bytes: Positive = 64 * 1024 * 1024
+
+
+class Settings(Strict, frozen=True):
+    """Everything `kubetape serve` can be told."""
+
+    api_version: str = API_VERSION
+    listen: Listen = Listen()
+    clusters: list[Cluster] = []
+    identity: IdentitySettings = IdentitySettings()  # nothing: observe mode, loopback only
+    record: Record = Record()
+    drain_seconds: Positive = 5
+
+    @property
+    def cluster(self) -> Cluster:
+        """The one cluster (checked by `check_settings`)."""
+        return self.clusters[0]
+
+    @property
+    def has_identity(self) -> bool:
+        return bool(self.identity.issuers or self.identity.token_file or self.identity.certificates)
+
+
+def load_settings(path: Path) -> Settings:
+    """Read and check a configuration file. Raises BadConfig."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise BadConfig(f"cannot read {path}: {error.strerror}") from error
+    if len(content) > MAX_CONFIG_BYTES:
+        raise BadConfig(
+            f"{path} is larger than {MAX_CONFIG_BYTES} bytes: that is no configuration of kubetape"
+        )
+    return parse_settings(content, str(path))
+
+
+def parse_settings(content: bytes, origin: str) -> Settings:
+    """Decode the text of a configuration file. Raises BadConfig, with the line."""
+    try:
+        root = yaml.compose(content, Loader=yaml.CSafeLoader)
+        plain = _plain(root, origin) if root is not None else {}
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else "?"
+        raise BadConfig(f"{origin}:{line}: not valid YAML: {error.problem}") from error
+    except yaml.YAMLError as error:
+        raise BadConfig(f"{origin}: not valid YAML") from error
+    try:
+        settings = msgspec.convert(plain, Settings)
+    except msgspec.ValidationError as error:
+        raise BadConfig(_explain(str(error), root, origin) if root else f"{origin}: {error}") from error
+    if settings.api_version != API_VERSION:
+        raise BadConfig(
+            f"{origin}: apiVersion is {settings.api_version!r}; this version reads {API_VERSION!r}"
+        )
+    return settings
+
+
+def check_settings(settings: Settings) -> None:
+    """What no single value can tell. Raises BadConfig."""
+    if len(settings.clusters) != 1:
+        raise BadConfig(
+            "name exactly one cluster: --upstream-kubeconfig FILE, --in-cluster, or `clusters:` in the file"
+        )
+    cluster = settings.cluster
+    sources = [cluster.kubeconfig is not None, cluster.in_cluster, cluster.direct is not None]
+    if sum(sources) != 1:
+        raise BadConfig(f"cluster {cluster.name!r} needs exactly one of kubeconfig, inCluster: true, direct")
+    parse_address(settings.listen.data)
+    parse_address(settings.listen.management)
+
+
+def parse_address(text: str) -> tuple[str, int]:
+    """host:port -> (host, port). An empty host is every address. Raises BadConfig."""
+    host, separator, port = text.rpartition(":")
+    if not separator or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise BadConfig(f"{text!r} is not an address: write HOST:PORT, such as 127.0.0.1:6443")
+    return host.strip("[]") or "0.0.0.0", int(port)
+
+
+def _plain(node: yaml.Node, origin: str) -> object:
+    """A YAML node as plain values; duplicate keys and aliases (which can explode) are refused."""
+    seen: set[int] = set()
+
+    def convert(node: yaml.Node) -> object:
+        if id(node) in seen:
+            raise BadConfig(
+                f"{origin}:{node.start_mark.line + 1}: YAML aliases are not accepted: write it out"
+            )
+        seen.add(id(node))
+        if isinstance(node, yaml.ScalarNode):
+            return yaml.CSafeLoader("").construct_object(node)
+        if isinstance(node, yaml.SequenceNode):
+            return [convert(item) for item in node.value]
+        mapping: dict[str, object] = {}
+        for key, value in node.value:
+            name = key.value if isinstance(key, yaml.ScalarNode) else ""
+            if not name or name in mapping:
+                problem = f"key {name!r} appears twice" if name else "a key is not text"
+                raise BadConfig(f"{origin}:{key.start_mark.line + 1}: {problem}")
+            mapping[name] = convert(value)
+        return mapping
+
+    return convert(node)
+
+
+_UNKNOWN_FIELD: Final = re.compile(r"unknown field `([^`]*)`")
+_AT: Final = re.compile(r" - at `\$([^`]*)`")
+
+
+def _explain(error: str, root: yaml.Node, origin: str) -> str:
+    """msgspec's message, with the line instead of its path, and the nearest name to a misspelt key."""
+    unknown, at = _UNKNOWN_FIELD.search(error), _AT.search(error)
+    steps = re.findall(r"\.([A-Za-z_]\w*)|\[(\d+)\]", at.group(1) if at else "")
+    node = root
+    for name, index in steps:
+        node = _child(node, name, index)
+    where = f"{origin}:{node.start_mark.line + 1}"
+    if unknown is None:
+        return f"{where}: {_AT.sub('', error)}"
+    name = unknown.group(1)
+    if isinstance(node, yaml.MappingNode):
+        lines = [key.start_mark.line + 1 for key, _ in node.value if key.value == name]
+        where = f"{origin}:{lines[0]}" if lines else where
+    close = difflib.get_close_matches(name, _ALL_KEYS, n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    return f"{where}: unknown key {name!r}{hint}"
+
+
+def _child(node: yaml.Node, name: str, index: str) -> yaml.Node:
+    if index and isinstance(node, yaml.SequenceNode):
+        return node.value[int(index)]  # type: ignore[no-any-return]
+    if name and isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            if key.value == name:
+                return value  # type: ignore[no-any-return]
+    return node
+
+
+_STRUCTS: Final = (
+    Settings,
+    Listen,
+    TlsFiles,
+    Cluster,
+    KubeconfigSource,
+    DirectSource,
+    IdentitySettings,
+    IssuerSettings,
+    CertificateRules,
+    Record,
+)
+_ALL_KEYS: Final = sorted(
+    {field.encode_name for struct in _STRUCTS for field in msgspec.structs.fields(struct)}
+)

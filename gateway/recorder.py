@@ -1,0 +1,139 @@
+"""The only door to storage for writing. Nothing reaches cluster or client that did not pass here first.
+
+Appending never blocks and never reorders. Waiting is explicit: `Tape.durable` for what must survive a
+power cut before the next step (class D1 and D2), `Tape.flow` for the bounded lag of stream chunks (D0).
+Once the log has failed, every append raises `LogFailed` and every waiter is woken with it: fail closed.
+"""
+
+import heapq
+import time
+from collections import deque
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+import trio
+
+from storage.errors import LogFailed
+from storage.files import Headroom
+from storage.log import Commit, LogIdentity, SegmentLog
+from storage.pace import LogSettings
+from storage.records import AnyRecord, encode_record
+
+MAX_LAG_BYTES: Final = 4 * 1024 * 1024
+"""Un-synced bytes beyond which stream chunks wait: what a power cut may take from a running stream."""
+MAX_LAG_S: Final = 0.25
+"""Age of the oldest un-synced record beyond which they wait."""
+HEADROOM_INTERVAL_S: Final = 0.5
+CLOSE_DEADLINE_S: Final = 10.0
+MARK_INTERVAL_S: Final = 0.05
+"""How finely the age is tracked: one mark per interval, not one per record."""
+
+
+class Recorder:
+    """Appends records to one log and tells Trio tasks when they are durable.
+
+    Must be made inside `trio.run`: the log's writer thread wakes tasks through the Trio token.
+    """
+
+    def __init__(self, directory: Path, *, identity: LogIdentity, settings: LogSettings) -> None:
+        self._token = trio.lowlevel.current_trio_token()
+        self._durable = -1  # position up to which everything survives a power cut
+        self._waiting: list[tuple[int, int, trio.Event]] = []  # heap by position
+        self._order = 0  # breaks ties in the heap
+        self._marks: deque[tuple[float, int]] = deque()  # (monotonic time, position) not yet durable
+        self._progress = trio.Event()  # replaced at every commit
+        self._headroom, self._headroom_at = Headroom.OK, -HEADROOM_INTERVAL_S
+        self.failure: LogFailed | None = None
+        self.failed = trio.Event()
+        self._log = SegmentLog.open(
+            directory,
+            identity=identity,
+            settings=settings,
+            on_commit=self._commit_from_thread,
+            on_failure=self._failure_from_thread,
+        )
+
+    @property
+    def pending_bytes(self) -> int:
+        """Bytes appended and not yet durable."""
+        return self._log.pending_bytes
+
+    def headroom(self) -> Headroom:
+        """How full the disk is, at most HEADROOM_INTERVAL_S old."""
+        now = time.monotonic()
+        if now - self._headroom_at >= HEADROOM_INTERVAL_S:
+            self._headroom, self._headroom_at = self._log.headroom(), now
+        return self._headroom
+
+    def append(self, record: AnyRecord, *, urgent: bool = False) -> int:
+        """Queue one record; returns its position. Raises LogFailed once the log has failed.
+
+        urgent: somebody is going to wait for it, so the next commit syncs at once.
+        """
+        position = self._log.append(encode_record(record), urgent=urgent)
+        now = time.monotonic()
+        if not self._marks or now - self._marks[-1][0] >= MARK_INTERVAL_S:
+            self._marks.append((now, position))
+        return position
+
+    async def durable(self, position: int) -> None:
+        """Return once everything up to `position` survives a power cut. Raises LogFailed if it never will."""
+        while position > self._durable:
+            if self.failure is not None:
+                raise self.failure
+            event = trio.Event()
+            self._order += 1
+            heapq.heappush(self._waiting, (position, self._order, event))
+            await event.wait()
+
+    async def flow(self) -> None:
+        """Return at once while the lag is within bounds; else when it is again (backpressure)."""
+        while self._lags():
+            if self.failure is not None:
+                raise self.failure
+            await self._progress.wait()
+
+    def _lags(self) -> bool:
+        if self._log.pending_bytes > MAX_LAG_BYTES:
+            return True
+        return bool(self._marks) and time.monotonic() - self._marks[0][0] > MAX_LAG_S
+
+    async def close(self) -> None:
+        """Seal the log. The recorder is unusable afterwards."""
+        with trio.CancelScope(shield=True):
+            await trio.to_thread.run_sync(self._log.close, CLOSE_DEADLINE_S)
+
+    # --- called in the log's writer thread -----------------------------------------------------
+
+    def _commit_from_thread(self, commit: Commit) -> None:
+        with suppress(trio.RunFinishedError):  # then nobody is left to be told
+            self._token.run_sync_soon(self._committed, commit.durable_position)
+
+    def _failure_from_thread(self, failure: LogFailed) -> None:
+        with suppress(trio.RunFinishedError):
+            self._token.run_sync_soon(self._fail, failure)
+
+    # --- back on the loop ----------------------------------------------------------------------
+
+    def _committed(self, durable: int) -> None:
+        if durable <= self._durable:
+            return
+        self._durable = durable
+        while self._waiting and self._waiting[0][0] <= durable:
+            heapq.heappop(self._waiting)[2].set()
+        while self._marks and self._marks[0][1] <= durable:
+            self._marks.popleft()
+        self._wake_flow()
+
+    def _fail(self, failure: LogFailed) -> None:
+        self.failure = failure
+        self.failed.set()
+        for _, _, event in self._waiting:
+            event.set()
+        self._waiting.clear()
+        self._wake_flow()
+
+    def _wake_flow(self) -> None:
+        self._progress.set()
+        self._progress = trio.Event()

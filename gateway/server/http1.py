@@ -1,0 +1,198 @@
+"""One HTTP/1.1 client connection: requests strictly one after the other.
+
+A connection error has no exchange of its own: it is answered here with a Status, recorded by the caller.
+"""
+
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import trio
+
+from gateway.errors import ClientLeft
+from gateway.server.request import ConnectionFacts
+from gateway.tls_stream import TlsStream
+from protocol.errors import RemoteProtocolError
+from protocol.events import (
+    BodyChunk,
+    EndOfBody,
+    Event,
+    Failed,
+    InformationalHead,
+    PeerClosed,
+    RequestHead,
+    ResponseHead,
+)
+from protocol.http1 import Http1Server
+
+HEADER_TIMEOUT_S: Final = 10.0
+"""First byte to complete head. kube-apiserver allows 32 s; no client needs one."""
+IDLE_TIMEOUT_S: Final = 120.0
+"""Between requests. client-go closes idle connections after 90 s: let it be the one that closes."""
+WRITE_TIMEOUT_S: Final = 60.0
+"""A client that takes no byte for this long while we have some is gone."""
+MAX_DRAINED_BYTES: Final = 256 * 1024
+"""Body bytes read and thrown away after an early answer, to keep the connection usable."""
+
+
+class Http1Request:
+    """One request of this connection (see server.request.ClientRequest)."""
+
+    def __init__(self, connection: "Http1Connection", head: RequestHead) -> None:
+        self._connection = connection
+        self.head = head
+        self.facts = connection.facts
+        self._continue_wanted = head.expects_continue
+
+    async def receive_body(self) -> bytes:
+        if self._continue_wanted:
+            self._continue_wanted = False
+            await self._connection.send(InformationalHead())
+        return await self._connection.receive_body()
+
+    async def send(self, *events: Event) -> None:
+        await self._connection.send(*events)
+
+    async def wait_left(self) -> None:
+        await self._connection.wait_left()
+
+    def abort(self) -> None:
+        self._connection.abort()
+
+    async def upgrade(self, head: ResponseHead) -> tuple[TlsStream, bytes]:
+        return await self._connection.upgrade(head)
+
+
+Serve = Callable[[Http1Request], Awaitable[None]]
+RefuseBytes = Callable[[Http1Request | None, RemoteProtocolError], Awaitable[tuple[Event, ...]]]
+
+
+class Http1Connection:
+    """Reads requests and hands each to `serve`, until either side is done."""
+
+    def __init__(self, stream: TlsStream, facts: ConnectionFacts) -> None:
+        self._stream = stream
+        self.facts = facts
+        self._machine = Http1Server()
+        self._events: deque[Event] = deque()
+        self._body_ended = True
+        self._usable = True
+        self._upgraded = False
+        self.idle = True  # between requests: may be closed at any time
+
+    async def run(self, serve: Serve, malformed: Callable[[RemoteProtocolError], tuple[Event, ...]]) -> None:
+        """Serve until the connection ends. malformed: records bytes that are no request, gives the answer."""
+        try:
+            while self._usable:
+                head = await self._next_head(malformed)
+                if head is None:
+                    return
+                self.idle, self._body_ended = False, False
+                await serve(Http1Request(self, head))
+                if self._upgraded:
+                    return
+                await self._finish_request()
+        except ClientLeft:
+            return
+
+    def close_when_idle(self) -> None:
+        """Drain: close now if no request is being served, else after it."""
+        self._machine.close_after_response()
+        if self.idle:
+            self._usable = False
+            self._stream.close()
+
+    async def _next_head(
+        self, malformed: Callable[[RemoteProtocolError], tuple[Event, ...]]
+    ) -> RequestHead | None:
+        self.idle = True
+        timeout_s = IDLE_TIMEOUT_S
+        while True:
+            while self._events:
+                event = self._events.popleft()
+                if isinstance(event, RequestHead):
+                    return event
+                if isinstance(event, Failed):
+                    await self.send(*malformed(event.error))
+                    return None
+                if isinstance(event, PeerClosed):
+                    return None
+            with trio.move_on_after(timeout_s) as scope:
+                await self._read()
+            if scope.cancelled_caught:
+                return None
+            timeout_s = HEADER_TIMEOUT_S
+
+    async def receive_body(self) -> bytes:
+        while not self._body_ended:
+            while self._events:
+                event = self._events.popleft()
+                if isinstance(event, BodyChunk):
+                    return event.data
+                if isinstance(event, EndOfBody):
+                    self._body_ended = True
+                    return b""
+                if isinstance(event, Failed):
+                    raise event.error
+                raise ClientLeft("the client closed the connection before its request was complete")
+            await self._read()
+        return b""
+
+    async def send(self, *events: Event) -> None:
+        for event in events:
+            self._machine.send(event)
+        await self._flush()
+
+    async def wait_left(self) -> None:
+        """Bytes of a next request are kept by the machine, which bounds them."""
+        try:
+            while self._usable:
+                await self._read()
+                if any(isinstance(event, Failed | PeerClosed) for event in self._events):
+                    return
+        except ClientLeft:
+            return
+
+    def abort(self) -> None:
+        self._usable = False
+        self._stream.close()
+
+    async def upgrade(self, head: ResponseHead) -> tuple[TlsStream, bytes]:
+        self._upgraded = True
+        self._machine.send(head)
+        await self._flush()
+        return self._stream, self._machine.take_leftover()
+
+    async def _finish_request(self) -> None:
+        """Leave the connection at the first byte of the next request, or say that it is over."""
+        drained = 0
+        try:
+            while not self._body_ended and not self._machine.must_close and drained < MAX_DRAINED_BYTES:
+                with trio.fail_after(HEADER_TIMEOUT_S):
+                    drained += len(await self.receive_body())
+        except (RemoteProtocolError, trio.TooSlowError):
+            self._usable = False
+            return
+        if self._machine.must_close or not self._body_ended:
+            self._usable = False
+            return
+        self._events.extend(self._machine.next_request())
+
+    async def _read(self) -> None:
+        try:
+            data = await self._stream.receive_some()
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            self._usable = False
+            raise ClientLeft("the client's connection broke") from error
+        self._events.extend(self._machine.receive(data))
+        if not data and not self._events:
+            self._usable = False
+            raise ClientLeft("the client closed the connection")
+
+    async def _flush(self) -> None:
+        try:
+            with trio.fail_after(WRITE_TIMEOUT_S):
+                await self._stream.send_all(self._machine.data_to_send())
+        except (trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError) as error:
+            self.abort()
+            raise ClientLeft("the client's connection broke, or it takes no more data") from error

@@ -1,0 +1,134 @@
+"""Accepts clients: TLS with a deadline, limits before anything is parsed, HTTP/1.1 or HTTP/2 by ALPN."""
+
+import ssl
+import uuid
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import trio
+
+from gateway import journal
+from gateway.server.http1 import Http1Connection
+from gateway.server.http2 import Http2Connection
+from gateway.server.request import ClientRequest, ConnectionFacts
+from gateway.tls_stream import TlsStream, take_socket
+from protocol.errors import RemoteProtocolError
+from protocol.events import Event
+
+HANDSHAKE_TIMEOUT_S: Final = 5.0
+"""A client on the other side of the world needs a second."""
+MAX_CONNECTIONS: Final = 10_000
+MAX_HANDSHAKES_PER_SOURCE: Final = 64
+"""Unfinished handshakes of one address: like sshd's MaxStartups, before anybody is identified."""
+BACKLOG: Final = 1024
+
+
+class Listener:
+    """The data port. `run` accepts until cancelled; `drain` stops accepting and lets connections finish."""
+
+    def __init__(
+        self,
+        context: ssl.SSLContext,
+        serve: Callable[[ClientRequest], Awaitable[None]],
+        malformed: Callable[[ConnectionFacts, RemoteProtocolError], tuple[Event, ...]],
+    ) -> None:
+        self._context = context
+        self._serve = serve
+        self._malformed = malformed
+        self._connections: set[Http1Connection | Http2Connection] = set()
+        self._open = 0
+        self._handshakes: Counter[str] = Counter()
+        self._accepting = trio.CancelScope()
+        self._draining = False
+        self.port = 0
+
+    async def run(
+        self, host: str, port: int, *, task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Serve until cancelled or, after `drain`, until the last connection has ended."""
+        listeners = await trio.open_tcp_listeners(port, host=host, backlog=BACKLOG)
+        self.port = listeners[0].socket.getsockname()[1]
+        async with trio.open_nursery() as connections:
+            with self._accepting:
+                await trio.serve_listeners(
+                    self._connection,
+                    listeners,
+                    handler_nursery=connections,
+                    task_status=_port_when_started(task_status, self.port),
+                )
+
+    def drain(self) -> None:
+        """Stop accepting, close idle connections, let the others finish what they are doing."""
+        self._draining = True
+        self._accepting.cancel()
+        for connection in tuple(self._connections):
+            connection.close_when_idle()
+
+    @property
+    def connections(self) -> int:
+        return self._open
+
+    async def _connection(self, transport: trio.SocketStream) -> None:
+        source_address, source_port = transport.socket.getpeername()[:2]
+        if self._open >= MAX_CONNECTIONS or self._handshakes[source_address] >= MAX_HANDSHAKES_PER_SOURCE:
+            await trio.aclose_forcefully(transport)
+            return
+        transport.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_KEEPALIVE, 1)
+        self._open += 1
+        stream = TlsStream(take_socket(transport), self._context, server_side=True)
+        try:
+            if await self._handshake(stream, source_address):
+                await self._serve_connection(stream, source_address, source_port)
+        except Exception as error:
+            # One connection's trouble is never another's.
+            journal.problem("connection", "a connection was ended by an unexpected error", error)
+        finally:
+            self._open -= 1
+            await stream.aclose()
+
+    async def _handshake(self, stream: TlsStream, source_address: str) -> bool:
+        self._handshakes[source_address] += 1
+        try:
+            with trio.move_on_after(HANDSHAKE_TIMEOUT_S):
+                await stream.do_handshake()
+                return True
+        except (ssl.SSLError, trio.BrokenResourceError, OSError):
+            return False  # a scanner, or a client that does not trust our certificate
+        finally:
+            self._handshakes[source_address] -= 1
+            if not self._handshakes[source_address]:
+                del self._handshakes[source_address]
+        return False
+
+    async def _serve_connection(self, stream: TlsStream, source_address: str, source_port: int) -> None:
+        host = f"[{source_address}]" if ":" in source_address else source_address
+        facts = ConnectionFacts(
+            connection_id=uuid.uuid4().hex[:16],
+            source=f"{host}:{source_port}",
+            source_address=source_address,
+            tls_version=stream.tls.version() or "",
+            peer_certificate_der=stream.tls.getpeercert(binary_form=True),
+        )
+        http2 = stream.tls.selected_alpn_protocol() == "h2"
+        connection = Http2Connection(stream, facts) if http2 else Http1Connection(stream, facts)
+        self._connections.add(connection)
+        try:
+            if self._draining:
+                connection.close_when_idle()
+            else:
+                await connection.run(self._serve, lambda error: self._malformed(facts, error))
+        finally:
+            self._connections.discard(connection)
+
+
+def _port_when_started(
+    task_status: trio.TaskStatus[int], port: int
+) -> trio.TaskStatus[list[trio.SocketListener]]:
+    """Report our port where Trio reports its listeners."""
+
+    class Started:
+        def started(self, value: object = None) -> None:
+            task_status.started(port)
+
+    return Started()

@@ -1,0 +1,78 @@
+"""livez and readyz on a port of their own: on the data port those paths are the cluster's.
+
+Plain HTTP/1.1 by h11: no identity, no secrets, meant for a probe on the same host or network.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+import h11
+import trio
+
+Check = tuple[str, Callable[[], str]]
+"""A name and a function that returns "" when all is well, else one line saying what is wrong."""
+
+REQUEST_TIMEOUT_S: Final = 5.0
+MAX_REQUEST_BYTES: Final = 16 * 1024
+
+
+async def serve_management(
+    host: str,
+    port: int,
+    *,
+    live: list[Check],
+    ready: list[Check],
+    task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Answer GET /livez and /readyz, with ?verbose a line per check, as kube-apiserver does."""
+
+    async def handle(stream: trio.SocketStream) -> None:
+        async with stream:
+            with trio.move_on_after(REQUEST_TIMEOUT_S):
+                await _answer(stream, {"/livez": live, "/readyz": ready})
+
+    listeners = await trio.open_tcp_listeners(port, host=host)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(trio.serve_listeners, handle, listeners)
+        task_status.started(listeners[0].socket.getsockname()[1])
+
+
+async def _answer(stream: trio.SocketStream, probes: dict[str, list[Check]]) -> None:
+    connection = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_REQUEST_BYTES)
+    try:
+        while True:
+            event = connection.next_event()
+            if event is h11.NEED_DATA:
+                connection.receive_data(await stream.receive_some(4096))
+            elif isinstance(event, h11.Request):
+                status, text = _report(event, probes)
+                break
+            else:
+                return
+        body = text.encode()
+        headers = [
+            ("content-type", "text/plain; charset=utf-8"),
+            ("content-length", str(len(body))),
+            ("connection", "close"),
+        ]
+        answer = connection.send(h11.Response(status_code=status, headers=headers)) or b""
+        answer += connection.send(h11.Data(data=body)) or b""
+        await stream.send_all(answer)
+    except (h11.RemoteProtocolError, trio.BrokenResourceError):
+        return  # a probe that does not speak HTTP gets no answer
+
+
+def _report(request: h11.Request, probes: dict[str, list[Check]]) -> tuple[int, str]:
+    path, _, query = request.target.decode("ascii", "replace").partition("?")
+    checks = probes.get(path)
+    if request.method != b"GET" or checks is None:
+        return 404, "only GET /livez and GET /readyz are served here\n"
+    results = [(name, check()) for name, check in checks]
+    failed = any(why for _, why in results)
+    lines = [f"[-]{name} failed: {why}" if why else f"[+]{name} ok" for name, why in results]
+    name = path.strip("/")
+    if failed:
+        return 503, "\n".join([*lines, f"{name} check failed"]) + "\n"
+    if "verbose" in query.split("&"):
+        return 200, "\n".join([*lines, f"{name} check passed"]) + "\n"
+    return 200, "ok"

@@ -1,0 +1,45 @@
+"""What an exchange needs; one set per worker, made by gateway.app."""
+
+from dataclasses import dataclass
+
+import msgspec
+
+from gateway.durability import Durability
+from gateway.errors import UpstreamUnreachable
+from gateway.identity.authenticate import Authenticator
+from gateway.live import Live
+from gateway.recorder import Recorder
+from gateway.sessions import Sessions
+from gateway.upstream.credentials import CredentialUnavailable
+from gateway.upstream.pool import Pool
+from gateway.upstream.request import IdentityMode
+from protocol.events import Headers, RequestHead
+
+
+@dataclass(frozen=True)
+class Services:
+    """The long-lived objects an exchange meets."""
+
+    authenticator: Authenticator
+    recorder: Recorder
+    sessions: Sessions
+    live: Live
+    pool: Pool
+    identity_mode: IdentityMode
+    durability: Durability
+
+    def with_credential(self, head: RequestHead, *, content_length: int | None = 0) -> RequestHead:
+        """The head as it goes on the wire: with our Authorization, which is in no record.
+
+        content_length: bytes, or None for a body of unknown length. Raises UpstreamUnreachable.
+        """
+        try:
+            authorization = self.pool.cluster.credential.authorization()
+        except CredentialUnavailable as error:
+            raise UpstreamUnreachable(
+                f"kubetape has no valid credential for the API server: {error}"
+            ) from error
+        headers: Headers = head.headers
+        if authorization is not None:
+            headers += ((b"authorization", authorization),)
+        return msgspec.structs.replace(head, headers=headers, content_length=content_length)

@@ -1,0 +1,132 @@
+"""The record of one exchange while it happens: stamps times, counts bytes, splits long data.
+
+A tape turns the events that are forwarded into records of the same bytes, so that log and wire
+cannot disagree. It writes exactly one Intent and exactly one Outcome.
+"""
+
+import time
+from typing import Final
+
+from gateway.recorder import Recorder
+from protocol.events import BodyChunk, Event, Headers, ResponseHead
+from storage.records import (
+    MAX_DATA_BYTES,
+    AnyRecord,
+    Intent,
+    Outcome,
+    RequestBody,
+    RequestEnded,
+    ResponseBody,
+    ResponseStarted,
+    Timings,
+)
+
+_TIMING_FIELDS: Final = frozenset(Timings.__struct_fields__)
+
+
+class Tape:
+    """One exchange's way into the log.
+
+    exchange: 16 bytes, a version 4 UUID, also the Audit-ID upstream. started_ns: UTC.
+    """
+
+    def __init__(self, recorder: Recorder, exchange: bytes) -> None:
+        self._recorder = recorder
+        self.exchange = exchange
+        self.started_ns = time.time_ns()
+        self._started = time.perf_counter_ns()  # monotonic: durations survive a clock step
+        self._timings: dict[str, int] = {}
+        self._position = -1  # of the last record appended
+        self._intent_position = -1
+        self.intent_recorded = False
+        self.ended = False
+        self.status = 0
+        self.request_bytes = 0
+        self.response_bytes = 0
+        self.exit_code: int | None = None
+
+    def at_us(self) -> int:
+        """Microseconds since the exchange began."""
+        return (time.perf_counter_ns() - self._started) // 1000
+
+    def mark(self, field: str) -> None:
+        """Remember when a hop was reached. field: a field of `Timings`."""
+        if field not in _TIMING_FIELDS:
+            raise AssertionError(f"{field} is not a field of Timings")
+        self._timings[field] = self.at_us()
+
+    def append(self, record: AnyRecord, *, urgent: bool = False) -> None:
+        self._position = self._recorder.append(record, urgent=urgent)
+
+    async def durable(self) -> None:
+        """Return once all that was appended survives a power cut. The last append must be urgent."""
+        await self._recorder.durable(self._position)
+
+    async def intent_durable(self) -> None:
+        """Return once the Intent, and a small request body, survive a power cut."""
+        await self._recorder.durable(self._intent_position)
+        if "intent_durable_us" not in self._timings:
+            self.mark("intent_durable_us")
+
+    async def flow(self) -> None:
+        """Backpressure of the log: returns at once while its lag is within bounds."""
+        await self._recorder.flow()
+
+    # --- what happens in one exchange ----------------------------------------------------------
+
+    def intent(self, intent: Intent) -> None:
+        """The call was understood and decided. Durable only after `durable`."""
+        self.append(intent, urgent=True)
+        self._intent_position = self._position
+        self.intent_recorded = True
+
+    def request_body(self, data: bytes, *, urgent: bool = False) -> None:
+        """These bytes are about to go upstream. urgent: they are to be durable together with the Intent."""
+        for start in range(0, len(data), MAX_DATA_BYTES):
+            piece = data if len(data) <= MAX_DATA_BYTES else data[start : start + MAX_DATA_BYTES]
+            self.append(RequestBody(self.exchange, self.request_bytes, piece), urgent=urgent)
+            self.request_bytes += len(piece)
+        if urgent:
+            self._intent_position = self._position
+
+    def request_ended(self) -> None:
+        """All of a large body was received and recorded; its last bytes have not gone upstream yet."""
+        self.append(RequestEnded(self.exchange, self.at_us(), self.request_bytes), urgent=True)
+
+    def response(self, event: Event) -> None:
+        """This event is about to go to the client."""
+        if isinstance(event, ResponseHead):
+            self.response_head(event.status, event.headers)
+        elif isinstance(event, BodyChunk):
+            self.response_body(event.data)
+
+    def response_head(self, status: int, headers: Headers) -> None:
+        self.status = status
+        self.append(ResponseStarted(self.exchange, self.at_us(), status, headers))
+
+    def response_body(self, data: bytes) -> None:
+        at_us = self.at_us()
+        for start in range(0, len(data), MAX_DATA_BYTES):
+            piece = data if len(data) <= MAX_DATA_BYTES else data[start : start + MAX_DATA_BYTES]
+            self.append(ResponseBody(self.exchange, at_us, self.response_bytes, piece))
+            self.response_bytes += len(piece)
+
+    def end(self, result: str, why: str = "", *, urgent: bool = False) -> None:
+        """Write the Outcome. The first call wins: whatever ends an exchange first is its outcome."""
+        if self.ended or not self.intent_recorded:
+            return
+        self.ended = True
+        self.append(
+            Outcome(
+                exchange=self.exchange,
+                at_us=self.at_us(),
+                result=result,
+                status=self.status,
+                why=why,
+                request_bytes=self.request_bytes,
+                response_bytes=self.response_bytes,
+                timings=Timings(**self._timings),
+                exit_code=self.exit_code,
+            ),
+            urgent=urgent,
+        )

@@ -1,0 +1,211 @@
+"""TLS over one non-blocking socket: `ssl` does the cryptography, Trio the waiting.
+
+Why not trio.SSLStream: it cannot tell a dead idle connection from one that holds an unread TLS 1.3 session
+ticket, it hands out one record (16 KiB) per call, and it costs several checkpoints per call on a path whose
+promise is to add nothing a person could feel. One task may read while another writes; not two of a kind.
+"""
+
+import socket
+import ssl
+from typing import Final
+
+import trio
+
+READ_BYTES: Final = 64 * 1024
+"""One read of the socket: four full records. Large bodies cost few wake-ups, idle connections nothing."""
+BUSY_READS: Final = 16
+"""Reads that may find data waiting before the task yields: one fast stream must not starve the others."""
+LINGER_S: Final = 1.0
+LINGER_BYTES: Final = 1024 * 1024
+"""How long and how much we listen after our last byte: closing on unread data would reset the connection
+and destroy the answer before the peer reads it (an early 413, a 400)."""
+
+
+def take_socket(stream: trio.SocketStream) -> socket.socket:
+    """The connected socket of a Trio stream, which is unusable afterwards."""
+    return socket.socket(fileno=stream.socket.detach())
+
+
+class TlsStream:
+    """A TLS connection. Make it with a connected socket, then `do_handshake`."""
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        context: ssl.SSLContext,
+        *,
+        server_side: bool,
+        server_hostname: str | None = None,
+    ) -> None:
+        sock.setblocking(False)
+        self._sock = sock
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        self._tls = context.wrap_bio(
+            self._incoming, self._outgoing, server_side=server_side, server_hostname=server_hostname
+        )
+        self._send_lock = trio.Lock()
+        self._busy_reads = 0
+        self._closed = False
+
+    @property
+    def tls(self) -> ssl.SSLObject:
+        """For questions only: version, ALPN, certificate of the peer."""
+        return self._tls
+
+    async def do_handshake(self) -> None:
+        """Raises ssl.SSLError (the peer's fault or ours, see its text) or trio.BrokenResourceError."""
+        while True:
+            try:
+                self._tls.do_handshake()
+            except ssl.SSLWantReadError:
+                await self._flush()
+                if not await self._fill():
+                    raise trio.BrokenResourceError("closed during the TLS handshake") from None
+            except ssl.SSLError:
+                await self._flush_alert()
+                raise
+            else:
+                await self._flush()
+                return
+
+    async def receive_some(self) -> bytes:
+        """Whatever is there, at least one byte; b"" when the peer ended in an orderly way.
+
+        An end without close_notify is reported as b"" too: HTTP's own framing tells a truncated message.
+        Raises trio.BrokenResourceError on a reset or broken TLS.
+        """
+        while True:
+            try:
+                return self._decrypt()
+            except ssl.SSLWantReadError:
+                if self._outgoing.pending:  # a key update wants an answer
+                    await self._flush()
+                if not await self._fill():
+                    return b""
+            except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
+                return b""
+            except ssl.SSLError as error:
+                raise trio.BrokenResourceError(f"TLS: {error.reason}") from error
+
+    async def send_all(self, data: bytes) -> None:
+        """Encrypt and hand everything to the socket. Raises trio.BrokenResourceError, or ClosedResourceError.
+
+        When cancelled the stream is unusable, except for closing.
+        """
+        if self._closed:
+            raise trio.ClosedResourceError("this connection was closed")
+        if not data:
+            return
+        async with self._send_lock:
+            try:
+                self._tls.write(data)
+            except ssl.SSLError as error:
+                raise trio.BrokenResourceError(f"TLS: {error.reason}") from error
+            await self._send_raw(self._outgoing.read())
+
+    def is_idle(self) -> bool:
+        """Whether the connection is open and the peer said nothing. Session tickets are not speech."""
+        try:
+            while data := self._sock.recv(READ_BYTES):
+                self._incoming.write(data)
+                self._tls.read(1)
+                return False
+        except (BlockingIOError, ssl.SSLWantReadError):
+            return True
+        except (OSError, ssl.SSLError):
+            return False
+        return False
+
+    async def aclose(self) -> None:
+        """Say goodbye, let the peer read what is under way, close."""
+        with trio.move_on_after(LINGER_S) as scope:
+            scope.shield = True
+            try:
+                await self._goodbye()
+            except (OSError, ssl.SSLError, trio.BrokenResourceError):
+                pass  # the peer is gone: nothing is lost by closing
+        self.close()
+
+    def close(self) -> None:
+        """Close at once."""
+        if not self._closed:
+            self._closed = True
+            trio.lowlevel.notify_closing(self._sock)
+            self._sock.close()
+
+    async def _goodbye(self) -> None:
+        if self._closed:
+            return
+        try:
+            self._tls.unwrap()
+        except ssl.SSLError:
+            pass  # WANT_READ: our close_notify is queued, the peer's is not awaited
+        await self._flush()
+        self._sock.shutdown(socket.SHUT_WR)
+        drained = 0
+        while drained < LINGER_BYTES:
+            await trio.lowlevel.wait_readable(self._sock)
+            data = self._sock.recv(READ_BYTES)
+            if not data:
+                return
+            drained += len(data)
+
+    def _decrypt(self) -> bytes:
+        """All plain text at hand, up to READ_BYTES. Raises SSLWantReadError when there is none."""
+        first = self._tls.read(READ_BYTES)
+        if not self._incoming.pending and not self._tls.pending():
+            return first
+        pieces, size = [first], len(first)
+        try:
+            while size < READ_BYTES and pieces[-1]:
+                pieces.append(self._tls.read(READ_BYTES))
+                size += len(pieces[-1])
+        except ssl.SSLError:
+            pass  # an incomplete record, or an end: the next call meets it again
+        return b"".join(pieces)
+
+    async def _fill(self) -> bool:
+        """Move bytes from the socket to the decoder; False at the end."""
+        while True:
+            if self._busy_reads >= BUSY_READS:
+                self._busy_reads = 0
+                await trio.lowlevel.checkpoint()
+            try:
+                data = self._sock.recv(READ_BYTES)
+            except BlockingIOError:
+                self._busy_reads = 0
+                await trio.lowlevel.wait_readable(self._sock)
+                continue
+            except OSError as error:
+                raise trio.BrokenResourceError(f"connection broken: {error.strerror}") from error
+            self._busy_reads += 1
+            if data:
+                self._incoming.write(data)
+            else:
+                self._incoming.write_eof()
+            return bool(data)
+
+    async def _flush(self) -> None:
+        async with self._send_lock:
+            if self._outgoing.pending:
+                await self._send_raw(self._outgoing.read())
+
+    async def _flush_alert(self) -> None:
+        """Best effort: tell the peer why the handshake fails, without waiting for it."""
+        try:
+            if self._outgoing.pending:
+                self._sock.send(self._outgoing.read())
+        except OSError:
+            pass  # it will see the connection close
+
+    async def _send_raw(self, encrypted: bytes) -> None:
+        sent = 0
+        view = memoryview(encrypted)
+        while sent < len(encrypted):
+            try:
+                sent += self._sock.send(view[sent:])
+            except BlockingIOError:
+                await trio.lowlevel.wait_writable(self._sock)
+            except OSError as error:
+                raise trio.BrokenResourceError(f"connection broken: {error.strerror}") from error

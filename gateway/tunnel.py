@@ -1,0 +1,297 @@
+"""One upgraded connection: exec, attach or port-forward. Bytes become channel events, events are recorded,
+then re-encoded for the other side: log and wire cannot disagree, and all frames of one read are drained.
+
+The API server is asked first: only after its 101, checked, do we send ours. Whatever else it answers is an
+ordinary response, and that connection is closed: it never becomes a pipe.
+"""
+
+from typing import Final
+
+import trio
+
+from gateway.admission import Admitted
+from gateway.errors import ClientLeft, UpstreamError, UpstreamLost
+from gateway.live import LiveExchange
+from gateway.server.request import ClientRequest
+from gateway.services import Services
+from gateway.tape import Tape
+from gateway.tls_stream import TlsStream
+from gateway.tunnel_record import TunnelRecord
+from gateway.upstream.connection import UpstreamConnection
+from gateway.upstream.response import client_head
+from protocol.channels import open_channel_machine
+from protocol.errors import RemoteProtocolError
+from protocol.events import (
+    BodyChunk,
+    EndOfBody,
+    Event,
+    Failed,
+    Machine,
+    PeerClosed,
+    Ping,
+    Pong,
+    ResponseHead,
+    TunnelClosed,
+    Upgraded,
+)
+from protocol.remotecommand_messages import closing_events
+from protocol.side import Side
+from protocol.upgrade import check_upgrade_response, client_upgrade_headers
+from storage.errors import LogFailed
+
+MAX_REFUSAL_BYTES: Final = 64 * 1024
+"""Body of an answer that is not 101: a Status, or a kubelet's line of text."""
+GOODBYE_S: Final = 2.0
+"""How long the last words to a client may take; one that does not read them has lost them."""
+KEEPALIVE_S: Final = 30.0
+"""Our pings to the API server: a silent session outlives its idle timeout, as it would without us."""
+
+
+class Leg:
+    """One side of a tunnel: a connection and the machine that reads and writes its protocol."""
+
+    def __init__(self, stream: TlsStream, machine: Machine) -> None:
+        self.stream, self.machine = stream, machine
+        self._flushing = False
+        self._flushed = trio.Event()
+
+    async def flush(self, *, wait: bool = True) -> None:
+        """Write what is queued. If another task is writing, it takes ours along: wait for it, or not."""
+        if self._flushing:
+            if wait:
+                await self._flushed.wait()
+            return
+        self._flushing = True
+        try:
+            while data := self.machine.data_to_send():
+                await self.stream.send_all(data)
+        finally:
+            self._flushing = False
+            self._flushed.set()
+            self._flushed = trio.Event()
+
+
+async def serve(
+    request: ClientRequest, tape: Tape, services: Services, live: LiveExchange, admitted: Admitted
+) -> None:
+    """Ask the API server for the stream; carry it, or answer with its refusal."""
+    if services.durability.intent_before_forward(admitted.call.durability_class):
+        await tape.intent_durable()
+    connection = await services.pool.acquire(fresh=True)
+    try:
+        answer = await _ask(tape, services, admitted, connection)
+        if isinstance(answer, Upgraded):
+            await _carry(request, tape, services, live, admitted, connection, answer)
+        else:
+            await _refuse(request, tape, services, admitted, answer)
+    finally:
+        connection.close()  # an upgrade keeps its connection to itself, whatever became of it
+
+
+async def _ask(
+    tape: Tape, services: Services, admitted: Admitted, connection: UpstreamConnection
+) -> Upgraded | list[Event]:
+    tape.mark("upstream_sent_us")
+    await connection.send(services.with_credential(admitted.upstream), EndOfBody())
+    events: list[Event] = []
+    size = 0
+    async for batch in connection.response():
+        if not events:
+            tape.mark("upstream_head_us")
+        if isinstance(batch[-1], Upgraded):
+            return batch[-1]
+        events += batch
+        size += sum(len(event.data) for event in batch if isinstance(event, BodyChunk))
+        if size > MAX_REFUSAL_BYTES:
+            raise UpstreamLost("the API server refused the stream with an endless answer")
+    return events
+
+
+async def _refuse(
+    request: ClientRequest, tape: Tape, services: Services, admitted: Admitted, events: list[Event]
+) -> None:
+    """Hand the API server's refusal down as the ordinary response it is."""
+    for position, event in enumerate(events):
+        if isinstance(event, ResponseHead):
+            if 200 <= event.status < 400:
+                raise UpstreamLost(
+                    f"the API server answered an upgrade with {event.status}, which means nothing"
+                )
+            events[position] = client_head(event, admitted.call)
+        tape.response(events[position])
+    tape.mark("upstream_end_us")
+    tape.end("completed", urgent=True)
+    if services.durability.outcome_before_end(admitted.call.durability_class):
+        await tape.durable()
+    await request.send(*events)
+
+
+async def _carry(
+    request: ClientRequest,
+    tape: Tape,
+    services: Services,
+    live: LiveExchange,
+    admitted: Admitted,
+    connection: UpstreamConnection,
+    upgraded: Upgraded,
+) -> None:
+    call, upgrade = admitted.call, admitted.upgrade
+    assert upgrade is not None
+    try:
+        protocol = check_upgrade_response(upgraded.head, upgrade, admitted.websocket_key)
+    except RemoteProtocolError as error:
+        raise UpstreamLost(f"the API server's 101 is not acceptable: {error.why}") from error
+    record = TunnelRecord(tape, call, upgrade.transport, protocol)
+    record.started()
+    head = ResponseHead(101, client_upgrade_headers(upgrade, protocol))
+    tape.response_head(head.status, head.headers)
+    await tape.flow()
+    stream, leftover = await request.upgrade(head)
+
+    def machine(side: Side) -> Machine:
+        return open_channel_machine(call.stream_kind, upgrade.transport, protocol, side, ports=call.ports)
+
+    client = Leg(stream, machine(Side.SERVER))
+    cluster = Leg(connection.stream, machine(Side.CLIENT))
+    tunnel = _Tunnel(client, cluster, tape, record, live)
+    try:
+        await tunnel.run(services, leftover, upgraded.leftover)
+    finally:
+        await tunnel.conclude(protocol)
+        await stream.aclose()
+
+
+class _Tunnel:
+    """Two pumps and the end of both. The first end, whoever causes it, ends the other direction too."""
+
+    def __init__(
+        self, client: Leg, cluster: Leg, tape: Tape, record: TunnelRecord, live: LiveExchange
+    ) -> None:
+        self._client, self._cluster = client, cluster
+        self._tape, self._record, self._live = tape, record, live
+        self._result, self._why = "", ""
+
+    async def run(self, services: Services, from_client: bytes, from_cluster: bytes) -> None:
+        """Carry events until one side ends, or the session is cut."""
+        async with trio.open_nursery() as nursery:
+
+            async def pump(source: Leg, sink: Leg, first: bytes, is_client: bool) -> None:
+                await self._pump(source, sink, first, is_client=is_client)
+                nursery.cancel_scope.cancel()
+
+            with services.live.cuttable(self._live):
+                nursery.start_soon(pump, self._client, self._cluster, from_client, True)
+                nursery.start_soon(self._keep_alive)
+                await pump(self._cluster, self._client, from_cluster, False)
+            if self._live.reason:
+                self._ends("cut", self._live.reason)
+            nursery.cancel_scope.cancel()
+
+    async def conclude(self, protocol: str) -> None:
+        """Say goodbye on both sides, in their protocol, after the outcome is in the log."""
+        record = self._record
+        with trio.move_on_after(GOODBYE_S) as scope:
+            scope.shield = True
+            if self._result != "client-left" and not record.concluded:
+                why = self._why or "the connection to the API server was lost"
+                farewell = closing_events(
+                    record.kind,
+                    record.tty,
+                    f"kubetape: {why}",
+                    protocol=protocol,
+                    code=503,
+                    connections=record.open_connections(),
+                )
+                for event in farewell:
+                    self._send_recorded(event)
+            await self._end_record()
+            for leg in (self._client, self._cluster):
+                try:
+                    await leg.flush()
+                except (trio.BrokenResourceError, trio.ClosedResourceError):
+                    continue  # that side is gone already
+
+    def _send_recorded(self, event: Event) -> None:
+        try:
+            self._record.carried(event, from_client=False)
+        except LogFailed:
+            pass  # the words that say so are the one thing that cannot be recorded
+        self._client.machine.send(event)
+
+    async def _end_record(self) -> None:
+        result = self._result or "cut"
+        if self._record.concluded and result in ("client-left", "cluster-left"):
+            result = "completed"
+        elif result == "cluster-left":
+            result = "completed" if self._record.kind == "portforward" else "failed"
+        try:
+            self._record.ended(by=self._ended_by(result), why=self._why)
+            self._tape.end(result, self._why, urgent=True)
+            await self._tape.durable()
+        except LogFailed:
+            return
+
+    def _ended_by(self, result: str) -> str:
+        if result in ("cut", "failed") and self._why:
+            return "gateway"
+        return "client" if self._result == "client-left" else "cluster"
+
+    async def _pump(self, source: Leg, sink: Leg, first: bytes, *, is_client: bool) -> None:
+        data = first
+        try:
+            while True:
+                if not data:
+                    data = await source.stream.receive_some()
+                    if not data:
+                        self._ends("client-left" if is_client else "cluster-left", "")
+                        return
+                if await self._pass_on(source, sink, data, is_client=is_client):
+                    return
+                data = b""
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            self._ends("client-left" if is_client else "cluster-left", "")
+        except LogFailed:
+            self._ends("failed", "this session can no longer be recorded")
+        except (ClientLeft, UpstreamError) as error:
+            self._ends("failed", str(error))
+
+    async def _pass_on(self, source: Leg, sink: Leg, data: bytes, *, is_client: bool) -> bool:
+        """Record and forward what one read brought; True when it was the last."""
+        over = False
+        for event in source.machine.receive(data):
+            if isinstance(event, Ping | Pong):
+                continue  # answered by the machine; each leg keeps itself alive
+            if isinstance(event, Failed):
+                who = "client" if is_client else "API server"
+                self._ends("failed", f"the {who} broke the stream protocol: {event.error.why}")
+                over = True
+            elif isinstance(event, PeerClosed):
+                self._ends("client-left" if is_client else "cluster-left", "")
+                over = True
+            else:
+                self._record.carried(event, from_client=is_client)
+                sink.machine.send(event)
+                if isinstance(event, TunnelClosed):
+                    self._ends("client-left" if is_client else "cluster-left", "")
+                    over = True
+        await source.flush(wait=False)
+        if self._record.must_be_durable:
+            await self._tape.durable()
+            self._record.must_be_durable = False
+        await self._tape.flow()
+        await sink.flush()
+        return over
+
+    async def _keep_alive(self) -> None:
+        try:
+            while True:
+                await trio.sleep(KEEPALIVE_S)
+                self._cluster.machine.send(Ping())
+                await self._cluster.flush(wait=False)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            return  # the pump sees the end as well
+
+    def _ends(self, result: str, why: str) -> None:
+        """The first reason given is the reason."""
+        if not self._result:
+            self._result, self._why = result, why

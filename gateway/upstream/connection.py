@@ -1,0 +1,120 @@
+"""One HTTP/1.1 connection to the API server, over verified TLS."""
+
+import ssl
+import time
+from collections.abc import AsyncIterator
+from typing import Final
+
+import trio
+
+from gateway.errors import UpstreamLost, UpstreamUnreachable
+from gateway.tls_stream import TlsStream, take_socket
+from gateway.upstream.credentials import UpstreamCluster
+from protocol.events import EndOfBody, Event, Failed, PeerClosed, RequestHead, Upgraded
+from protocol.http1 import Http1Client
+
+CONNECT_TIMEOUT_S: Final = 10.0
+"""TCP and TLS together; client-go gives its TLS handshake the same."""
+
+
+class UpstreamConnection:
+    """A connection that carries one request at a time. Not for use by two tasks."""
+
+    def __init__(self, stream: TlsStream, generation: int) -> None:
+        self.stream = stream
+        self.generation = generation  # of the credential it was made with
+        self._machine = Http1Client()
+        self._problem = ""  # found behind good events: raised at the next read
+        self.requests_begun = 0
+        self.idle_since = time.monotonic()
+        self.answer_begun = False  # a byte of the current answer has arrived
+
+    @property
+    def reusable(self) -> bool:
+        return self._machine.reusable
+
+    def is_alive(self) -> bool:
+        """Whether an idle connection can still be used."""
+        return self.stream.is_idle()
+
+    async def send(self, *events: Event) -> None:
+        """Write events in one go. Raises UpstreamLost."""
+        for event in events:
+            if isinstance(event, RequestHead):
+                self.requests_begun += 1
+                self.answer_begun = False
+            self._machine.send(event)
+        try:
+            await self.stream.send_all(self._machine.data_to_send())
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            raise UpstreamLost("the connection to the API server broke while the call was sent") from error
+
+    async def receive(self) -> list[Event]:
+        """The events of one read, at least one. Raises UpstreamLost when the answer breaks off."""
+        if self._problem:
+            raise UpstreamLost(self._problem)
+        while True:
+            try:
+                data = await self.stream.receive_some()
+            except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+                raise UpstreamLost(
+                    "the connection to the API server broke before its answer was complete"
+                ) from error
+            self.answer_begun = self.answer_begun or bool(data)
+            events = self._machine.receive(data)
+            if events and isinstance(events[-1], Failed | PeerClosed):
+                self._problem = _problem(events.pop())  # what came before it is good
+            if events:
+                return events
+            if self._problem:
+                raise UpstreamLost(self._problem)
+            if not data:
+                raise UpstreamLost("the API server closed the connection before its answer was complete")
+
+    async def response(self) -> AsyncIterator[list[Event]]:
+        """Batches of ResponseHead | Upgraded, BodyChunk, EndOfBody, as reads deliver them, to the end."""
+        while True:
+            events = await self.receive()
+            yield events
+            if isinstance(events[-1], EndOfBody | Upgraded):
+                return
+
+    def close(self) -> None:
+        """Close at once, without TLS courtesies: nothing of value is in flight."""
+        self.stream.close()
+
+
+def _problem(event: Event) -> str:
+    if isinstance(event, Failed):
+        return f"the API server's answer is not acceptable HTTP: {event.error.why}"
+    return "the API server closed the connection before it answered"
+
+
+async def open_connection(cluster: UpstreamCluster) -> UpstreamConnection:
+    """Dial, and verify the API server's certificate. Raises UpstreamUnreachable."""
+    where = f"{cluster.host}:{cluster.port}"
+    try:
+        with trio.fail_after(CONNECT_TIMEOUT_S):
+            return UpstreamConnection(await _open_tls(cluster), cluster.generation)
+    except trio.TooSlowError as error:
+        raise UpstreamUnreachable(
+            f"the API server at {where} did not answer within {CONNECT_TIMEOUT_S:.0f} s"
+        ) from error
+    except ssl.SSLError as error:
+        why = getattr(error, "verify_message", None) or error.reason or "handshake failed"
+        raise UpstreamUnreachable(f"the API server at {where} failed the TLS handshake: {why}") from error
+    except (OSError, trio.BrokenResourceError) as error:
+        raise UpstreamUnreachable(f"the API server at {where} cannot be reached: {error}") from error
+
+
+async def _open_tls(cluster: UpstreamCluster) -> TlsStream:
+    transport = await trio.open_tcp_stream(cluster.host, cluster.port)  # tries every address; TCP_NODELAY
+    stream = TlsStream(
+        take_socket(transport), cluster.ssl_context(), server_side=False, server_hostname=cluster.server_name
+    )
+    try:
+        await stream.do_handshake()
+    except BaseException:
+        stream.close()
+        raise
+    return stream

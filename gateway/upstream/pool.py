@@ -1,0 +1,112 @@
+"""Connections to the API server: kept, prewarmed, and never handed out dead.
+
+The API server closes idle connections after 90 s; ours are given up after 50 s, and one that has become
+readable while idle (closed, or garbage) is dropped, so that a client never pays for the race.
+"""
+
+import time
+from collections import deque
+from typing import Final
+
+import trio
+
+from gateway.errors import UpstreamError
+from gateway.upstream.connection import UpstreamConnection, open_connection
+from gateway.upstream.credentials import UpstreamCluster
+
+MAX_IDLE_S: Final = 50.0
+MAX_IDLE: Final = 64
+"""Idle connections kept; more are closed. An idle one costs the API server about 30 KiB."""
+CHECK_INTERVAL_S: Final = 5.0
+RETRY_WARMING_S: Final = 1.0
+
+
+class Pool:
+    """Hands out connections and takes them back. `run` keeps `warm` unused ones ready.
+
+    A connection belongs to one identity: all of this pool's carry the gateway's one credential.
+    """
+
+    def __init__(self, cluster: UpstreamCluster, *, warm: int = 2) -> None:
+        self.cluster = cluster
+        self._idle: deque[UpstreamConnection] = deque()  # newest right: the hottest is reused first
+        self._warm = warm
+        self._generation = cluster.generation
+        self._taken = trio.Event()
+        self.last_error = "no connection has been tried yet"  # "" after a success
+
+    async def acquire(self, *, fresh: bool = False) -> UpstreamConnection:
+        """A connection ready for a request. Raises UpstreamUnreachable.
+
+        fresh: one that has carried no request yet (a retry, or an upgrade that keeps it for itself).
+        """
+        self._forget_old_credential()
+        connection = self._take_idle(fresh=fresh)
+        self._taken.set()
+        return connection or await self._open()
+
+    def release(self, connection: UpstreamConnection) -> None:
+        """Take a connection back: kept when its exchange ended cleanly, closed otherwise."""
+        self._forget_old_credential()
+        outdated = connection.generation != self.cluster.generation
+        if outdated or not connection.reusable or len(self._idle) >= MAX_IDLE:
+            connection.close()
+            return
+        connection.idle_since = time.monotonic()
+        self._idle.append(connection)
+
+    async def run(self) -> None:
+        """Keep connections warm and drop those idle for too long, forever."""
+        while True:
+            self._taken = trio.Event()
+            self._drop_stale()
+            if await self._warm_up():
+                with trio.move_on_after(CHECK_INTERVAL_S):
+                    await self._taken.wait()
+            else:
+                await trio.sleep(RETRY_WARMING_S)
+
+    def close(self) -> None:
+        while self._idle:
+            self._idle.pop().close()
+
+    async def _warm_up(self) -> bool:
+        """Open connections until enough unused ones are ready; False when the API server does not answer."""
+        try:
+            while sum(not connection.requests_begun for connection in self._idle) < self._warm:
+                self._idle.appendleft(await self._open())
+        except UpstreamError:
+            return False  # `last_error` says why; each call gets an answer of its own
+        return True
+
+    async def _open(self) -> UpstreamConnection:
+        try:
+            connection = await open_connection(self.cluster)
+        except UpstreamError as error:
+            self.last_error = str(error)
+            raise
+        self.last_error = ""
+        return connection
+
+    def _take_idle(self, *, fresh: bool) -> UpstreamConnection | None:
+        for connection in reversed(self._idle.copy()):
+            if fresh and connection.requests_begun:
+                continue
+            self._idle.remove(connection)
+            if time.monotonic() - connection.idle_since <= MAX_IDLE_S and connection.is_alive():
+                return connection
+            connection.close()
+        return None
+
+    def _forget_old_credential(self) -> None:
+        """Drop every idle connection once the client certificate it was made with has been renewed."""
+        if self._generation != self.cluster.generation:
+            self._generation = self.cluster.generation
+            self.close()
+
+    def _drop_stale(self) -> None:
+        now = time.monotonic()
+        for connection in self._idle.copy():
+            if now - connection.idle_since > MAX_IDLE_S or not connection.is_alive():
+                self._idle.remove(connection)
+                connection.close()

@@ -1,0 +1,94 @@
+"""What an HTTP/1.1 server and an HTTP/1.1 client do alike: read one direction, write the other.
+
+Turns the exceptions of the parsers into the one last event `Failed`, bodies into chunks, and keeps
+both directions on their tables. Heads differ by role: see `protocol.http1`.
+"""
+
+from abc import ABC, abstractmethod
+
+from protocol.errors import LocalProtocolError, RemoteProtocolError
+from protocol.events import BodyChunk, EndOfBody, Event, Failed
+from protocol.http1_framing import BodyReader, BodyWriter, HeadOnlyWriter, Intake, LengthReader
+from protocol.http1_heads import Limits
+from protocol.http1_states import Direction, Phase, Step
+
+
+class Connection(ABC):
+    """What both roles share. A role sets the directions and limits, and says how its heads go."""
+
+    _limits: Limits
+    _inbound: Direction
+    _outbound: Direction
+
+    def __init__(self) -> None:
+        self._intake = Intake()
+        self._reader: BodyReader = LengthReader(0)
+        self._writer: BodyWriter = HeadOnlyWriter()
+        self._to_send: list[bytes] = []
+        self._peer_ended = False  # the peer's end of input has come
+        self._failed = False
+
+    def receive(self, data: bytes) -> list[Event]:
+        """Read bytes of the peer; b"" is its end of input. Call `data_to_send` afterwards.
+
+        A violation is the last event, `Failed`; nothing is read after it. Raises LocalProtocolError
+        only after a switch to another protocol, when bytes belong to the tunnel.
+        """
+        if self._inbound.phase is Phase.RAW:
+            raise LocalProtocolError("the connection has switched protocols")
+        if self._peer_ended or self._failed:
+            return []
+        if data:
+            self._intake.feed(data)
+        else:
+            self._peer_ended = True
+        return self._read()
+
+    def data_to_send(self) -> bytes:
+        """Take the bytes for the peer, b"" if there are none."""
+        data = b"".join(self._to_send)
+        self._to_send.clear()
+        return data
+
+    def _read(self) -> list[Event]:
+        events: list[Event] = []
+        try:
+            self._parse(events)
+            if self._peer_ended:
+                self._end_input(events)
+        except RemoteProtocolError as error:
+            self._failed = True
+            self._inbound.advance(Step.STOP)
+            events.append(Failed(error))
+        return events
+
+    @abstractmethod
+    def _parse(self, events: list[Event]) -> None:
+        """Read what has come as far as it goes now; raises RemoteProtocolError."""
+        ...
+
+    @abstractmethod
+    def _end_input(self, events: list[Event]) -> None:
+        """Judge an end of input here, after `_parse`; raises RemoteProtocolError."""
+        ...
+
+    def _read_body(self, events: list[Event]) -> None:
+        pieces: list[bytes] = []
+        try:
+            complete = self._reader.read(self._intake, pieces)
+        finally:
+            # what came before an offence counts; many small chunks of one read are one event
+            if pieces:
+                self._inbound.advance(Step.CHUNK)
+                events.append(BodyChunk(b"".join(pieces)))
+        if complete:
+            self._inbound.advance(Step.END)
+            events.append(EndOfBody())
+
+    def _send_chunk(self, event: BodyChunk) -> None:
+        self._outbound.advance(Step.CHUNK)
+        self._writer.write(event.data, self._to_send)
+
+    def _send_end(self) -> None:
+        self._outbound.advance(Step.END)
+        self._writer.end(self._to_send)

@@ -1,0 +1,177 @@
+"""RFC 6455 frames: bytes to pieces of frames, unmasked; frames to bytes, masked.
+
+Checks all that one frame alone can break: reserved bits and opcodes, masking, lengths, control frames.
+Which frame may follow which is the business of `websocket`. A data frame is never collected: its pieces
+are passed on as they arrive, so the length a peer announces costs no memory. Control frames (at most
+125 bytes) come whole.
+
+The trap: masking is a loop over every byte that Python must not run itself. Two ways that do not are
+used: integers for what a person types, four strided translations for what a program sends.
+Source: RFC 6455 section 5.
+"""
+
+from collections.abc import Iterator
+from enum import IntEnum
+from struct import Struct
+from typing import Final, NamedTuple
+
+from protocol.errors import RemoteProtocolError, TooLarge
+from protocol.side import Side
+
+
+class Opcode(IntEnum):
+    CONTINUATION = 0x0
+    TEXT = 0x1
+    BINARY = 0x2
+    CLOSE = 0x8
+    PING = 0x9
+    PONG = 0xA
+
+
+MAX_CONTROL_BYTES: Final = 125
+MASK_BYTES: Final = 4
+
+_OPCODES: Final = {int(opcode): opcode for opcode in Opcode}
+_FIN: Final = 0x80
+_RESERVED_BITS: Final = 0x70
+_MASKED: Final = 0x80
+_UINT16: Final = Struct("!H")
+_UINT64: Final = Struct("!Q")
+
+STRIDED_FROM_BYTES: Final = 1024
+"""Measured: below, integers are faster (5 bytes: 0.6 us, not 1.8); above, translations (32 KiB: 50 us, not 110)."""
+
+_XOR: Final = tuple(bytes(byte ^ key for byte in range(256)) for key in range(256))
+
+
+class FramePiece(NamedTuple):
+    """Some payload of one frame: of a data frame what arrived, of a control frame all of it.
+
+    data: unmasked; empty only for a frame without payload. ends: the frame is complete.
+    """
+
+    opcode: Opcode
+    fin: bool
+    data: bytes
+    ends: bool
+
+
+class FrameReader:
+    """Cuts a byte stream into frame pieces. Dead after the first error."""
+
+    def __init__(self, side: Side, max_frame_bytes: int) -> None:
+        self._expects_mask = side is Side.SERVER
+        self._max_frame_bytes = max_frame_bytes
+        self._head = b""  # of an incomplete frame header, at most 13 bytes
+        self._is_inside = False  # a frame's header is complete, its payload is not
+        self._opcode = Opcode.CONTINUATION
+        self._fin = False
+        self._mask = b""  # rotated, so that it begins with the key of the next byte
+        self._remaining = 0  # bytes of payload
+        self._control = bytearray()  # payload of an incomplete control frame
+
+    @property
+    def is_between_frames(self) -> bool:
+        return not self._is_inside and not self._head
+
+    def read(self, data: bytes) -> Iterator[FramePiece]:
+        """Pieces of what these bytes complete. Raises RemoteProtocolError; pieces before it are good."""
+        if self._head:
+            data = self._head + data
+            self._head = b""
+        at = 0
+        while True:
+            if not self._is_inside:
+                start = self._read_header(data, at)
+                if start == 0:
+                    self._head = data[at:]
+                    return
+                at = start
+            payload = data[at : at + self._remaining]
+            if not payload and self._remaining:
+                return
+            at += len(payload)
+            self._remaining -= len(payload)
+            self._is_inside = self._remaining > 0
+            if self._mask:
+                payload = apply_mask(payload, self._mask)
+                if self._is_inside:
+                    turn = len(payload) % MASK_BYTES
+                    self._mask = self._mask[turn:] + self._mask[:turn]
+            if self._opcode < Opcode.CLOSE:
+                yield FramePiece(self._opcode, self._fin, payload, not self._is_inside)
+                continue
+            self._control += payload
+            if not self._is_inside:
+                payload = bytes(self._control)
+                self._control.clear()
+                yield FramePiece(self._opcode, True, payload, True)
+
+    def _read_header(self, data: bytes, at: int) -> int:
+        """Read a frame header at an offset; returns where its payload starts, or 0: not all here yet."""
+        if len(data) - at < 2:
+            return 0
+        first, second = data[at], data[at + 1]
+        length = second & 0x7F
+        opcode = self._check_first_bytes(first, second, length)
+        at += 2
+        if length >= 126:
+            field, smallest = (_UINT16, 126) if length == 126 else (_UINT64, 0x1_0000)
+            if len(data) - at < field.size:
+                return 0
+            length = field.unpack_from(data, at)[0]
+            if length < smallest or length >= 1 << 63:
+                raise RemoteProtocolError("WebSocket: a frame length is not in its shortest form")
+            at += field.size
+        if length > self._max_frame_bytes:
+            raise TooLarge(f"WebSocket: a frame is longer than {self._max_frame_bytes} bytes")
+        mask = b""
+        if self._expects_mask:
+            mask = data[at : at + MASK_BYTES]
+            if len(mask) < MASK_BYTES:
+                return 0
+            at += MASK_BYTES
+        self._opcode, self._fin, self._mask, self._remaining = opcode, first >= _FIN, mask, length
+        self._is_inside = True
+        return at
+
+    def _check_first_bytes(self, first: int, second: int, length: int) -> Opcode:
+        if first & _RESERVED_BITS:
+            raise RemoteProtocolError("WebSocket: a reserved bit is set, though no extension was agreed")
+        opcode = _OPCODES.get(first & 0x0F)
+        if opcode is None:
+            raise RemoteProtocolError("WebSocket: a reserved opcode")
+        if (second >= _MASKED) is not self._expects_mask:
+            raise RemoteProtocolError(
+                "WebSocket: a client frame is not masked"
+                if self._expects_mask
+                else "WebSocket: a server frame is masked"
+            )
+        if opcode >= Opcode.CLOSE and (first < _FIN or length > MAX_CONTROL_BYTES):
+            raise RemoteProtocolError("WebSocket: a control frame is fragmented or longer than 125 bytes")
+        return opcode
+
+
+def encode_frame(opcode: Opcode, payload: bytes, *, fin: bool = True, mask: bytes = b"") -> bytes:
+    """One frame. mask: 4 unpredictable bytes from a client, b"" from a server."""
+    length = len(payload)
+    flag = _MASKED if mask else 0
+    if length < 126:
+        header = bytes(((_FIN if fin else 0) | opcode, flag | length))
+    elif length < 0x1_0000:
+        header = bytes(((_FIN if fin else 0) | opcode, flag | 126)) + _UINT16.pack(length)
+    else:
+        header = bytes(((_FIN if fin else 0) | opcode, flag | 127)) + _UINT64.pack(length)
+    return header + mask + apply_mask(payload, mask) if mask else header + payload
+
+
+def apply_mask(data: bytes, mask: bytes) -> bytes:
+    """XOR data with the 4 bytes of a mask, repeated: masks and unmasks."""
+    length = len(data)
+    if length < STRIDED_FROM_BYTES:
+        keys = (mask * (length // MASK_BYTES + 1))[:length]
+        return (int.from_bytes(data, "little") ^ int.from_bytes(keys, "little")).to_bytes(length, "little")
+    lanes = bytearray(data)
+    for lane, key in enumerate(mask):
+        lanes[lane::MASK_BYTES] = lanes[lane::MASK_BYTES].translate(_XOR[key])
+    return bytes(lanes)

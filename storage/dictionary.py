@@ -1,0 +1,93 @@
+"""Which dictionary a segment is compressed with, and bounded zstd in both directions.
+
+A commit holds one to four records at low load; a trained dictionary lets such small frames compress
+like large ones. Dictionaries ship with the code, are named by id and SHA-256 in every segment header,
+and are never changed or removed: a segment whose dictionary is missing cannot be read.
+
+The trap: zstandard's `decompress` ignores `max_output_size` when the frame declares its size. So the
+declared size must equal the expected one before anything is allocated; then zstd itself refuses to
+write past it, and reports a frame that is cut, followed by other bytes, or fails its checksum.
+"""
+
+import hashlib
+from functools import lru_cache
+from pathlib import Path
+from typing import Final
+
+import zstandard
+
+from storage.errors import UnknownDictionary
+from storage.format import ZstdParameters
+
+DEFAULT_LEVEL: Final = 3
+DEFAULT_DICTIONARY_ID: Final = 32_769
+"""zstd reserves ids below 32768 for a public registry; ours are private and count from there."""
+DICTIONARIES: Final = Path(__file__).parent / "dictionaries"
+
+
+class BadCompression(Exception):
+    """Bytes that do not decompress to what was announced; callers say where."""
+
+
+@lru_cache(maxsize=8)
+def load_dictionary(dict_id: int, directory: Path = DICTIONARIES) -> bytes:
+    """The bytes of a shipped dictionary. Raises UnknownDictionary."""
+    try:
+        return (directory / f"{dict_id}.zdict").read_bytes()
+    except FileNotFoundError as error:
+        raise UnknownDictionary(
+            f"dictionary {dict_id} is not part of this version: read this segment with the version that "
+            f"wrote it, or put {dict_id}.zdict into {directory}"
+        ) from error
+
+
+def shipped_parameters(dict_id: int = DEFAULT_DICTIONARY_ID, level: int = DEFAULT_LEVEL) -> ZstdParameters:
+    """What a segment header says about compression with a shipped dictionary; dict_id 0: with none."""
+    digest = hashlib.sha256(load_dictionary(dict_id)).digest() if dict_id else b""
+    return ZstdParameters(level, dict_id, digest)
+
+
+@lru_cache(maxsize=8)
+def _prepared(parameters: ZstdParameters) -> zstandard.ZstdCompressionDict | None:
+    if not parameters.dict_id:
+        return None
+    data = load_dictionary(parameters.dict_id)
+    if hashlib.sha256(data).digest() != parameters.dict_sha256:
+        raise UnknownDictionary(
+            f"dictionary {parameters.dict_id} of this version is not the one the segment was written with"
+        )
+    prepared = zstandard.ZstdCompressionDict(data)
+    # Digested once, or every frame would pay for reading the whole dictionary.
+    prepared.precompute_compress(level=parameters.level)
+    return prepared
+
+
+class Compression:
+    """Compressor and decompressor of one segment. Not for two threads at once."""
+
+    def __init__(self, parameters: ZstdParameters) -> None:
+        """Raises UnknownDictionary when this version lacks the dictionary or has another one."""
+        prepared = _prepared(parameters)
+        self._compressor = zstandard.ZstdCompressor(
+            level=parameters.level,
+            dict_data=prepared,
+            # Without it one in three flipped bits decodes silently to other content.
+            write_checksum=True,
+            write_content_size=True,
+            write_dict_id=False,  # the segment header names it, with its hash
+        )
+        self._decompressor = zstandard.ZstdDecompressor(dict_data=prepared)
+
+    def compress(self, raw: bytes) -> bytes:
+        """One independent zstd frame that declares its size and ends with a checksum."""
+        return self._compressor.compress(raw)
+
+    def decompress(self, payload: bytes, raw_len: int) -> bytes:
+        """Exactly raw_len bytes, never allocating more. Raises BadCompression."""
+        try:
+            # Size 0 would mean "unknown" to the binding, and then no limit would hold.
+            if zstandard.get_frame_parameters(payload).content_size != raw_len or not raw_len:
+                raise BadCompression(f"the compressed data declares another size than {raw_len} bytes")
+            return self._decompressor.decompress(payload, max_output_size=raw_len, allow_extra_data=False)
+        except zstandard.ZstdError as error:
+            raise BadCompression(f"the compressed data is damaged: {error}") from error

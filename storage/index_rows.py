@@ -1,0 +1,339 @@
+"""The records of one exchange -> its row, its texts, where its records lie. Pure: no SQL, no files.
+
+`OpenCall` takes records in log order and can be stored between two runs of the indexer (`encode`),
+so that a stream of a day is never read twice. Bodies are not parsed: their text is indexed as it is.
+The trap: an exchange of a client may last for days and send without end, so everything kept here is
+bounded, and text beyond a limit is counted as cut, never silently dropped.
+"""
+
+import hashlib
+from datetime import UTC, datetime
+from typing import Final, NamedTuple
+
+import msgspec
+
+from protocol.events import Channel, Headers
+from storage.index_schema import CallRow
+from storage.plain_text import PlainText, PlainTextState
+from storage.records import (
+    AnyRecord,
+    ChannelChunk,
+    Exited,
+    Intent,
+    Outcome,
+    RequestBody,
+    ResponseBody,
+    ResponseStarted,
+    TunnelStarted,
+    UnknownRecord,
+)
+
+MAX_PIECE_CHARS: Final = 8192
+"""Longest stretch of text found as one: some screens of output."""
+
+PIECE_SPAN_US: Final = 1_000_000
+"""A hit tells the moment to one second."""
+
+_TUNNELS: Final = frozenset(("exec", "attach", "portforward"))
+
+
+class IndexSettings(msgspec.Struct, frozen=True):
+    """How much text is indexed, in bytes as recorded."""
+
+    max_body_bytes: int = 64 * 1024
+    """Of each request and response body: 64 KiB hold some dozen objects."""
+    max_stream_bytes: int = 16 * 1024 * 1024
+    """Of each stream of exec, attach and logs: days of typing, some minutes of chatter."""
+
+
+class Piece(NamedTuple):
+    """A stretch of text. kind: call, request, response, log, stdin, stdout, stderr, forward-error."""
+
+    call: int
+    kind: str
+    at_us: int
+    text: str
+
+
+class _StreamState(msgspec.Struct, array_like=True):
+    plain: PlainTextState
+    line_us: int
+    taken_bytes: int
+
+
+class _OpenCallState(msgspec.Struct, array_like=True):
+    row: CallRow
+    request_limit: int
+    response_limit: int
+    streams: dict[str, _StreamState]
+
+
+class _Stream:
+    """One direction of one exchange on its way to pieces."""
+
+    def __init__(self, call: int, kind: str, limit_bytes: int, state: _StreamState | None = None) -> None:
+        self._call, self._kind, self._limit_bytes = call, kind, limit_bytes
+        self._plain = PlainText(everything=True, typed=kind == "stdin", state=state.plain if state else None)
+        self._line_us = state.line_us if state else 0  # when the last part of the unfinished line came
+        self._taken_bytes = state.taken_bytes if state else 0
+        self._text: list[str] = []
+        self._chars = 0
+        self._text_us = 0
+
+    def state(self) -> _StreamState:
+        return _StreamState(self._plain.state(), self._line_us, self._taken_bytes)
+
+    def take(self, at_us: int, data: bytes, pieces: list[Piece]) -> bool:
+        """False if some of it was not taken: the limit is reached."""
+        room = max(0, self._limit_bytes - self._taken_bytes)
+        taken = data[:room]
+        self._taken_bytes += len(taken)
+        if self._chars and at_us - self._text_us >= PIECE_SPAN_US:
+            self.flush(pieces)
+        # a prompt may wait for hours: the command typed behind it has the time of the command
+        if not self._plain.holds_text or at_us - self._line_us >= PIECE_SPAN_US:
+            self._line_us = at_us
+        self._add(at_us, self._plain.feed(taken))
+        if self._chars >= MAX_PIECE_CHARS:
+            self.flush(pieces)
+        return len(data) <= room
+
+    def finish(self, at_us: int, pieces: list[Piece]) -> None:
+        self._add(at_us, self._plain.finish())
+        self.flush(pieces)
+
+    def _add(self, at_us: int, text: str) -> None:
+        if text:
+            if not self._chars:
+                self._text_us = self._line_us
+            self._line_us = at_us
+            self._text.append(text)
+            self._chars += len(text)
+
+    def flush(self, pieces: list[Piece]) -> None:
+        text = "".join(self._text)
+        self._text.clear()
+        self._chars = 0
+        while text.strip():
+            head = text[:MAX_PIECE_CHARS]
+            # between lines, else where the plain text was cut, else anywhere: never in a word if avoidable
+            cut = len(head) if len(head) == len(text) else max(head.rfind("\n"), head.rfind(" "), -1) + 1
+            cut = cut or len(head)
+            pieces.append(Piece(self._call, self._kind, self._text_us, text[:cut]))
+            text = text[cut:]
+
+
+class OpenCall:
+    """One exchange between its Intent and its Outcome."""
+
+    def __init__(self, row: CallRow, request_limit: int, response_limit: int) -> None:
+        self.row = row
+        self._request_limit, self._response_limit = request_limit, response_limit
+        self._streams: dict[str, _Stream] = {}
+
+    @classmethod
+    def begin(cls, call: int, log: str, seq: int, intent: Intent, settings: IndexSettings) -> "OpenCall":
+        row = call_row(call, log, seq, intent)
+        is_text = _is_text(intent.headers)
+        return cls(row, settings.max_body_bytes if is_text else 0, 0)
+
+    @classmethod
+    def decode(cls, state: bytes, settings: IndexSettings) -> "OpenCall":
+        """The opposite of `encode`. Raises msgspec.DecodeError."""
+        stored = msgspec.msgpack.decode(state, type=_OpenCallState)
+        call = cls(stored.row, stored.request_limit, stored.response_limit)
+        for kind, stream in stored.streams.items():
+            call._streams[kind] = _Stream(stored.row.id, kind, call._limit_of(kind, settings), stream)
+        return call
+
+    def encode(self) -> bytes:
+        streams = {kind: stream.state() for kind, stream in self._streams.items()}
+        return msgspec.msgpack.encode(
+            _OpenCallState(self.row, self._request_limit, self._response_limit, streams)
+        )
+
+    def take(self, record: AnyRecord | UnknownRecord, settings: IndexSettings, pieces: list[Piece]) -> bool:
+        """One more record of this exchange. True if it was the Outcome: the exchange is over."""
+        row = self.row
+        row.records += 1
+        row.last_us = max(row.last_us, getattr(record, "at_us", 0))
+        if isinstance(record, ResponseBody):
+            kind = "log" if row.kind == "log" else "response"
+            self._text(kind, record.at_us, record.data, settings, pieces)
+        elif isinstance(record, ChannelChunk):
+            self._channel(record, settings, pieces)
+        elif isinstance(record, RequestBody):
+            self._text("request", row.last_us, record.data, settings, pieces)
+        elif isinstance(record, ResponseStarted):
+            row.status = record.status
+            if _is_text(record.headers):
+                is_log = row.kind == "log"
+                self._response_limit = settings.max_stream_bytes if is_log else settings.max_body_bytes
+        elif isinstance(record, TunnelStarted):
+            row.kind, row.transport = record.kind, record.transport
+            row.protocol, row.tty = record.protocol, record.tty
+        elif isinstance(record, Exited):
+            row.exit_code = record.exit_code
+        elif isinstance(record, Outcome):
+            self._end(record, pieces)
+            return True
+        return False
+
+    def flush(self, pieces: list[Piece]) -> None:
+        """Give out the complete lines held so far: a live stream is searchable."""
+        for stream in self._streams.values():
+            stream.flush(pieces)
+
+    def abandon(self, why: str, pieces: list[Piece]) -> None:
+        """Its log ended, or another run began, without an Outcome."""
+        self.row.result, self.row.why = "unknown", why
+        self._finish_streams(pieces)
+
+    def _end(self, outcome: Outcome, pieces: list[Piece]) -> None:
+        row = self.row
+        row.result, row.why = outcome.result, outcome.why
+        row.status = outcome.status or row.status
+        row.request_bytes, row.response_bytes = outcome.request_bytes, outcome.response_bytes
+        if outcome.exit_code is not None:
+            row.exit_code = outcome.exit_code
+        self._finish_streams(pieces)
+
+    def _finish_streams(self, pieces: list[Piece]) -> None:
+        for stream in self._streams.values():
+            stream.finish(self.row.last_us, pieces)
+        self._streams.clear()
+
+    def _channel(self, record: ChannelChunk, settings: IndexSettings, pieces: list[Piece]) -> None:
+        row, size = self.row, len(record.data)
+        if record.channel == Channel.STDIN:
+            row.stdin_bytes += size
+            self._text("stdin", record.at_us, record.data, settings, pieces)
+        elif record.channel in (Channel.STDOUT, Channel.STDERR):
+            row.output_bytes += size
+            kind = "stdout" if record.channel == Channel.STDOUT else "stderr"
+            self._text(kind, record.at_us, record.data, settings, pieces)
+        elif record.channel == Channel.DATA:
+            # forwarded connections carry any protocol; their bytes are not text to search
+            if record.from_client:
+                row.sent_bytes += size
+            else:
+                row.received_bytes += size
+        elif record.channel == Channel.FORWARD_ERROR:
+            self._text("forward-error", record.at_us, record.data, settings, pieces)
+
+    def _text(self, kind: str, at_us: int, data: bytes, settings: IndexSettings, pieces: list[Piece]) -> None:
+        stream = self._streams.get(kind)
+        if stream is None:
+            limit = self._limit_of(kind, settings)
+            if not limit:
+                return
+            stream = self._streams[kind] = _Stream(self.row.id, kind, limit)
+        if not stream.take(at_us, data, pieces):
+            self.row.text_cut = True
+
+    def _limit_of(self, kind: str, settings: IndexSettings) -> int:
+        if kind == "request":
+            return self._request_limit
+        if kind in ("response", "log"):
+            return self._response_limit
+        return settings.max_stream_bytes
+
+
+def call_row(call: int, log: str, seq: int, intent: Intent) -> CallRow:
+    """What an Intent alone says."""
+    facts, principal, verdict = intent.call, intent.principal, intent.verdict
+    return CallRow(
+        id=call,
+        exchange=intent.exchange,
+        log=log,
+        seq=seq,
+        at_ns=_clamped_ns(intent.at_ns),
+        session=intent.session,
+        command=command_id(intent),
+        connection=intent.connection,
+        source=intent.source,
+        http_version=intent.http_version,
+        method=intent.method,
+        target=intent.target.decode("latin-1"),
+        user=principal.user if principal else "",
+        groups=_json(principal.groups if principal else ()),
+        user_agent=intent.user_agent,
+        kubectl_command=intent.kubectl_command,
+        kubectl_session=intent.kubectl_session,
+        verb=facts.verb if facts else intent.method.lower(),
+        api_group=facts.group if facts else "",
+        version=facts.version if facts else "",
+        resource=facts.resource if facts else "",
+        subresource=facts.subresource if facts else "",
+        namespace=facts.namespace if facts else "",
+        name=facts.name if facts else "",
+        container=facts.container if facts else "",
+        argv=_json(facts.argv if facts else ()),
+        ports=_json(facts.ports if facts else ()),
+        decision=verdict.action,
+        mode=verdict.mode,
+        rules=_json(verdict.rules),
+        reason=verdict.reason,
+        policy_sha256=verdict.policy_sha256,
+        kind=_kind_of(intent),
+        records=1,
+    )
+
+
+def call_text(intent: Intent) -> str:
+    """What is found by words of a call itself: verb, object, command line, path, client."""
+    facts = intent.call
+    words: list[str] = [intent.method, intent.kubectl_command, intent.user_agent]
+    if facts is not None:
+        words += (facts.verb, facts.resource, facts.subresource, facts.namespace, facts.name)
+        words += (facts.container, facts.label_selector, facts.field_selector, " ".join(facts.argv))
+    words += (intent.target.decode("latin-1"), intent.verdict.reason)
+    return " ".join(filter(None, words))
+
+
+def command_id(intent: Intent) -> str:
+    """The command an exchange belongs to: 'k' and 32 hex digits.
+
+    kubectl names its run (`Kubectl-Session`), and that name counts only within one credential: a hint
+    of the client groups its own calls and nobody else's. Calls of other clients are grouped by
+    connection. The id depends on nothing but the Intent, so a rebuilt index has the same ids.
+    """
+    who = intent.principal.credential_id if intent.principal else intent.source.rpartition(":")[0]
+    run = ("run", intent.kubectl_session) if intent.kubectl_session else ("connection", intent.connection)
+    digest = hashlib.sha256(msgspec.msgpack.encode((who, *run))).hexdigest()
+    return f"k{digest[:32]}"
+
+
+def day_of(at_ns: int) -> str:
+    """UTC day, as in the name of an index file."""
+    return datetime.fromtimestamp(_clamped_ns(at_ns) // 1_000_000_000, UTC).strftime("%Y-%m-%d")
+
+
+def _clamped_ns(at_ns: int) -> int:
+    return min(max(0, at_ns), 2**63 - 1)  # what SQLite can hold; a clock gone mad must not stop the index
+
+
+def _kind_of(intent: Intent) -> str:
+    facts = intent.call
+    if facts is None:
+        return "call"
+    if facts.resource == "pods" and facts.subresource in _TUNNELS:
+        return facts.subresource
+    if facts.subresource == "log":
+        return "log"
+    return "watch" if facts.verb == "watch" else "call"
+
+
+def _is_text(headers: Headers) -> bool:
+    """Whether a body is text, as its headers say. Encoded (gzip) and binary ones are not indexed."""
+    content_type = b""
+    for name, value in headers:
+        if name == b"content-encoding" and value.lower() != b"identity":
+            return False
+        if name == b"content-type":
+            content_type = value.split(b";", 1)[0].strip().lower()
+    return content_type.startswith(b"text/") or content_type.endswith((b"json", b"yaml", b"xml"))
+
+
+def _json(values: tuple[str, ...] | tuple[int, ...]) -> str:
+    return msgspec.json.encode(values).decode()

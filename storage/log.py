@@ -1,0 +1,395 @@
+"""One log: many callers append, one thread writes, and the first failure is the last.
+
+`SegmentLog.append` only queues; the writer thread takes everything queued, writes it as one frame, syncs
+when somebody waits for it, and reports. What is durable, and when, is said by `Commit` alone. The trap is
+fsync: after a failed one Linux marks the pages clean and the next one succeeds, so the first error of any
+kind is remembered here for ever, every later append is refused, and nothing is acknowledged any more.
+Un-acknowledged records are not carried into another segment: on the same disk that would be a guess.
+
+Callbacks come from the writer thread; hop to the event loop yourself. This module knows nothing of it.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from storage.attendant import Attendant
+from storage.cipher import SUITE_NONE
+from storage.dictionary import shipped_parameters
+from storage.errors import LogFailed, LogInUse
+from storage.files import (
+    REAL_FILES,
+    FileOps,
+    Filesystem,
+    Headroom,
+    filesystem_of,
+    judge_space,
+    log_failed,
+)
+from storage.format import MAX_RECORD_BYTES, CipherParameters, SegmentHeader
+from storage.pace import (
+    NEVER,
+    NOW,
+    LogSettings,
+    Queued,
+    cut_blocks,
+    rotation_due_s,
+    sync_due_s,
+    write_due_s,
+)
+from storage.records import SegmentRecovered, encode_record
+from storage.recovery import Recovery, mark_recovered, recover
+from storage.writer import SegmentWriter, new_salt, new_segment_id, open_segment
+
+LOCK_NAME: Final = "LOCK"
+
+
+class LogIdentity(msgspec.Struct, frozen=True):
+    """Whose log it is; part of every segment's header."""
+
+    gateway_id: str
+    log_origin: str
+    worker: int
+
+
+class Commit(msgspec.Struct, frozen=True):
+    """How far the log is. A record is written (survives a kill) or durable (survives a power cut) when
+    its position is not beyond the one given here; 0: none yet."""
+
+    written_position: int
+    durable_position: int
+
+
+class Clock(msgspec.Struct, frozen=True):
+    """Time, so that tests need not wait for it."""
+
+    now_ns: Callable[[], int] = time.time_ns
+    monotonic_s: Callable[[], float] = time.monotonic
+
+
+class SegmentLog:
+    """The log of one worker, and the only writer of its directory. `SegmentLog.open` makes it.
+
+    filesystem: warn at start unless `filesystem.spares_are_reserve`.
+    recovered: what was found of earlier runs; a finding "corrupt" is for a human, the log itself goes on.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        lock: int,
+        identity: LogIdentity,
+        files: FileOps,
+        on_commit: Callable[[Commit], None],
+        on_failure: Callable[[LogFailed], None],
+        settings: LogSettings,
+        clock: Clock,
+    ) -> None:
+        self.directory = directory
+        self.recovered: tuple[SegmentRecovered, ...] = ()
+        self.filesystem: Filesystem = filesystem_of(directory)
+        self._lock: int | None = lock
+        self._identity, self._files, self._settings, self._clock = identity, files, settings, clock
+        self._on_commit, self._on_failure = on_commit, on_failure
+        self._zstd = shipped_parameters(settings.dict_id, settings.level)
+        # Guarded by the mutex: what append and the writer thread share.
+        self._mutex = threading.RLock()
+        self._bell = threading.Lock()
+        self._bell.acquire()  # held: silent; ring by releasing, only while the writer is asleep
+        self._asleep_until = NOW  # NOW: awake
+        self._queued = Queued([])
+        self._failed: LogFailed | None = None
+        self._closing = False
+        self._next_position = 1
+        self._appended_bytes = 0
+        # The writer thread's own.
+        self._durable_bytes = self._written_bytes = 0
+        self._written_position = self._durable_position = 0
+        self._unsynced_since_s = self._first_block_s = 0.0
+        self._reported = Commit(0, 0)
+        self._epoch, self._prev_segment_id, self._next_number = 1, "", 1
+        self._segment: SegmentWriter
+        self._attendant = Attendant(files, directory, settings, self._latch)
+        self._thread = threading.Thread(target=self._run, name="kubetape-log-writer", daemon=True)
+
+    @classmethod
+    def open(
+        cls,
+        directory: Path,
+        *,
+        identity: LogIdentity,
+        on_commit: Callable[[Commit], None],
+        on_failure: Callable[[LogFailed], None],
+        files: FileOps = REAL_FILES,
+        settings: LogSettings = LogSettings(),  # noqa: B008 - frozen
+        clock: Clock = Clock(),  # noqa: B008 - frozen
+    ) -> "SegmentLog":
+        """Lock the directory, examine what earlier runs left, begin a new segment, start writing.
+
+        Blocks (milliseconds, longer after a crash); creates the directory. on_commit and on_failure are
+        called from the writer thread and must not raise; on_failure at most once. Raises LogInUse,
+        LogFailed, UnknownDictionary.
+        """
+        try:
+            files.make_directory(directory)
+            lock = files.lock(directory / LOCK_NAME)
+        except BlockingIOError as error:
+            raise LogInUse(
+                f"{directory} is written by another process: stop it, or use another directory"
+            ) from error
+        except OSError as error:
+            raise log_failed("lock", directory, error) from error
+        try:
+            log = cls(directory, lock, identity, files, on_commit, on_failure, settings, clock)
+            log._begin(recover(files, directory))
+        except BaseException:
+            files.close(lock)
+            raise
+        log._thread.start()
+        return log
+
+    def _begin(self, recovery: Recovery) -> None:
+        """Open this run's first segment and say in it what was found, before anything else is said."""
+        self._epoch, self._prev_segment_id = recovery.next_epoch, recovery.prev_segment_id
+        self._next_number, self._next_position = recovery.next_segment_number, recovery.next_record_seq
+        self._written_position = self._durable_position = recovery.next_record_seq - 1
+        self._reported = Commit(self._written_position, self._durable_position)
+        self._segment = self._open_segment(self._next_position, spare=None)
+        try:
+            self._say_recovered(recovery)
+            self._attendant.start()
+        except BaseException:
+            self._segment.abandon()
+            raise
+
+    def _say_recovered(self, recovery: Recovery) -> None:
+        now_ns = self._clock.now_ns()
+        self.recovered = tuple(examination.record(now_ns) for examination in recovery.examined)
+        self._first_block_s = self._clock.monotonic_s()
+        for block in cut_blocks([encode_record(record) for record in self.recovered]):
+            self._append_block(block, now_ns)
+        self._sync()
+        self._next_position = self._written_position + 1
+        self._appended_bytes = self._written_bytes
+        mark_recovered(self._files, recovery.examined)
+
+    # --- for callers ----------------------------------------------------------------------------
+
+    def append(self, record: bytes, *, urgent: bool) -> int:
+        """Queue one encoded record; returns its position: dense, from 1, going on after a restart.
+
+        Nothing is durable on return, and the call never waits for the disk. An urgent record is written
+        and synced at once with all before it; others within the bounds of LogSettings. Raises LogFailed
+        once the log has failed or is closed, ValueError for a record no frame can hold.
+        """
+        size = len(record)
+        if not 0 < size <= MAX_RECORD_BYTES:
+            raise ValueError(f"a record of {size} bytes; the log takes 1 to {MAX_RECORD_BYTES}")
+        with self._mutex:
+            if self._failed is not None or self._closing:
+                raise self._refusal()
+            if self.pending_bytes + size > self._settings.max_pending_bytes:
+                self._latch(
+                    LogFailed("append", str(self.directory), f"{self.pending_bytes} bytes wait for the disk")
+                )
+                raise self._refusal()
+            queued = self._queued
+            if not queued.records:
+                queued.since_s = self._clock.monotonic_s()
+            queued.records.append(record)
+            queued.byte_count += size
+            if urgent:
+                queued.urgent = True
+            self._appended_bytes += size
+            position = self._next_position
+            self._next_position = position + 1
+            # Only the record that makes something due earlier wakes the writer: a wake-up costs more
+            # than all the rest of this call.
+            if write_due_s(queued, self._settings) < self._asleep_until:
+                self._ring()
+        return position
+
+    @property
+    def pending_bytes(self) -> int:
+        """Bytes of records queued or written but not yet durable: the measure for backpressure."""
+        return self._appended_bytes - self._durable_bytes
+
+    @property
+    def failed(self) -> LogFailed | None:
+        """Why the log refuses, once it does; never reset."""
+        return self._failed
+
+    def headroom(self) -> Headroom:
+        """How full the disk is, by a system call. Raises LogFailed when it cannot be told."""
+        try:
+            return judge_space(self._files.space(self.directory), self._settings.watermarks)
+        except OSError as error:
+            raise log_failed("statvfs", self.directory, error) from error
+
+    def close(self, deadline_s: float) -> None:
+        """Write and sync what is queued, seal the segment, unlock. Safe to call twice.
+
+        Raises LogFailed when the log has failed, or is not done within deadline_s seconds: then what was
+        not acknowledged is lost, and the next start examines the segment.
+        """
+        with self._mutex:
+            self._closing = True
+            self._ring()
+        self._thread.join(deadline_s)
+        if self._thread.is_alive():
+            self._latch(
+                LogFailed("close", str(self.directory), f"the disk did not finish within {deadline_s} s")
+            )
+        elif self._lock is not None:
+            self._files.close(self._lock)
+            self._lock = None
+        if self._failed is not None:
+            raise self._refusal()
+
+    def _refusal(self) -> LogFailed:
+        """A fresh exception: raising one object again and again would pile up its tracebacks."""
+        failed = self._failed or LogFailed("append", str(self.directory), "the log is closed")
+        return LogFailed(failed.operation, failed.path, failed.why)
+
+    # --- the writer thread --------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            while (queued := self._take()) is not None:
+                self._turn(queued)
+            self._finish()
+        except LogFailed as failure:
+            self._fail(failure)
+        except Exception as error:  # a bug here must end in refusal, not in a silent thread
+            self._fail(LogFailed("write", str(self.directory), f"{type(error).__name__}: {error}"))
+
+    def _take(self) -> Queued | None:
+        """Sleep until something is due, then take all there is; None when closing and all is taken."""
+        while True:
+            with self._mutex:
+                if self._failed is not None:
+                    raise self._failed
+                now_s = self._clock.monotonic_s()
+                due_s = min(
+                    write_due_s(self._queued, self._settings), self._sync_due_s(), self._rotation_due_s()
+                )
+                if self._closing and not self._queued.records:
+                    return None
+                if self._closing or due_s <= now_s:
+                    queued, self._queued = self._queued, Queued([])
+                    return queued
+                self._asleep_until = due_s
+            self._sleep(due_s - now_s)
+
+    def _sleep(self, duration_s: float) -> None:
+        rung = self._bell.acquire(timeout=-1 if duration_s == NEVER else duration_s)
+        with self._mutex:
+            if not rung and self._asleep_until == NOW:
+                self._bell.acquire()  # it rang between the timeout and here
+            self._asleep_until = NOW
+
+    def _ring(self) -> None:
+        """Wake the writer; the mutex is held, so it rings once per sleep."""
+        if self._asleep_until != NOW:
+            self._asleep_until = NOW
+            self._bell.release()
+
+    def _turn(self, queued: Queued) -> None:
+        for block in cut_blocks(queued.records):
+            committed_ns = self._clock.now_ns()
+            if not self._segment.takes(block, committed_ns):
+                self._rotate()
+            if self._written_bytes == self._durable_bytes:
+                self._unsynced_since_s = queued.since_s
+            if not self._segment.blocks:
+                self._first_block_s = self._clock.monotonic_s()
+            self._append_block(block, committed_ns)
+            if self._sync_due_s() <= self._clock.monotonic_s():
+                self._sync()
+        if queued.urgent or self._sync_due_s() <= self._clock.monotonic_s():
+            self._sync()
+        self._report()
+        if self._rotation_due_s() <= self._clock.monotonic_s():
+            self._rotate()
+            self._report()
+
+    def _append_block(self, block: list[bytes], committed_ns: int) -> None:
+        self._segment.append(block, committed_ns)
+        self._written_position += len(block)
+        self._written_bytes += sum(map(len, block))
+
+    def _sync(self) -> None:
+        self._segment.sync()
+        self._durable_position, self._durable_bytes = self._written_position, self._written_bytes
+
+    def _sync_due_s(self) -> float:
+        unsynced_bytes = self._written_bytes - self._durable_bytes
+        return sync_due_s(unsynced_bytes, self._unsynced_since_s, self._settings)
+
+    def _rotation_due_s(self) -> float:
+        return rotation_due_s(self._segment.blocks, self._first_block_s, self._settings)
+
+    def _report(self) -> None:
+        """Say how far the log is, unless it has failed meanwhile: then nothing is acknowledged."""
+        commit = Commit(self._written_position, self._durable_position)
+        if commit == self._reported:
+            return
+        if self._failed is not None:
+            raise self._failed
+        self._reported = commit
+        self._on_commit(commit)
+
+    def _rotate(self) -> None:
+        """Everything in the old segment is durable before the new one exists: only a log's last segment
+        can ever be torn."""
+        self._sync()
+        full, self._prev_segment_id = self._segment, self._segment.header.segment_id
+        self._attendant.seal(full)
+        self._segment = self._open_segment(full.next_record_seq, spare=self._attendant.take_spare())
+
+    def _open_segment(self, first_record_seq: int, *, spare: Path | None) -> SegmentWriter:
+        settings, now_ns = self._settings, self._clock.now_ns()
+        header = SegmentHeader(
+            segment_id=new_segment_id(now_ns),
+            log_origin=self._identity.log_origin,
+            gateway_id=self._identity.gateway_id,
+            worker=self._identity.worker,
+            writer_epoch=self._epoch,
+            segment_number=self._next_number,
+            prev_segment_id=self._prev_segment_id,
+            first_record_seq=first_record_seq,
+            created_ns=now_ns,
+            salt32=new_salt(),
+            zstd=self._zstd,
+            cipher=CipherParameters(SUITE_NONE),
+        )
+        self._next_number += 1
+        capacity = (
+            settings.segment_bytes if spare else min(settings.first_segment_bytes, settings.segment_bytes)
+        )
+        return open_segment(self._files, self.directory, header, capacity_bytes=capacity, spare=spare)
+
+    def _finish(self) -> None:
+        self._sync()
+        self._report()
+        self._attendant.seal(self._segment)
+        self._attendant.stop()
+        if self._failed is not None:
+            raise self._failed
+
+    def _latch(self, failure: LogFailed) -> None:
+        """Remember the first failure for ever; every append from now on is refused."""
+        with self._mutex:
+            self._failed = self._failed or failure
+            self._queued = Queued([])
+            self._ring()
+
+    def _fail(self, failure: LogFailed) -> None:
+        """The end of the writer thread. The segment stays as it is, for the next start to examine."""
+        self._latch(failure)
+        self._on_failure(self._failed or failure)
+        self._attendant.stop()

@@ -1,0 +1,166 @@
+"""Terminal bytes -> lines of plain text, for search and for transcripts.
+
+A small model of one line: text overwrites, backspace and carriage return move, erasing erases, so a
+command typed with corrections reads as it was run. With `everything`, nothing can be hidden from
+search by these means: a line that is about to lose characters comes out first as it was, and the
+content of titles and other strings comes out as words. Only whole lines come out, so a word is never
+cut by the way chunks were cut; a line longer than MAX_LINE_CHARS comes out in pieces, between words.
+"""
+
+import re
+from typing import Final
+
+import msgspec
+
+from storage.ansi import Scanner, ScannerState, Token, TokenKind
+
+MAX_LINE_CHARS: Final = 4096
+"""Longest unfinished line kept: more than any screen is wide; output without line ends is cut here."""
+
+_WORD_BREAK: Final = re.compile(r"[^\w.@/-](?=[\w.@/-]*\Z)")
+_LONGEST_WORD: Final = 256
+_LEAVES_LINE: Final = frozenset("ABEFHJdf")
+"""Control sequences that put the cursor elsewhere: what was written so far is a line of its own."""
+
+
+class PlainTextState(msgspec.Struct, array_like=True):
+    """All that is remembered between two chunks; can be stored."""
+
+    scanner: ScannerState = msgspec.field(default_factory=ScannerState)
+    line: str = ""
+    column: int = 0
+    grown: bool = False  # characters were written since the line last came out as it was
+
+
+class PlainText:
+    """One stream of terminal bytes; `feed` gives the text of all lines that are complete.
+
+    everything: nothing can be hidden (for search), else the text as a person saw it. typed: what came
+    from a keyboard, where carriage return is the Enter key.
+    """
+
+    def __init__(self, *, everything: bool, typed: bool = False, state: PlainTextState | None = None) -> None:
+        state = state or PlainTextState()
+        self._everything, self._typed = everything, typed
+        self._scanner = Scanner(state.scanner)
+        self._line, self._column, self._grown = state.line, state.column, state.grown
+        self._out: list[str] = []
+
+    def state(self) -> PlainTextState:
+        return PlainTextState(self._scanner.state(), self._line, self._column, self._grown)
+
+    @property
+    def holds_text(self) -> bool:
+        """True while an unfinished line is held back."""
+        return bool(self._line)
+
+    def feed(self, data: bytes) -> str:
+        for token in self._scanner.feed(data):
+            self._take(token)
+        return self._drain()
+
+    def finish(self) -> str:
+        """The stream is over: the last, unfinished line comes out."""
+        for token in self._scanner.finish():
+            self._take(token)
+        self._out.append(self._line)
+        self._line, self._column, self._grown = "", 0, False
+        return self._drain()
+
+    def _drain(self) -> str:
+        text = "".join(self._out)
+        self._out.clear()
+        return text
+
+    def _take(self, token: Token) -> None:
+        if token.kind is TokenKind.TEXT:
+            self._write(token.body)
+        elif token.kind is TokenKind.CONTROL:
+            self._control(token.final)
+        elif token.kind is TokenKind.CSI:
+            self._move(token)
+        elif token.kind is TokenKind.ESCAPE and token.final in "DEM":
+            self._end_line()
+        elif token.kind is TokenKind.STRING and self._everything and token.body:
+            self._out.append(" ".join(token.body.split()) + "\n")
+
+    def _write(self, text: str) -> None:
+        *lines, rest = text.split("\n")
+        for line in lines:
+            self._overwrite(line)
+            self._end_line()
+        self._overwrite(rest)
+        while len(self._line) > MAX_LINE_CHARS:
+            self._cut_long_line()
+
+    def _overwrite(self, text: str) -> None:
+        if not text:
+            return
+        end = self._column + len(text)
+        lost = self._line[self._column : end]
+        if lost and lost != text[: len(lost)]:
+            self._keep(lost)
+        self._line = self._line[: self._column] + text + self._line[end:]
+        self._column = end
+        self._grown = self._grown or not text.isspace()
+
+    def _control(self, char: str) -> None:
+        if char == "\r":
+            if self._typed:
+                self._end_line()
+            self._column = 0
+        elif char in "\b\x7f":  # DEL: what the backspace key sends, in recorded input
+            self._column = max(0, self._column - 1)
+            if char == "\x7f":
+                self._erase(self._column, self._column + 1)
+        elif char in "\x0b\x0c\x84\x85\x8d":
+            self._end_line()
+
+    def _move(self, token: Token) -> None:
+        final = token.final
+        if final in _LEAVES_LINE:
+            self._end_line()
+            return
+        first = token.body.split(";")[0]
+        number = min(int(first[:5]), MAX_LINE_CHARS) if first.isascii() and first.isdigit() else 0
+        count = max(1, number)
+        if final == "C":
+            self._goto(self._column + count)
+        elif final == "D":
+            self._goto(self._column - count)
+        elif final in "G`":
+            self._goto(count - 1)
+        elif final == "K":
+            self._erase(0 if number else self._column, self._column if number == 1 else len(self._line))
+        elif final in "PX":
+            self._erase(self._column, self._column + count)
+        elif final == "@":
+            self._line = self._line[: self._column] + " " * count + self._line[self._column :]
+
+    def _goto(self, column: int) -> None:
+        self._column = min(max(0, column), MAX_LINE_CHARS)
+        self._line = self._line.ljust(self._column)
+
+    def _erase(self, start: int, end: int) -> None:
+        """Take characters out. Blanks instead where something follows is not worth modelling."""
+        self._keep(self._line[start:end])
+        self._line = self._line[:start] + self._line[end:]
+        self._column = min(self._column, len(self._line))
+
+    def _keep(self, lost: str) -> None:
+        if self._everything and self._grown and lost.strip():
+            self._out.append(self._line + "\n")
+            self._grown = False
+
+    def _end_line(self) -> None:
+        if self._line or not self._everything:
+            self._out.append(self._line.rstrip(" ") + "\n")
+        self._line, self._column, self._grown = "", 0, False
+
+    def _cut_long_line(self) -> None:
+        head = self._line[:MAX_LINE_CHARS]
+        found = _WORD_BREAK.search(head, MAX_LINE_CHARS - _LONGEST_WORD)
+        cut = found.end() if found else MAX_LINE_CHARS
+        self._out.append(self._line[:cut])
+        self._line = self._line[cut:]
+        self._column = max(0, self._column - cut)

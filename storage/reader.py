@@ -1,0 +1,189 @@
+"""Segments back to records: one segment whole, a log in order, one record by its position.
+
+A log can be read while it is written: reading stops cleanly at the current end and goes on later from a
+`Position`. The trap: a segment may grow between reading its end and seeing its successor, so the end of
+an open segment counts only if the successor was known before; else it is read once more.
+
+Nothing unproven is returned: a frame that fails a check, a number out of order, a segment that does not
+link to the one before it raise `CorruptFrame` with segment and offset, after everything before it.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from storage.errors import CorruptFrame, StorageError
+from storage.files import REAL_FILES, FileOps
+from storage.format import (
+    PAGE_BYTES,
+    SUFFIX_OPEN,
+    SUFFIX_RECOVERED,
+    SUFFIX_SEALED,
+    FrameInfo,
+    SegmentHeader,
+    SegmentName,
+    parse_segment_name,
+)
+from storage.segment_file import Cursor, Frame, SegmentFile, is_data
+
+READABLE = (SUFFIX_OPEN, SUFFIX_SEALED, SUFFIX_RECOVERED)
+"""In the order in which names change: looking for them in this order cannot miss a file being renamed."""
+
+
+class Position(msgspec.Struct, frozen=True):
+    """The place of one record. segment: file name without suffix, which does not change in its life."""
+
+    segment: str
+    offset: int  # of its frame
+    index_in_frame: int
+    record_seq: int
+
+    def next(self) -> "Position":
+        """Where the next record is or will be: what to start from to read on behind this one."""
+        return Position(self.segment, self.offset, self.index_in_frame + 1, self.record_seq + 1)
+
+
+def list_segments(directory: Path, *, files: FileOps = REAL_FILES) -> list[SegmentName]:
+    """All readable segments of one log in order."""
+    found = set()
+    for name in files.names(directory):
+        stem, dot, suffix = name.partition(".")
+        parsed = parse_segment_name(stem) if dot + suffix in READABLE else None
+        if parsed is not None:
+            found.add(parsed)
+    return sorted(found)
+
+
+def open_segment_file(directory: Path, name: SegmentName, files: FileOps) -> SegmentFile:
+    """Open a segment under whichever suffix it has now. Raises FileNotFoundError, CorruptFrame."""
+    for suffix in READABLE:
+        try:
+            return SegmentFile(files, directory / (name.stem + suffix))
+        except FileNotFoundError:
+            pass
+    raise FileNotFoundError(f"segment {name.stem} is not in {directory}")
+
+
+def read_segment(path: Path, *, files: FileOps = REAL_FILES) -> Iterator[Frame]:
+    """All data frames of one segment file, decoded and checked.
+
+    Run to its end, this proves a sealed segment: every frame against the block table, every byte against
+    the trailer. An open or recovered one is proven up to where the log ends in it. Raises CorruptFrame,
+    UnknownDictionary, OSError.
+    """
+    with SegmentFile(files, path) as segment:
+        cursor = segment.start()
+        infos: list[FrameInfo] = []
+        while (raw := segment.next_block(cursor, whole=True)) is not None:
+            frame = segment.decode(raw)
+            infos.append(frame.info)
+            yield frame
+        if segment.sealed:
+            segment.check_footer(infos, cursor.offset)
+
+
+def read_block_table(path: Path, *, files: FileOps = REAL_FILES) -> list[FrameInfo]:
+    """The blocks of a segment: of a sealed one from its footer, of another by reading it."""
+    with SegmentFile(files, path) as segment:
+        if segment.sealed:
+            return segment.footer()[0]
+    return [frame.info for frame in read_segment(path, files=files)]
+
+
+def first_position(directory: Path, name: SegmentName, *, files: FileOps = REAL_FILES) -> Position:
+    """Where a segment begins: for reading on behind a damaged one."""
+    with open_segment_file(directory, name, files) as segment:
+        return Position(name.stem, PAGE_BYTES, 0, segment.header.first_record_seq)
+
+
+def read_record(directory: Path, position: Position, *, files: FileOps = REAL_FILES) -> bytes:
+    """The record at a position that `iter_records` gave. Raises CorruptFrame, FileNotFoundError, and
+    StorageError when the position belongs to another log."""
+    with open_segment_file(directory, _name_of(position), files) as segment:
+        raw = segment.frame_at(position.offset)
+        if raw is None or not is_data(raw):
+            raise StorageError(f"there is no record at byte {position.offset} of {position.segment}")
+        frame = segment.decode(raw)
+        if (
+            not 0 <= position.index_in_frame < len(frame.records)
+            or raw.header.first_record_seq + position.index_in_frame != position.record_seq
+        ):
+            raise StorageError(
+                f"record {position.record_seq} is not at byte {position.offset} of {position.segment}"
+            )
+        return frame.records[position.index_in_frame]
+
+
+def _name_of(position: Position) -> SegmentName:
+    name = parse_segment_name(position.segment)
+    if name is None:
+        raise StorageError(f"{position.segment!r} is not the name of a segment")
+    return name
+
+
+def iter_records(
+    directory: Path, *, start: Position | None = None, files: FileOps = REAL_FILES
+) -> Iterator[tuple[Position, bytes]]:
+    """The records of one log in order, from `start` (included) to the current end.
+
+    start: the first record wanted; None: the oldest there is. To follow a log, call again with the last
+    position's `next()`. Raises CorruptFrame where the log is damaged or a segment is missing (use
+    `first_position` to read on behind it), FileNotFoundError when the segment of `start` is gone.
+    """
+    names = list_segments(directory, files=files)
+    if start is not None:
+        first = _name_of(start)
+        names = [first, *(name for name in names if name > first)]
+    previous: SegmentHeader | None = None
+    cursor = Cursor()
+    while names:
+        name, *successors = names
+        with open_segment_file(directory, name, files) as segment:
+            cursor = _cursor_into(segment, previous, cursor, start)
+            yield from _records(segment, cursor, start, whole=bool(successors))
+            if not successors:
+                successors = [later for later in list_segments(directory, files=files) if later > name]
+                if successors:  # it may have grown before its successor came
+                    yield from _records(segment, cursor, start, whole=True)
+            if start is not None and cursor.next_record_seq is None:  # nothing behind start in this segment
+                cursor.next_record_seq = start.record_seq - start.index_in_frame
+            previous = segment.header
+        names, start = successors, None
+
+
+def _cursor_into(
+    segment: SegmentFile, previous: SegmentHeader | None, behind: Cursor, start: Position | None
+) -> Cursor:
+    """The cursor to begin with in a segment, once it links to the one before."""
+    header = segment.header
+    if start is not None:
+        return Cursor(start.offset, None, None)
+    if previous is not None and (header.prev_segment_id, header.first_record_seq) != (
+        previous.segment_id,
+        behind.next_record_seq,
+    ):
+        raise CorruptFrame(
+            segment.path.name,
+            0,
+            f"it begins with record {header.first_record_seq} and does not follow segment {previous.name.stem}, "
+            f"whose records end before {behind.next_record_seq}: a segment is missing or damaged",
+        )
+    return segment.start()
+
+
+def _records(
+    segment: SegmentFile, cursor: Cursor, start: Position | None, *, whole: bool
+) -> Iterator[tuple[Position, bytes]]:
+    """Records from the cursor to the end of a segment; leaves the cursor there."""
+    stem = segment.header.name.stem
+    while (raw := segment.next_block(cursor, whole=whole)) is not None:
+        frame = segment.decode(raw)
+        first = frame.info.first_record_seq
+        skipped = 0
+        if start is not None and start.offset == raw.offset:
+            skipped = start.index_in_frame
+            if first + skipped != start.record_seq or skipped > len(frame.records):
+                raise StorageError(f"record {start.record_seq} is not at byte {start.offset} of {stem}")
+        for index in range(skipped, len(frame.records)):
+            yield Position(stem, raw.offset, index, first + index), frame.records[index]

@@ -1,0 +1,404 @@
+"""The index, asked: calls, commands, sessions, words. Reads SQLite only; the log is read by
+`storage.timeline`.
+
+Days are asked newest first until enough is found. A call without an Outcome is live while its log is
+being written, else unknown: that is decided here, at the moment of asking.
+"""
+
+import re
+import shlex
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, Literal, TypeAlias
+
+import msgspec
+import zstandard
+
+from storage.errors import StorageError
+from storage.index_rows import MAX_PIECE_CHARS, day_of
+from storage.index_schema import COLUMNS, CallRow, GarbledIndex, day_files, open_reading, translated
+from storage.query import Query, TextMatch
+from storage.reader import Position
+from storage.search_sql import conditions, fts_match, id_range
+from storage.sources import RecordSource
+
+MAX_CALLS: Final = 10_000
+"""Calls of one session or command handed out at once; more is said, not shown."""
+
+_MIN_PREFIX: Final = 4
+_ID: Final = re.compile(r"[0-9A-Za-z-]{4,36}")
+_HITS_PER_CALL: Final = 3
+_SNIPPET_CHARS: Final = 60
+
+_SELECT_CALLS: Final = f"SELECT {', '.join(COLUMNS)} FROM calls"
+
+# which call a command is about: a stream, else a change, else a read of objects, else discovery
+_WEIGHT: Final = """CASE WHEN kind IN ('exec', 'attach', 'portforward') THEN 5
+    WHEN verb IN ('create', 'update', 'patch', 'delete', 'deletecollection') THEN 4
+    WHEN kind IN ('log', 'watch') THEN 3 WHEN resource != '' THEN 2 ELSE 1 END"""
+
+_FACTS: Final = """SELECT min(at_ns), max(at_ns + last_us * 1000), count(*),
+    sum(decision = 'deny'), sum(decision = 'hold'), sum(status >= 400), sum(result = 'unknown'),
+    sum(request_bytes + stdin_bytes + sent_bytes), sum(response_bytes + output_bytes + received_bytes)
+    FROM calls WHERE {column} = ?"""
+
+_SESSION_FACTS: Final = """SELECT user, groups, method, issuer, source, user_agent, expires_ns
+    FROM sessions WHERE session = ?"""
+
+IdKind: TypeAlias = Literal["session", "command", "call"]
+_COLUMN_OF: Final[dict[IdKind, str]] = {"session": "session", "command": "command", "call": "exchange"}
+
+
+class NotFound(StorageError):
+    """No session, command or call has this id."""
+
+
+class AmbiguousId(StorageError):
+    """Several have ids that begin like this; give more of it."""
+
+
+class Found(msgspec.Struct, frozen=True):
+    """What an id names, and the id in full."""
+
+    kind: IdKind
+    id: str
+
+
+class Facts(msgspec.Struct, frozen=True):
+    """What is true of several calls together. Times: UTC nanoseconds; bytes: of bodies and streams."""
+
+    first_ns: int
+    last_ns: int
+    calls: int
+    denied: int
+    held: int
+    errors: int  # status 400 and above, denied ones included
+    unknown: int
+    sent_bytes: int
+    received_bytes: int
+    live: int = 0
+
+
+class CommandRow(msgspec.Struct, frozen=True):
+    """One kubectl run, or one connection of another client. main: the call it is about."""
+
+    id: str
+    facts: Facts
+    main: CallRow
+
+
+class SessionRow(msgspec.Struct, frozen=True):
+    """What one principal did under one credential. main: its last call."""
+
+    id: str
+    facts: Facts
+    main: CallRow
+    method: str = ""
+    issuer: str = ""
+    expires_ns: int | None = None
+
+
+class Hit(msgspec.Struct, frozen=True):
+    """Where the words were found: text[start:end] of a piece of a call.
+
+    kind: call, request, response, log, stdin, stdout, stderr, forward-error. at_us: since the call began.
+    """
+
+    call: CallRow
+    kind: str
+    at_us: int
+    text: str
+    start: int
+    end: int
+
+
+class Archive:
+    """An index directory, read. The days it has are looked up anew at every question.
+
+    source: tells which logs are live. Methods raise GarbledIndex when a file is damaged: index again.
+    """
+
+    def __init__(self, directory: Path, source: RecordSource) -> None:
+        self._directory, self._source = directory, source
+        self._decompress = zstandard.ZstdDecompressor().decompress
+
+    # --- calls ----------------------------------------------------------------------------------
+
+    def calls(self, query: Query, *, limit: int, oldest_first: bool = False) -> list[CallRow]:
+        """Calls that match, newest first."""
+        order = "at_ns, id" if oldest_first else "at_ns DESC, id DESC"
+        found: list[CallRow] = []
+        for day in self._days(query, oldest_first=oldest_first):
+            if len(found) >= limit:
+                break
+            with self._reading(day) as ask:
+                found += self._select(ask, query, f"ORDER BY {order} LIMIT ?", [limit - len(found)])
+        return found
+
+    def calls_of(self, found: Found, *, limit: int = MAX_CALLS) -> list[CallRow]:
+        """The calls of a session or command, or the one call, oldest first."""
+        value: object = bytes.fromhex(found.id) if found.kind == "call" else found.id
+        rows: list[CallRow] = []
+        for day in reversed(day_files(self._directory)):
+            with self._reading(day) as ask:
+                sql = f"{_SELECT_CALLS} WHERE {_COLUMN_OF[found.kind]} = ? ORDER BY at_ns, id LIMIT ?"
+                rows += self._rows(ask.execute(sql, (value, limit - len(rows))))
+        return rows
+
+    def refreshed(self, row: CallRow) -> CallRow:
+        """The same call as the index knows it now."""
+        with self._reading(day_of(row.at_ns)) as ask:
+            rows = self._rows(ask.execute(f"{_SELECT_CALLS} WHERE exchange = ?", (row.exchange,)))
+        return rows[0] if rows else row
+
+    def positions(self, row: CallRow, *, after_seq: int = -1) -> list[Position]:
+        """Where the records of a call lie in its log, in order; those behind a sequence number only."""
+        with self._reading(day_of(row.at_ns)) as ask:
+            names = dict(ask.execute("SELECT id, name FROM segments WHERE log = ?", (row.log,)))
+            packed = ask.execute(
+                "SELECT packed FROM positions WHERE call = ? ORDER BY seq", (row.id,)
+            ).fetchall()
+        try:
+            places = [place for (part,) in packed for place in msgspec.msgpack.decode(part, type=_PLACES)]
+            return [Position(names[place[0]], *place[1:]) for place in places if place[3] > after_seq]
+        except (msgspec.DecodeError, KeyError) as error:
+            raise GarbledIndex(f"{self._directory}: positions of a call are damaged") from error
+
+    def _select(
+        self, ask: sqlite3.Connection, query: Query, tail: str, values: list[object]
+    ) -> list[CallRow]:
+        sql, parameters = conditions(query, self._live_logs())
+        return self._rows(ask.execute(f"{_SELECT_CALLS} WHERE {sql} {tail}", [*parameters, *values]))
+
+    def _rows(self, cursor: sqlite3.Cursor) -> list[CallRow]:
+        live = self._live_logs()
+        rows = [CallRow(**dict(zip(COLUMNS, values, strict=True))) for values in cursor]
+        for row in rows:
+            row.tty, row.text_cut = bool(row.tty), bool(row.text_cut)
+            row.result = row.result or ("live" if row.log in live else "unknown")
+        return rows
+
+    # --- commands and sessions ------------------------------------------------------------------
+
+    def commands(self, query: Query, *, limit: int) -> list[CommandRow]:
+        """Commands with a call that matches, the last active first."""
+        rows = []
+        for command in self._groups("command", query, limit):
+            facts, main = self._together("command", command, f"{_WEIGHT} DESC, at_ns DESC, id DESC")
+            rows.append(CommandRow(command, facts, main))
+        return rows
+
+    def sessions(self, query: Query, *, limit: int) -> list[SessionRow]:
+        """Sessions with a call that matches, the last active first."""
+        rows = []
+        for session in self._groups("session", query, limit):
+            facts, main = self._together("session", session, "at_ns DESC, id DESC")
+            rows.append(SessionRow(session, facts, main, *self._opened(session)))
+        return rows
+
+    def command(self, command: str) -> CommandRow:
+        """One command by its full id. Raises NotFound."""
+        return CommandRow(
+            command, *self._together("command", command, f"{_WEIGHT} DESC, at_ns DESC, id DESC")
+        )
+
+    def _groups(self, column: str, query: Query, limit: int) -> list[str]:
+        sql, parameters = conditions(query, self._live_logs())
+        found: dict[str, None] = {}  # in order, without repeats: a group may cross midnight
+        for day in self._days(query):
+            if len(found) >= limit:
+                break
+            with self._reading(day) as ask:
+                rows = ask.execute(
+                    f"SELECT {column} FROM calls WHERE {column} != '' AND {sql}"
+                    f" GROUP BY {column} ORDER BY max(at_ns) DESC, {column} LIMIT ?",
+                    [*parameters, limit],
+                )
+                found.update((row[0], None) for row in rows)
+        return list(found)[:limit]
+
+    def _together(self, column: str, value: str, order: str) -> tuple[Facts, CallRow]:
+        """Facts over all days of a command or session, and its first call in this order."""
+        facts: Facts | None = None
+        main: CallRow | None = None
+        live = self._live_logs()
+        marks = ", ".join("?" * len(live))
+        for day in day_files(self._directory):
+            with self._reading(day) as ask:
+                numbers = ask.execute(_FACTS.format(column=column), (value,)).fetchone()
+                if not numbers[2]:
+                    continue
+                open_calls, live_calls = ask.execute(
+                    f"SELECT count(*), coalesce(sum(log IN ({marks})), 0) FROM calls WHERE {column} = ? AND result = ''",
+                    (*live, value),
+                ).fetchone()
+                of_day = Facts(*numbers)
+                unknown = of_day.unknown + open_calls - live_calls
+                facts = _joined(facts, msgspec.structs.replace(of_day, unknown=unknown, live=live_calls))
+                if main is None:
+                    sql = f"{_SELECT_CALLS} WHERE {column} = ? ORDER BY {order} LIMIT 1"
+                    main = self._rows(ask.execute(sql, (value,)))[0]
+        if facts is None or main is None:
+            raise NotFound(f"no {column} {value}")
+        return facts, main
+
+    def _opened(self, session: str) -> tuple[str, str, int | None]:
+        for day in day_files(self._directory):
+            with self._reading(day) as ask:
+                row = ask.execute(_SESSION_FACTS, (session,)).fetchone()
+                if row is not None:
+                    return row[2], row[3], row[6]
+        return "", "", None
+
+    # --- words ----------------------------------------------------------------------------------
+
+    def search(self, query: Query, *, limit: int) -> list[Hit]:
+        """Where the words of the query were found, newest call first; at most 3 places of a call.
+
+        A query without words gives one place, the call itself.
+        """
+        wanted = [text for text in query.texts if not text.negated]
+        hits: list[Hit] = []
+        for day in self._days(query):
+            if len(hits) >= limit:
+                break
+            with self._reading(day) as ask:
+                tail = "ORDER BY at_ns DESC, id DESC LIMIT ?"
+                for row in self._select(ask, query, tail, [limit - len(hits)]):
+                    hits += self._places(ask, row, wanted)
+        return hits[:limit]
+
+    def _places(self, ask: sqlite3.Connection, row: CallRow, wanted: list[TextMatch]) -> list[Hit]:
+        if not wanted:
+            return [_snippet(row, "call", 0, describe(row), wanted)]
+        pieces = ask.execute(
+            "SELECT pieces.kind, pieces.at_us, pieces.body FROM texts JOIN pieces ON pieces.id = texts.rowid"
+            " WHERE texts MATCH ? AND texts.rowid BETWEEN (SELECT min(id) FROM pieces WHERE call = ?)"
+            " AND (SELECT max(id) FROM pieces WHERE call = ?) AND pieces.call = ? ORDER BY pieces.id LIMIT ?",
+            (fts_match(wanted), row.id, row.id, row.id, _HITS_PER_CALL),
+        )
+        return [self._hit(row, kind, at_us, body, wanted) for kind, at_us, body in pieces]
+
+    def _hit(self, row: CallRow, kind: str, at_us: int, body: bytes, wanted: list[TextMatch]) -> Hit:
+        if not body:
+            return _snippet(row, kind, at_us, f"{describe(row)} {row.target}", wanted)
+        try:
+            text = self._decompress(body, max_output_size=4 * MAX_PIECE_CHARS).decode()
+        except (zstandard.ZstdError, UnicodeDecodeError) as error:
+            raise GarbledIndex(f"{self._directory}: a piece of text is damaged") from error
+        return _snippet(row, kind, at_us, text, wanted)
+
+    # --- ids ------------------------------------------------------------------------------------
+
+    def resolve(self, prefix: str) -> Found:
+        """What an id, or the beginning of one, names. Raises NotFound, AmbiguousId.
+
+        Sessions are 26 letters and digits, commands begin with k, calls are UUIDs.
+        """
+        if not _ID.fullmatch(prefix):
+            raise NotFound(f"{prefix!r} is no id; an id or its first {_MIN_PREFIX} or more characters is")
+        found: dict[Found, None] = {}
+        for day in day_files(self._directory):
+            with self._reading(day) as ask:
+                found.update((one, None) for one in _ids_in(ask, prefix))
+            if len(found) > 1:
+                break
+        if not found:
+            raise NotFound(f"no session, command or call has an id that begins with {prefix}")
+        if len(found) > 1:
+            some = ", ".join(f"{one.kind} {one.id}" for one in list(found)[:4])
+            raise AmbiguousId(f"several ids begin with {prefix}: {some}; give more characters")
+        return next(iter(found))
+
+    # --- files ----------------------------------------------------------------------------------
+
+    def _days(self, query: Query, *, oldest_first: bool = False) -> list[str]:
+        first = day_of(query.since_ns) if query.since_ns is not None else ""
+        last = day_of(query.until_ns) if query.until_ns is not None else "9999-12-31"
+        days = [day for day in day_files(self._directory) if first <= day <= last]
+        return days[::-1] if oldest_first else days
+
+    @contextmanager
+    def _reading(self, day: str) -> Iterator[sqlite3.Connection]:
+        path = self._directory / f"{day}.sqlite"
+        connection = open_reading(path)
+        try:
+            yield connection
+        except sqlite3.Error as error:
+            raise translated(error, path) from error
+        finally:
+            connection.close()
+
+    def _live_logs(self) -> list[str]:
+        return [log for log in self._source.logs() if self._source.is_live(log)]
+
+
+_PLACES = list[tuple[int, int, int, int]]
+
+
+def _joined(one: Facts | None, other: Facts) -> Facts:
+    if one is None:
+        return other
+    sums = (getattr(one, name) + getattr(other, name) for name in Facts.__struct_fields__[2:])
+    return Facts(min(one.first_ns, other.first_ns), max(one.last_ns, other.last_ns), *sums)
+
+
+def _ids_in(ask: sqlite3.Connection, prefix: str) -> Iterator[Found]:
+    """At most two of each kind."""
+    session, command = prefix.upper(), prefix.lower()
+    for kind, start in (("session", session), ("command", command)):
+        sql = f"SELECT DISTINCT {kind} FROM calls WHERE {kind} >= ? AND {kind} < ? LIMIT 2"
+        for (value,) in ask.execute(sql, (start, start + "\x7f")):
+            yield Found("session" if kind == "session" else "command", value)
+    try:
+        first, last = id_range(prefix)
+    except ValueError:
+        return
+    for (value,) in ask.execute(
+        "SELECT exchange FROM calls WHERE exchange BETWEEN ? AND ? LIMIT 2", (first, last)
+    ):
+        yield Found("call", value.hex())
+
+
+def describe(row: CallRow) -> str:
+    """One call in words: `delete pods/web -n prod`, `exec pods/web -n prod -- sh -c ls`. Not yet printable."""
+    if not row.resource:
+        return f"{row.method} {row.target}"
+    verb = row.kind if row.kind in ("exec", "attach", "portforward") else row.verb
+    what = f"{row.resource}.{row.api_group}" if row.api_group else row.resource
+    if row.subresource and row.subresource != verb:
+        what += f"/{row.subresource}" if not row.name else f"/{row.name}/{row.subresource}"
+    elif row.name:
+        what += f"/{row.name}"
+    place = f" -n {row.namespace}" if row.namespace else ""
+    argv = msgspec.json.decode(row.argv, type=list[str])
+    return f"{verb} {what}{place}" + (f" -- {shlex.join(argv)}" if argv else "")
+
+
+def _snippet(row: CallRow, kind: str, at_us: int, text: str, wanted: list[TextMatch]) -> Hit:
+    """The first of the words with what stands around it, on one line."""
+    start = end = 0
+    for match in wanted:
+        found = _pattern(match).search(text)
+        if found is not None:
+            start, end = found.span()
+            break
+    before, word, after = (
+        re.sub(r"\s+", " ", part)
+        for part in (
+            text[max(0, start - _SNIPPET_CHARS) : start],
+            text[start:end],
+            text[end : end + _SNIPPET_CHARS],
+        )
+    )
+    before = before.lstrip()
+    return Hit(row, kind, at_us, before + word + after.rstrip(), len(before), len(before) + len(word))
+
+
+def _pattern(match: TextMatch) -> re.Pattern[str]:
+    words = re.findall(r"[^\W_]+", match.text)
+    return re.compile(
+        r"\b" + r"[\W_]+".join(map(re.escape, words)) + ("" if match.prefix else r"\b"), re.IGNORECASE
+    )

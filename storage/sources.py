@@ -1,0 +1,85 @@
+"""Where the index reads records: all logs of one data directory, as one interface.
+
+`SegmentLogs` is the real one: `log/<worker>/` below the data directory. Reading changes nothing there.
+The trap: whether a log is being written is seen by its lock, and the only way to ask is to take the
+lock, shared, for an instant.
+"""
+
+import fcntl
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final, Protocol
+
+from storage.reader import Position, iter_records
+
+LOG_DIRECTORY: Final = "log"
+LOCK_NAME: Final = "LOCK"
+_NEAR: Final = 512
+"""Records between two wanted ones that are cheaper to read past than to open the segment again."""
+
+
+class RecordSource(Protocol):
+    """All logs of one data directory."""
+
+    def logs(self) -> list[str]:
+        """Names of the logs, sorted."""
+        ...
+
+    def records(self, log: str, start: Position | None) -> Iterator[tuple[Position, bytes]]:
+        """See storage.reader.iter_records: from `start`, included, to the current end."""
+        ...
+
+    def is_live(self, log: str) -> bool:
+        """Whether a gateway is writing this log now."""
+        ...
+
+
+class SegmentLogs:
+    """The logs below a data directory, which may be a copy of one."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self._directory = data_dir / LOG_DIRECTORY
+
+    def logs(self) -> list[str]:
+        try:
+            return sorted(entry.name for entry in self._directory.iterdir() if entry.is_dir())
+        except FileNotFoundError:
+            return []
+
+    def records(self, log: str, start: Position | None) -> Iterator[tuple[Position, bytes]]:
+        return iter_records(self._directory / log, start=start)
+
+    def is_live(self, log: str) -> bool:
+        return is_locked(self._directory / log / LOCK_NAME)
+
+
+def is_locked(path: Path) -> bool:
+    """Whether another process holds the lock of this file. Takes it, shared, for an instant."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
+def read_positions(source: RecordSource, log: str, positions: Iterable[Position]) -> Iterator[bytes]:
+    """The records at these positions, which ascend. Raises what `records` raises, and
+    FileNotFoundError when a segment is gone (expired)."""
+    behind: Iterator[tuple[Position, bytes]] = iter(())
+    reached = -1
+    for wanted in positions:
+        if not 0 <= wanted.record_seq - reached <= _NEAR or reached < 0:
+            behind = source.records(log, wanted)
+        for position, encoded in behind:
+            reached = position.record_seq
+            if reached >= wanted.record_seq:
+                if reached == wanted.record_seq:
+                    yield encoded
+                break

@@ -1,0 +1,214 @@
+from time import process_time
+
+import pytest
+
+from protocol.errors import Flooding, LocalProtocolError, RemoteProtocolError, TooLarge
+from protocol.http1_framing import (
+    FREE_CHUNKS,
+    MAX_TRAILER_BYTES,
+    BodyReader,
+    ChunkedReader,
+    ChunkedWriter,
+    HeadOnlyWriter,
+    Intake,
+    LengthReader,
+    LengthWriter,
+    UntilCloseReader,
+)
+
+
+def intake_of(*reads: bytes) -> Intake:
+    intake = Intake()
+    for data in reads:
+        intake.feed(data)
+    return intake
+
+
+def test_a_read_that_is_taken_whole_is_the_same_object() -> None:
+    data = bytes(1000)
+    assert intake_of(data).take(5000) is data
+    assert intake_of(data).take(1000) is data
+
+
+def test_what_is_taken_in_parts_comes_out_in_order() -> None:
+    intake = intake_of(b"abc", b"def")
+    assert [intake.take(2), intake.take(1)] == [b"ab", b"c"]
+    intake.feed(b"ghi")
+    assert len(intake) == 6
+    assert [intake.take(4), intake.take(9), intake.take(1)] == [b"defg", b"hi", b""]
+    assert not len(intake)
+    assert intake.first_byte() is None
+
+
+def test_bytes_left_of_one_read_join_the_next() -> None:
+    intake = intake_of(b"abcdef")
+    assert intake.take(4) == b"abcd"
+    intake.feed(b"gh")
+    assert intake.first_byte() == ord("e")
+    assert intake.take(9) == b"efgh"
+
+
+def test_a_line_may_be_as_long_as_its_limit_and_no_longer() -> None:
+    assert intake_of(b"a" * 8 + b"\r\n").take_line(8, status_hint=414) == b"a" * 8
+    assert intake_of(b"a" * 8).take_line(8, status_hint=414) is None
+    assert intake_of(b"a" * 8 + b"\r").take_line(8, status_hint=414) is None
+    for too_long in (b"a" * 9 + b"\r\n", b"a" * 10, b"a" * 9 + b"\r"):
+        intake = intake_of(too_long)
+        with pytest.raises(TooLarge) as raised:
+            intake.take_line(8, status_hint=414)
+        assert raised.value.status_hint == 414
+
+
+@pytest.mark.parametrize("data", [b"\n", b"a\n", b"a\r\r\n", b"a\rb", b"\rb\r\n", b"a\r\r"])
+def test_a_line_end_other_than_crlf_is_refused_as_soon_as_it_is_seen(data: bytes) -> None:
+    whole = intake_of(data)
+    with pytest.raises(RemoteProtocolError, match="CRLF"):
+        whole.take_line(100, status_hint=414)
+    intake = Intake()
+    with pytest.raises(RemoteProtocolError, match="CRLF"):  # noqa: PT012, one read at a time
+        for at in range(len(data)):
+            intake.feed(data[at : at + 1])
+            assert intake.take_line(100, status_hint=414) is None
+
+
+def test_fields_end_with_an_empty_line() -> None:
+    intake = intake_of(b"a: b\r\nc: d\r\n\r\nrest")
+    assert intake.take_fields(100) == [b"a: b", b"c: d"]
+    assert intake.take(9) == b"rest"
+    assert intake_of(b"\r\nrest").take_fields(100) == []
+    for start in (b"", b"\r", b"a: b", b"a: b\r", b"a: b\r\n", b"a: b\r\n\r"):
+        assert intake_of(start).take_fields(100) is None
+
+
+def test_fields_may_be_as_long_as_their_limit_and_no_longer() -> None:
+    section = b"a: b\r\n\r\n"
+    assert intake_of(section).take_fields(8) == [b"a: b"]
+    assert intake_of(section[:7]).take_fields(8) is None
+    for limit in (7, 6, 3):
+        intake = intake_of(section)
+        with pytest.raises(TooLarge) as raised:
+            intake.take_fields(limit)
+        assert raised.value.status_hint == 431
+
+
+@pytest.mark.parametrize("bad", [b"a\nb", b"a\rb", b"\n", b"a\r\n\n", b"a\n\r\n"])
+def test_a_bare_cr_or_lf_among_fields_is_refused_before_they_are_complete(bad: bytes) -> None:
+    intake = intake_of(b"x: y\r\n" + bad)
+    with pytest.raises(RemoteProtocolError, match="CRLF"):
+        intake.take_fields(100)
+
+
+def test_a_control_byte_among_fields_is_refused() -> None:
+    for byte in (0x00, 0x0B, 0x1F, 0x7F):
+        intake = intake_of(b"x: y" + bytes([byte]) + b"\r\n\r\n")
+        with pytest.raises(RemoteProtocolError, match="control"):
+            intake.take_fields(100)
+    assert intake_of(b"x: a\tb\xff\r\n\r\n").take_fields(100) == [b"x: a\tb\xff"]
+
+
+def test_fields_that_come_byte_by_byte_take_linear_time() -> None:
+    """Searching everything again for each byte would take minutes instead of a fraction of a second."""
+    size = 1 << 18
+    intake, data = Intake(), b"x: " + b"y" * size
+    began_s = process_time()
+    for at in range(len(data)):
+        intake.feed(data[at : at + 1])
+        assert intake.take_fields(1 << 21) is None
+    assert process_time() - began_s < 30e-6 * size
+
+
+def read_all(reader: BodyReader, *reads: bytes) -> tuple[bytes, bool, bytes]:
+    """Body, whether it is complete, and what is left after it."""
+    intake, pieces, done = Intake(), list[bytes](), False
+    for data in reads:
+        intake.feed(data)
+        done = done or reader.read(intake, pieces)
+    return b"".join(pieces), done, intake.take(1000)
+
+
+def test_a_body_of_known_length_ends_there() -> None:
+    assert read_all(LengthReader(5), b"abc", b"defg") == (b"abcde", True, b"fg")
+    assert read_all(LengthReader(5), b"abc") == (b"abc", False, b"")
+    assert read_all(LengthReader(0), b"abc") == (b"", True, b"abc")
+
+
+def test_a_body_until_close_never_ends_by_itself() -> None:
+    assert read_all(UntilCloseReader(), b"abc", b"def") == (b"abcdef", False, b"")
+    intake = Intake()
+    assert not UntilCloseReader().read(intake, [])
+
+
+@pytest.mark.parametrize("from_client", [True, False])
+def test_chunks_are_joined_and_end_with_a_zero(from_client: bool) -> None:
+    wire = b"3\r\nabc\r\nA\r\n0123456789\r\n00000002\r\nde\r\n0\r\n\r\nrest"
+    expected = (b"abc0123456789de", True, b"rest")
+    assert read_all(ChunkedReader(from_client=from_client), wire) == expected
+    for at in range(1, len(wire)):
+        body, done, rest = read_all(ChunkedReader(from_client=from_client), wire[:at], wire[at:])
+        assert (body, done) == expected[:2]
+        assert b"rest".endswith(rest)
+
+
+def test_trailers_are_dropped_from_servers_and_refused_from_clients() -> None:
+    wire = b"1\r\na\r\n0\r\nX: y\r\nZ: w\r\n\r\nrest"
+    assert read_all(ChunkedReader(from_client=False), wire) == (b"a", True, b"rest")
+    with pytest.raises(RemoteProtocolError, match="trailers"):
+        read_all(ChunkedReader(from_client=True), wire)
+
+
+def test_trailers_are_bounded_and_must_be_fields() -> None:
+    for trailer in (b"X: " + b"y" * MAX_TRAILER_BYTES, b"no colon\r\n\r\n", b" : y\r\n\r\n"):
+        with pytest.raises(RemoteProtocolError):
+            read_all(ChunkedReader(from_client=False), b"0\r\n" + trailer)
+
+
+def test_what_came_before_a_bad_chunk_is_delivered() -> None:
+    intake, pieces = intake_of(b"3\r\nabc\r\nx\r\n"), list[bytes]()
+    reader = ChunkedReader(from_client=True)
+    with pytest.raises(RemoteProtocolError):
+        reader.read(intake, pieces)
+    assert pieces == [b"abc"]
+
+
+def test_a_flood_of_tiny_chunks_is_refused_from_clients_only() -> None:
+    wire = b"1\r\na\r\n" * (FREE_CHUNKS + 1)
+    with pytest.raises(Flooding):
+        read_all(ChunkedReader(from_client=True), wire)
+    assert len(read_all(ChunkedReader(from_client=True), wire[:-6])[0]) == FREE_CHUNKS
+    # a pod that logs one byte at a time is not an attack
+    assert len(read_all(ChunkedReader(from_client=False), wire)[0]) == FREE_CHUNKS + 1
+
+
+def test_many_chunks_of_some_size_are_no_flood() -> None:
+    wire = b"10\r\n" + b"a" * 16 + b"\r\n"
+    body, _, _ = read_all(ChunkedReader(from_client=True), wire * (FREE_CHUNKS * 2))
+    assert len(body) == 16 * FREE_CHUNKS * 2
+
+
+def test_a_written_body_has_exactly_the_announced_length() -> None:
+    out: list[bytes] = []
+    writer = LengthWriter(5)
+    writer.write(b"abc", out)
+    with pytest.raises(LocalProtocolError, match="2 bytes shorter"):
+        writer.end(out)
+    with pytest.raises(LocalProtocolError, match="1 bytes longer"):
+        writer.write(b"def", out)
+    writer.write(b"de", out)
+    writer.end(out)
+    assert b"".join(out) == b"abcde"
+
+
+def test_written_chunks_read_back_and_an_empty_piece_does_not_end_them() -> None:
+    out: list[bytes] = []
+    writer = ChunkedWriter()
+    for piece in (b"abc", b"", b"x" * 300):
+        writer.write(piece, out)
+    writer.end(out)
+    assert read_all(ChunkedReader(from_client=True), b"".join(out)) == (b"abc" + b"x" * 300, True, b"")
+
+
+def test_an_answer_to_head_writes_no_body() -> None:
+    out: list[bytes] = []
+    HeadOnlyWriter().write(b"abc", out)
+    HeadOnlyWriter().end(out)
+    assert out == []

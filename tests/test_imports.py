@@ -1,0 +1,69 @@
+"""The import rule of docs/architecture.md, held by reading every module's imports."""
+
+import ast
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+IO_MODULES = {"trio", "socket", "ssl", "asyncio", "threading", "time", "os", "logging", "subprocess", "select"}
+
+
+def imports_of(path: Path) -> set[str]:
+    """Every module a file imports, at any depth of the code."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            found.add(node.module or "")
+            found.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return found
+
+
+def modules(package: str) -> list[Path]:
+    paths = sorted((ROOT / package).rglob("*.py"))
+    assert paths, f"{package} has no modules"
+    return paths
+
+
+def offences(package: str, forbidden: set[str], *, but: frozenset[str] = frozenset()) -> list[str]:
+    return [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path in modules(package)
+        for name in sorted(imports_of(path))
+        if str(path.relative_to(ROOT)) not in but
+        and any(name == root or name.startswith(f"{root}.") for root in forbidden)
+    ]
+
+
+def test_protocol_does_no_input_or_output_and_knows_no_clock() -> None:
+    assert offences("protocol", IO_MODULES | {"gateway", "storage", "tests"}) == []
+
+
+def test_policy_is_pure() -> None:
+    assert offences("gateway/policy", IO_MODULES | {"storage", "tests", "gateway.recorder", "gateway.tape"}) == []
+
+
+def test_storage_knows_neither_trio_nor_the_gateway() -> None:
+    assert offences("storage", {"trio", "socket", "ssl", "asyncio", "gateway", "tests"}) == []
+
+
+def test_nothing_imports_tests() -> None:
+    assert offences("gateway", {"tests"}) + offences("benchmarks", {"tests.test_imports"}) == []
+
+
+def test_only_the_recorder_opens_a_log_for_writing() -> None:
+    """Type and error names are free to all; the writing classes are not."""
+    allowed = frozenset({"gateway/recorder.py", "gateway/app.py"})
+    assert offences("gateway", {"storage.writer", "storage.log"}, but=allowed) == []
+
+
+def test_only_the_owning_modules_know_their_libraries() -> None:
+    owners = {
+        "httpx2": frozenset({"gateway/identity/keys.py"}),
+        "trustme": frozenset({"gateway/server/tls.py", "gateway/demo/standin/settings.py"}),
+        "h11": frozenset({"gateway/server/management.py"}),
+        "zstandard": frozenset(),
+    }
+    for library, files in owners.items():
+        found = [o for o in offences("gateway", {library}, but=files) if "gateway/demo/standin/" not in o]
+        assert found == []
