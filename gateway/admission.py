@@ -5,8 +5,9 @@ A call that is not admitted is recorded with as much as was understood of it, th
 
 import os
 from dataclasses import dataclass
+from typing import Final
 
-from gateway.errors import FORBIDDEN, IDENTITY_UNAVAILABLE, NOT_RECORDED, UNAUTHORIZED, Refusal, refusal_for
+from gateway.errors import BAD_REQUEST, FORBIDDEN, IDENTITY_UNAVAILABLE, NOT_RECORDED, UNAUTHORIZED, Refusal, refusal_for
 from gateway.evidence import build_intent, principal_record
 from gateway.identity.authenticate import Unauthenticated
 from gateway.policy.decide import OBSERVED, decide
@@ -22,6 +23,10 @@ from protocol.status import forbidden_message, unauthorized_message
 from protocol.upgrade import UpgradeRequest, parse_upgrade, upstream_upgrade_headers
 from storage.files import Headroom
 from storage.records import SessionOpened
+
+
+MAX_PORTS: Final = 40
+"""Ports of one legacy WebSocket port-forward: two channels each, and its base64 form has names for 80."""
 
 
 @dataclass(frozen=True)
@@ -145,6 +150,8 @@ def _session(request: ClientRequest, tape: Tape, services: Services, principal: 
 def _enforce(verdict: Verdict, call: Call, upgrade: UpgradeRequest | None) -> None:
     if verdict.action is not Action.ALLOW:
         raise Refusal(FORBIDDEN, _forbidden(call, verdict.reason))
+    if len(call.ports) > MAX_PORTS:
+        raise Refusal(BAD_REQUEST, f"at most {MAX_PORTS} ports can be forwarded in one request")
     if upgrade is not None and not call.stream_kind:
         # Behind a proxied service anything may follow a 101; what we cannot decode we do not carry.
         raise Refusal(

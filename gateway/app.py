@@ -65,6 +65,7 @@ class Gateway:
         self.first_token = ""  # of observe mode's one user
         self.kubeconfig: Path | None = None
         self.draining = trio.Event()
+        self.drained = trio.Event()
 
     @property
     def port(self) -> int:
@@ -104,6 +105,7 @@ async def open_gateway(
             task_status.started(gateway)
             await gateway.draining.wait()
             await _drain(gateway)
+            gateway.drained.set()
             nursery.cancel_scope.cancel()
     finally:
         with trio.CancelScope(shield=True):

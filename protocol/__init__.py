@@ -15,16 +15,19 @@ Local misuse (sending what the protocol does not allow now) raises `LocalProtoco
 
 The map:
 
-    events         the one vocabulary all machines share
-    errors         what can be wrong with a peer's bytes
-    http1          HTTP/1.1, server and client side, strict where h11 is lenient
-    http2          HTTP/2 server side: h2 behind our own budgets
-    headers        the grammar of header fields, shared by both
-    upgrade        the handshakes of WebSocket and SPDY, read and written
-    websocket      RFC 6455 frames, both sides
-    spdy           SPDY/3.1 frames and streams, both sides; spdy_headers its header blocks
-    remotecommand  exec and attach: channels over SPDY or WebSocket, v1 to v5
-    portforward    port-forward: SPDY, SPDY inside WebSocket, legacy WebSocket
-    apicall        method + target -> Call, exactly as kube-apiserver reads it (with query, selectors)
-    status         Status bodies and Warning headers
+    events, errors     the one vocabulary all machines share; what can be wrong with a peer's bytes
+    side               which end of a connection a machine plays
+    headers            the grammar of header fields, shared by both HTTP versions
+    http1              HTTP/1.1, server and client (with http1_connection, _heads, _framing, _states)
+    http2              HTTP/2 server side: h2 behind our own frame cutter, request rules and budgets
+                       (with http2_frames, _headers, _budgets, _setup, _output)
+    upgrade            the handshakes of WebSocket and SPDY, read and written
+    websocket          RFC 6455, both sides (with websocket_frames)
+    spdy               SPDY/3.1, both sides (with spdy_frames, spdy_headers, spdy_streams)
+    channels           which machine speaks a tunnel: the door to the next three
+    remotecommand      exec and attach over SPDY or WebSocket, v1 to v5 (with remotecommand_messages)
+    portforward        port-forward: SPDY, SPDY inside WebSocket, legacy WebSocket
+    spdy_channels, websocket_channels    what those two share, by transport
+    apicall            method + target -> Call, exactly as kube-apiserver (with query, selectors)
+    status             Status bodies and Warning headers
 """

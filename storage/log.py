@@ -10,7 +10,6 @@ Callbacks come from the writer thread; hop to the event loop yourself. This modu
 """
 
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -30,16 +29,15 @@ from storage.files import (
     judge_space,
     log_failed,
 )
-from storage.format import MAX_RECORD_BYTES, CipherParameters, SegmentHeader
+from storage.format import CipherParameters, SegmentHeader
+from storage.intake import Intake
 from storage.pace import (
-    NEVER,
-    NOW,
+    Clock,
     LogSettings,
     Queued,
     cut_blocks,
     rotation_due_s,
     sync_due_s,
-    write_due_s,
 )
 from storage.records import SegmentRecovered, encode_record
 from storage.recovery import Recovery, mark_recovered, recover
@@ -62,13 +60,6 @@ class Commit(msgspec.Struct, frozen=True):
 
     written_position: int
     durable_position: int
-
-
-class Clock(msgspec.Struct, frozen=True):
-    """Time, so that tests need not wait for it."""
-
-    now_ns: Callable[[], int] = time.time_ns
-    monotonic_s: Callable[[], float] = time.monotonic
 
 
 class SegmentLog:
@@ -96,24 +87,15 @@ class SegmentLog:
         self._identity, self._files, self._settings, self._clock = identity, files, settings, clock
         self._on_commit, self._on_failure = on_commit, on_failure
         self._zstd = shipped_parameters(settings.dict_id, settings.level)
-        # Guarded by the mutex: what append and the writer thread share.
-        self._mutex = threading.RLock()
-        self._bell = threading.Lock()
-        self._bell.acquire()  # held: silent; ring by releasing, only while the writer is asleep
-        self._asleep_until = NOW  # NOW: awake
-        self._queued = Queued([])
-        self._failed: LogFailed | None = None
-        self._closing = False
-        self._next_position = 1
-        self._appended_bytes = 0
+        self._intake = Intake(directory, settings, clock)
         # The writer thread's own.
-        self._durable_bytes = self._written_bytes = 0
+        self._written_bytes = 0
         self._written_position = self._durable_position = 0
         self._unsynced_since_s = self._first_block_s = 0.0
         self._reported = Commit(0, 0)
         self._epoch, self._prev_segment_id, self._next_number = 1, "", 1
         self._segment: SegmentWriter
-        self._attendant = Attendant(files, directory, settings, self._latch)
+        self._attendant = Attendant(files, directory, settings, self._intake.latch)
         self._thread = threading.Thread(target=self._run, name="kubetape-log-writer", daemon=True)
 
     @classmethod
@@ -155,10 +137,10 @@ class SegmentLog:
     def _begin(self, recovery: Recovery) -> None:
         """Open this run's first segment and say in it what was found, before anything else is said."""
         self._epoch, self._prev_segment_id = recovery.next_epoch, recovery.prev_segment_id
-        self._next_number, self._next_position = recovery.next_segment_number, recovery.next_record_seq
+        self._next_number = recovery.next_segment_number
         self._written_position = self._durable_position = recovery.next_record_seq - 1
         self._reported = Commit(self._written_position, self._durable_position)
-        self._segment = self._open_segment(self._next_position, spare=None)
+        self._segment = self._open_segment(recovery.next_record_seq, spare=None)
         try:
             self._say_recovered(recovery)
             self._attendant.start()
@@ -173,8 +155,8 @@ class SegmentLog:
         for block in cut_blocks([encode_record(record) for record in self.recovered]):
             self._append_block(block, now_ns)
         self._sync()
-        self._next_position = self._written_position + 1
-        self._appended_bytes = self._written_bytes
+        self._intake.position = self._written_position + 1
+        self._intake.appended_bytes = self._written_bytes
         mark_recovered(self._files, recovery.examined)
 
     # --- for callers ----------------------------------------------------------------------------
@@ -184,44 +166,24 @@ class SegmentLog:
 
         Nothing is durable on return, and the call never waits for the disk. An urgent record is written
         and synced at once with all before it; others within the bounds of LogSettings. Raises LogFailed
-        once the log has failed or is closed, ValueError for a record no frame can hold.
+        once the log has failed or is closed, ValueError for a record no frame can hold (MAX_RECORD_BYTES).
         """
-        size = len(record)
-        if not 0 < size <= MAX_RECORD_BYTES:
-            raise ValueError(f"a record of {size} bytes; the log takes 1 to {MAX_RECORD_BYTES}")
-        with self._mutex:
-            if self._failed is not None or self._closing:
-                raise self._refusal()
-            if self.pending_bytes + size > self._settings.max_pending_bytes:
-                self._latch(
-                    LogFailed("append", str(self.directory), f"{self.pending_bytes} bytes wait for the disk")
-                )
-                raise self._refusal()
-            queued = self._queued
-            if not queued.records:
-                queued.since_s = self._clock.monotonic_s()
-            queued.records.append(record)
-            queued.byte_count += size
-            if urgent:
-                queued.urgent = True
-            self._appended_bytes += size
-            position = self._next_position
-            self._next_position = position + 1
-            # Only the record that makes something due earlier wakes the writer: a wake-up costs more
-            # than all the rest of this call.
-            if write_due_s(queued, self._settings) < self._asleep_until:
-                self._ring()
-        return position
+        return self._intake.append(record, urgent)
+
+    @property
+    def next_position(self) -> int:
+        """What the next append will return."""
+        return self._intake.position
 
     @property
     def pending_bytes(self) -> int:
         """Bytes of records queued or written but not yet durable: the measure for backpressure."""
-        return self._appended_bytes - self._durable_bytes
+        return self._intake.pending_bytes
 
     @property
     def failed(self) -> LogFailed | None:
         """Why the log refuses, once it does; never reset."""
-        return self._failed
+        return self._intake.failed
 
     def headroom(self) -> Headroom:
         """How full the disk is, by a system call. Raises LogFailed when it cannot be told."""
@@ -236,30 +198,23 @@ class SegmentLog:
         Raises LogFailed when the log has failed, or is not done within deadline_s seconds: then what was
         not acknowledged is lost, and the next start examines the segment.
         """
-        with self._mutex:
-            self._closing = True
-            self._ring()
+        self._intake.close()
         self._thread.join(deadline_s)
         if self._thread.is_alive():
-            self._latch(
+            self._intake.latch(
                 LogFailed("close", str(self.directory), f"the disk did not finish within {deadline_s} s")
             )
         elif self._lock is not None:
             self._files.close(self._lock)
             self._lock = None
-        if self._failed is not None:
-            raise self._refusal()
-
-    def _refusal(self) -> LogFailed:
-        """A fresh exception: raising one object again and again would pile up its tracebacks."""
-        failed = self._failed or LogFailed("append", str(self.directory), "the log is closed")
-        return LogFailed(failed.operation, failed.path, failed.why)
+        if self._intake.failed is not None:
+            raise self._intake.refusal()
 
     # --- the writer thread --------------------------------------------------------------------------
 
     def _run(self) -> None:
         try:
-            while (queued := self._take()) is not None:
+            while (queued := self._intake.take(min(self._sync_due_s(), self._rotation_due_s()))) is not None:
                 self._turn(queued)
             self._finish()
         except LogFailed as failure:
@@ -267,43 +222,12 @@ class SegmentLog:
         except Exception as error:  # a bug here must end in refusal, not in a silent thread
             self._fail(LogFailed("write", str(self.directory), f"{type(error).__name__}: {error}"))
 
-    def _take(self) -> Queued | None:
-        """Sleep until something is due, then take all there is; None when closing and all is taken."""
-        while True:
-            with self._mutex:
-                if self._failed is not None:
-                    raise self._failed
-                now_s = self._clock.monotonic_s()
-                due_s = min(
-                    write_due_s(self._queued, self._settings), self._sync_due_s(), self._rotation_due_s()
-                )
-                if self._closing and not self._queued.records:
-                    return None
-                if self._closing or due_s <= now_s:
-                    queued, self._queued = self._queued, Queued([])
-                    return queued
-                self._asleep_until = due_s
-            self._sleep(due_s - now_s)
-
-    def _sleep(self, duration_s: float) -> None:
-        rung = self._bell.acquire(timeout=-1 if duration_s == NEVER else duration_s)
-        with self._mutex:
-            if not rung and self._asleep_until == NOW:
-                self._bell.acquire()  # it rang between the timeout and here
-            self._asleep_until = NOW
-
-    def _ring(self) -> None:
-        """Wake the writer; the mutex is held, so it rings once per sleep."""
-        if self._asleep_until != NOW:
-            self._asleep_until = NOW
-            self._bell.release()
-
     def _turn(self, queued: Queued) -> None:
         for block in cut_blocks(queued.records):
             committed_ns = self._clock.now_ns()
             if not self._segment.takes(block, committed_ns):
                 self._rotate()
-            if self._written_bytes == self._durable_bytes:
+            if self._written_bytes == self._intake.durable_bytes:
                 self._unsynced_since_s = queued.since_s
             if not self._segment.blocks:
                 self._first_block_s = self._clock.monotonic_s()
@@ -324,10 +248,11 @@ class SegmentLog:
 
     def _sync(self) -> None:
         self._segment.sync()
-        self._durable_position, self._durable_bytes = self._written_position, self._written_bytes
+        self._durable_position = self._written_position
+        self._intake.durable_bytes = self._written_bytes
 
     def _sync_due_s(self) -> float:
-        unsynced_bytes = self._written_bytes - self._durable_bytes
+        unsynced_bytes = self._written_bytes - self._intake.durable_bytes
         return sync_due_s(unsynced_bytes, self._unsynced_since_s, self._settings)
 
     def _rotation_due_s(self) -> float:
@@ -338,8 +263,8 @@ class SegmentLog:
         commit = Commit(self._written_position, self._durable_position)
         if commit == self._reported:
             return
-        if self._failed is not None:
-            raise self._failed
+        if self._intake.failed is not None:
+            raise self._intake.failed
         self._reported = commit
         self._on_commit(commit)
 
@@ -378,18 +303,12 @@ class SegmentLog:
         self._report()
         self._attendant.seal(self._segment)
         self._attendant.stop()
-        if self._failed is not None:
-            raise self._failed
-
-    def _latch(self, failure: LogFailed) -> None:
-        """Remember the first failure for ever; every append from now on is refused."""
-        with self._mutex:
-            self._failed = self._failed or failure
-            self._queued = Queued([])
-            self._ring()
+        if self._intake.failed is not None:
+            raise self._intake.failed
 
     def _fail(self, failure: LogFailed) -> None:
-        """The end of the writer thread. The segment stays as it is, for the next start to examine."""
-        self._latch(failure)
-        self._on_failure(self._failed or failure)
+        """The end of the writer thread. The segment stays as it is, for the next start to examine; so does
+        its descriptor, which may belong to the attendant by now."""
+        self._intake.latch(failure)
+        self._on_failure(self._intake.failed or failure)
         self._attendant.stop()

@@ -1,12 +1,14 @@
 """When to write what is queued, when to sync what is written, when to begin a new segment.
 
-Decides, knows no clock: the caller passes monotonic seconds in, and gets back the moment from which
+Decides, reads no clock: the caller passes monotonic seconds in, and gets back the moment from which
 something is due. Urgent records are written and synced at once, whatever else came in with them; others
 may wait a little for company (a terminal's output is many tiny chunks, and one frame per chunk would be
 larger than the chunks), and may stay unsynced for a bounded time and size.
 """
 
 import math
+import time
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -29,8 +31,10 @@ class LogSettings(msgspec.Struct, frozen=True):
     spares: int = 2
     company_s: float = 0.05
     company_bytes: int = 16 << 10
-    max_lag_s: float = 0.25
-    max_lag_bytes: int = 4 << 20
+    sync_s: float = 0.25
+    sync_bytes: int = 1 << 20
+    """What is not urgent is synced when it is so old or so much. The caller's backpressure must begin well
+    above sync_bytes (4 MiB), or it waits for the age every time."""
     max_segment_age_s: float = 60.0
     """Since its first block: how fresh an export can be."""
     max_pending_bytes: int = 64 << 20
@@ -38,6 +42,13 @@ class LogSettings(msgspec.Struct, frozen=True):
     dict_id: int = DEFAULT_DICTIONARY_ID
     level: int = DEFAULT_LEVEL
     watermarks: Watermarks = Watermarks()
+
+
+class Clock(msgspec.Struct, frozen=True):
+    """Time, so that tests need not wait for it."""
+
+    now_ns: Callable[[], int] = time.time_ns
+    monotonic_s: Callable[[], float] = time.monotonic
 
 
 class Queued(msgspec.Struct):
@@ -62,7 +73,7 @@ def sync_due_s(unsynced_bytes: int, since_s: float, settings: LogSettings) -> fl
     """From when on what is written should be synced; since_s: when its oldest record was queued."""
     if not unsynced_bytes:
         return NEVER
-    return NOW if unsynced_bytes >= settings.max_lag_bytes else since_s + settings.max_lag_s
+    return NOW if unsynced_bytes >= settings.sync_bytes else since_s + settings.sync_s
 
 
 def rotation_due_s(blocks: int, first_block_s: float, settings: LogSettings) -> float:

@@ -57,6 +57,8 @@ class PlainText:
     def feed(self, data: bytes) -> str:
         for token in self._scanner.feed(data):
             self._take(token)
+            while len(self._line) > MAX_LINE_CHARS:
+                self._cut_long_line()
         return self._drain()
 
     def finish(self) -> str:
@@ -90,8 +92,6 @@ class PlainText:
             self._overwrite(line)
             self._end_line()
         self._overwrite(rest)
-        while len(self._line) > MAX_LINE_CHARS:
-            self._cut_long_line()
 
     def _overwrite(self, text: str) -> None:
         if not text:
@@ -131,9 +131,14 @@ class PlainText:
         elif final in "G`":
             self._goto(count - 1)
         elif final == "K":
-            self._erase(0 if number else self._column, self._column if number == 1 else len(self._line))
-        elif final in "PX":
+            if number == 1:
+                self._blank(0, self._column)
+            else:
+                self._erase(0 if number else self._column, len(self._line))
+        elif final == "P":
             self._erase(self._column, self._column + count)
+        elif final == "X":
+            self._blank(self._column, self._column + count)
         elif final == "@":
             self._line = self._line[: self._column] + " " * count + self._line[self._column :]
 
@@ -142,10 +147,16 @@ class PlainText:
         self._line = self._line.ljust(self._column)
 
     def _erase(self, start: int, end: int) -> None:
-        """Take characters out. Blanks instead where something follows is not worth modelling."""
+        """Take characters out; what follows moves up."""
         self._keep(self._line[start:end])
         self._line = self._line[:start] + self._line[end:]
         self._column = min(self._column, len(self._line))
+
+    def _blank(self, start: int, end: int) -> None:
+        """Put blanks where characters were."""
+        lost = self._line[start:end]
+        self._keep(lost)
+        self._line = self._line[:start] + " " * len(lost) + self._line[end:]
 
     def _keep(self, lost: str) -> None:
         if self._everything and self._grown and lost.strip():

@@ -136,6 +136,8 @@ def _end_of(match: re.Match[str] | None) -> int:
 
 
 def _why_no_term(expression: str, at: int, term: re.Match[str] | None) -> str:
+    if term is not None and term["quoted"] == "":
+        return "there is nothing between the quotation marks"
     if '"' in expression[at:].split(" ", 1)[0]:
         if expression.count('"', at) % 2:
             return 'a quotation mark is not closed; write "exact words"'
@@ -156,6 +158,8 @@ def _parse_term(term: re.Match[str], now_ns: int) -> Query:
 
 
 def _parse_text(text: str, star: bool, quoted: bool, negated: bool) -> TextMatch:
+    if not quoted and text.startswith("-"):
+        raise BadQuery("'-' excludes what follows it directly; write -word, once")
     if not quoted and text.endswith("*"):
         text, star = text[:-1], True
     if not quoted and "*" in text:

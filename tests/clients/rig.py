@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
+
 from tests.clients.programs import Kubectl
 
 DEADLINE_S = 60.0

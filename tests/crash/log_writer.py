@@ -19,7 +19,7 @@ from storage.log import Commit, LogIdentity, SegmentLog
 from storage.pace import LogSettings
 
 SETTINGS = LogSettings(
-    segment_bytes=128 << 10, first_segment_bytes=32 << 10, spares=2, company_s=0.002, max_lag_s=0.01
+    segment_bytes=128 << 10, first_segment_bytes=32 << 10, spares=2, company_s=0.002, sync_s=0.01
 )
 
 
@@ -45,7 +45,7 @@ def main() -> None:
         on_failure=fail,
         settings=SETTINGS,
     )
-    position = log._next_position
+    position = log.next_position
     while True:
         for _ in range(rng.randrange(1, 40)):
             assert log.append(content(position), urgent=rng.random() < 0.2) == position

@@ -18,7 +18,7 @@ from tests.kit.faulty_files import CrashFiles
 
 DIRECTORY = Path("/log")
 SETTINGS = msgspec.structs.replace(
-    SMALL, first_segment_bytes=6 << 10, company_s=0.0, max_lag_s=3600.0, max_lag_bytes=1 << 30
+    SMALL, first_segment_bytes=6 << 10, company_s=0.0, sync_s=3600.0, sync_bytes=1 << 30
 )
 SAMPLES = 6
 
@@ -32,7 +32,7 @@ def write_until_the_cut(files: CrashFiles, count: int) -> int:
     acks = Acks()
     try:
         log = open_log(DIRECTORY, acks, files=files, settings=SETTINGS)
-        first = log._next_position
+        first = log.next_position
         for position in range(first, first + count):
             log.append(content(position), urgent=position % 3 == 0)
             if position % 3 == 0 and not acks.wait_durable(position):

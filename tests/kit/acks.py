@@ -5,12 +5,12 @@ from pathlib import Path
 
 from storage.errors import LogFailed
 from storage.files import REAL_FILES, FileOps
-from storage.log import Clock, Commit, LogIdentity, SegmentLog
-from storage.pace import LogSettings
+from storage.log import Commit, LogIdentity, SegmentLog
+from storage.pace import Clock, LogSettings
 
 IDENTITY = LogIdentity("gw", "example.com/kubetape/gw", 0)
 SMALL = LogSettings(
-    segment_bytes=32 << 10, first_segment_bytes=16 << 10, spares=0, company_s=0.005, max_lag_s=0.02
+    segment_bytes=32 << 10, first_segment_bytes=16 << 10, spares=0, company_s=0.005, sync_s=0.02
 )
 PATIENCE_S = 20.0
 

@@ -9,15 +9,15 @@ import pytest
 from storage.errors import CorruptFrame, LogFailed, LogInUse
 from storage.files import Headroom, Watermarks
 from storage.format import MAX_RECORD_BYTES
-from storage.log import Clock, Commit, SegmentLog
-from storage.pace import LogSettings
+from storage.log import Commit, SegmentLog
+from storage.pace import Clock, LogSettings
 from storage.reader import first_position, iter_records, list_segments, read_block_table, read_segment
 from storage.records import SegmentRecovered, decode_record
 from tests.kit.acks import PATIENCE_S, SMALL, Acks, open_log
 from tests.kit.faulty_files import FailingFiles
 from tests.kit.segments import START_NS, flip, record
 
-LAZY = msgspec.structs.replace(SMALL, company_s=3600.0, max_lag_s=3600.0)
+LAZY = msgspec.structs.replace(SMALL, company_s=3600.0, sync_s=3600.0)
 """Nothing happens by time: only urgency and size count."""
 
 
@@ -27,7 +27,7 @@ def seqs(directory: Path) -> list[int]:
 
 def crash(log: SegmentLog) -> None:
     """Leave the files as a kill would: the thread ends, nothing is sealed, the lock is free."""
-    log._latch(LogFailed("kill", "", "the test ends the process here"))
+    log._intake.latch(LogFailed("kill", "", "the test ends the process here"))
     with pytest.raises(LogFailed):
         log.close(PATIENCE_S)
 
@@ -82,7 +82,7 @@ def test_lag_is_bounded_by_time(tmp_path: Path) -> None:
 
 def test_lag_is_bounded_by_size(tmp_path: Path) -> None:
     acks = Acks()
-    settings = msgspec.structs.replace(LAZY, max_lag_bytes=1000, company_bytes=1)
+    settings = msgspec.structs.replace(LAZY, sync_bytes=1000, company_bytes=1)
     log = open_log(tmp_path, acks, settings=settings)
     for number in range(60):
         log.append(bytes(range(256)) + record(number), urgent=False)
@@ -95,6 +95,7 @@ def test_positions_are_dense_and_go_on_after_a_restart(tmp_path: Path) -> None:
     for _ in range(3):
         acks = Acks()
         log = open_log(tmp_path, acks)
+        assert log.next_position == expected
         for _ in range(20):
             assert log.append(record(expected), urgent=True) == expected
             expected += 1
@@ -397,6 +398,29 @@ def test_a_queue_the_disk_cannot_follow_fails_the_log(tmp_path: Path) -> None:
     with pytest.raises(LogFailed):
         log.close(PATIENCE_S)
     assert acks.commits == []
+
+
+def test_a_start_after_a_crash_that_fails_at_any_call_can_be_repeated(tmp_path: Path) -> None:
+    acks = Acks()
+    log = open_log(tmp_path, acks)
+    assert acks.wait_durable(log.append(record(1), urgent=True))
+    crash(log)
+    fail_at = 0
+    while True:
+        fail_at += 1
+        files = FailingFiles(fail_at)
+        try:
+            log = open_log(tmp_path, Acks(), files=files)
+        except LogFailed:
+            continue
+        files._fail_at = 0  # from here on the disk is well
+        break
+    log.close(PATIENCE_S)
+    assert fail_at > 12
+    kept = [data for _, data in iter_records(tmp_path)]
+    assert kept[0] == record(1)
+    assert all(isinstance(decode_record(data), SegmentRecovered) for data in kept[1:])
+    assert seqs(tmp_path) == list(range(1, len(kept) + 1))
 
 
 @pytest.mark.parametrize("fail_at", range(1, 9))

@@ -4,9 +4,7 @@ from hypothesis import strategies as st
 from storage.format import MAX_RAW_BYTES, MAX_RECORD_BYTES, MAX_RECORDS
 from storage.pace import NEVER, NOW, LogSettings, Queued, cut_blocks, rotation_due_s, sync_due_s, write_due_s
 
-PACE = LogSettings(
-    company_s=0.05, company_bytes=100, max_lag_s=0.25, max_lag_bytes=1000, max_segment_age_s=60
-)
+PACE = LogSettings(company_s=0.05, company_bytes=100, sync_s=0.25, sync_bytes=1000, max_segment_age_s=60)
 
 
 def test_an_empty_queue_is_never_due() -> None:

@@ -23,12 +23,13 @@ def found(data: bytes) -> str:
     [
         (b"plain\nlines\n", "plain\nlines\n"),
         (b"\x1b[1;32mgreen\x1b[0m\r\n", "green\n"),
-        (b"kubctl\b\b\b\b   \b\b\b\b", "ku   "),
+        (b"kubctl\b\b\b\b    \b\b\b\b", "ku"),
         (b"kubctl\b \b\b \b\b \bectl get\r\n", "kubectl get\n"),
         (b"10%\r20%\r100%\n", "100%\n"),
         (b"secret\rvisib\n", "visibt\n"),
         (b"abc\x1b[2D\x1b[Kxyz\n", "axyz\n"),
-        (b"abc\x1b[1Gx\x1b[1Kd\n", "dbc\n"),
+        (b"abc\x1b[1Gx\x1b[1Kd\n", " dc\n"),
+        (b"abcd\x1b[3D\x1b[2Xz\n", "az d\n"),
         (b"abcdef\r\x1b[2P\n", "cdef\n"),
         (b"abc\r\x1b[2@\n", "  abc\n"),
         (b"a\x1b[3Cb\n", "a   b\n"),
@@ -36,13 +37,11 @@ def found(data: bytes) -> str:
         (b"abc\x1b[2Kdef\n", "def\n"),
         (b"a\x1b]0;title\x07b\n", "ab\n"),
         (b"no sequence \x1b[31", "no sequence "),
-        (b"bad number \x1b[\xd9\xa3Cx\n", "bad number Cx\n"),
+        (b"digits of other scripts \x1b[\xd9\xa3Cx\n", "digits of other scripts \u0663Cx\n"),
         (b"\x1bcreset\n", "reset\n"),
     ],
 )  # fmt: skip
 def test_a_transcript_reads_as_the_screen_did(data: bytes, expected: str) -> None:
-    if data.startswith(b"bad"):
-        expected = seen(data)  # what a stray digit of another script does is nobody's business; no exception
     assert seen(data).rstrip(" ") == expected.rstrip(" ")
 
 
@@ -93,7 +92,7 @@ def test_moves_cannot_make_a_line_longer_than_the_limit() -> None:
     text = PlainText(everything=False)
     for _ in range(50):
         text.feed(b"\x1b[9999C\x1b[9999@")
-    assert len(text.state().line) <= 52 * MAX_LINE_CHARS
+    assert len(text.state().line) <= MAX_LINE_CHARS
 
 
 @settings(max_examples=100, deadline=None)

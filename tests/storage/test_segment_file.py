@@ -264,3 +264,13 @@ def test_an_intact_trailer_elsewhere_does_not_end_the_log(tmp_path: Path) -> Non
         assert not segment.ends_with_trailer(PAGE_BYTES)
     with SegmentFile(REAL_FILES, open_file(tmp_path, 1)) as segment:
         assert not segment.ends_with_trailer(PAGE_BYTES)
+
+
+def test_a_sealed_segment_without_room_for_a_trailer_is_damage(tmp_path: Path) -> None:
+    path = sealed_file(tmp_path, 1)
+    path.write_bytes(path.read_bytes()[: PAGE_BYTES + 10])
+    with (
+        SegmentFile(REAL_FILES, path) as segment,
+        pytest.raises(CorruptFrame, match="too short to be sealed"),
+    ):
+        segment.footer()

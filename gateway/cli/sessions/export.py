@@ -14,6 +14,7 @@ from gateway.cli.sessions.filters import data_dir_option
 from gateway.cli.sessions.get import command_lines, detail_data
 from gateway.cli.sessions.opening import Library, with_library
 from gateway.cli.sessions.record_json import record_data
+from storage.ansi import printable
 from storage.cast import CastHeader, encode_cast, terminal_events
 from storage.index_schema import CallRow
 from storage.search import describe
@@ -88,7 +89,8 @@ def _lines(library: Library, id: str, format: str, raw: bool) -> Iterator[str]:
 
 def _cast_lines(library: Library, row: CallRow, format: str, raw: bool) -> Iterator[str]:
     records = (record for _, record in read_call(library.source, library.archive, row))
-    header = CastHeader(row.at_ns, title=f"{row.user}: {describe(row)}", command=describe(row))
+    command = printable(describe(row))
+    header = CastHeader(row.at_ns, title=f"{printable(row.user)}: {command}", command=command)
     events = terminal_events(records, neutralise=not raw)
     return encode_cast(events, header, version=2 if format == "cast2" else 3)
 

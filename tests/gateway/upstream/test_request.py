@@ -46,7 +46,11 @@ def test_the_audit_id_is_ours_and_so_is_the_clients_address() -> None:
 
 
 def test_what_kubernetes_understands_passes_unchanged() -> None:
-    kept = ((b"accept", b"application/json;as=Table"), (b"content-type", b"application/json"), (b"if-none-match", b'"e"'))
+    kept = (
+        (b"accept", b"application/json;as=Table"),
+        (b"content-type", b"application/json"),
+        (b"if-none-match", b'"e"'),
+    )
     assert set(kept) <= set(sent(kept))
 
 
@@ -70,7 +74,14 @@ def test_extra_keys_are_encoded_as_the_api_server_decodes_them() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [b"impersonate-user", b"impersonate-group", b"impersonate-uid", b"impersonate-extra-x", b"impersonate_user"]
+    "name",
+    [
+        b"impersonate-user",
+        b"impersonate-group",
+        b"impersonate-uid",
+        b"impersonate-extra-x",
+        b"impersonate_user",
+    ],
 )
 def test_a_client_that_impersonates_is_refused_with_a_reason(name: bytes) -> None:
     head = RequestHead(method=b"GET", target=b"/api", authority=b"gw", headers=((name, b"root"),))
@@ -80,7 +91,9 @@ def test_a_client_that_impersonates_is_refused_with_a_reason(name: bytes) -> Non
 
 
 def test_a_compressed_request_body_is_refused() -> None:
-    head = RequestHead(method=b"POST", target=b"/api", authority=b"gw", headers=((b"content-encoding", b"gzip"),))
+    head = RequestHead(
+        method=b"POST", target=b"/api", authority=b"gw", headers=((b"content-encoding", b"gzip"),)
+    )
     with pytest.raises(Refusal) as refused:
         refuse_client_identity(head)
     assert refused.value.answer.code == 415

@@ -13,7 +13,9 @@ OPENAPI = parse_call(b"GET", b"/openapi/v3/api/v1")
 
 
 def test_hop_by_hop_headers_and_cookies_stay_here() -> None:
-    head = ResponseHead(200, ((b"set-cookie", b"x"), (b"www-authenticate", b"y"), (b"etag", b'"e"'), (b"upgrade", b"h2c")))
+    head = ResponseHead(
+        200, ((b"set-cookie", b"x"), (b"www-authenticate", b"y"), (b"etag", b'"e"'), (b"upgrade", b"h2c"))
+    )
     assert client_head(head, PODS).headers == ((b"etag", b'"e"'),)
 
 
