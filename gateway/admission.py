@@ -7,7 +7,16 @@ import os
 from dataclasses import dataclass
 from typing import Final
 
-from gateway.errors import BAD_REQUEST, FORBIDDEN, IDENTITY_UNAVAILABLE, NOT_RECORDED, UNAUTHORIZED, Refusal, refusal_for
+from gateway.errors import (
+    BAD_REQUEST,
+    FORBIDDEN,
+    IDENTITY_UNAVAILABLE,
+    MISDIRECTED,
+    NOT_RECORDED,
+    UNAUTHORIZED,
+    Refusal,
+    refusal_for,
+)
 from gateway.evidence import build_intent, principal_record
 from gateway.identity.authenticate import Unauthenticated
 from gateway.policy.decide import OBSERVED, decide
@@ -23,7 +32,6 @@ from protocol.status import forbidden_message, unauthorized_message
 from protocol.upgrade import UpgradeRequest, parse_upgrade, upstream_upgrade_headers
 from storage.files import Headroom
 from storage.records import SessionOpened
-
 
 MAX_PORTS: Final = 40
 """Ports of one legacy WebSocket port-forward: two channels each, and its base64 form has names for 80."""
@@ -97,6 +105,7 @@ async def _understand(
     request: ClientRequest, tape: Tape, services: Services, so_far: _Understood
 ) -> Admitted:
     head = request.head
+    _check_host(head, services)
     _check_disk(services)
     call = so_far.call = parse_call(head.method, head.target)
     upgrade = parse_upgrade(head, call.stream_kind) if head.upgrade else None
@@ -110,6 +119,14 @@ async def _understand(
     key = os.urandom(16)
     upstream = _upstream_head(request, tape, services, principal, call, upgrade, key)
     return Admitted(principal, so_far.session, call, upgrade, upstream, key)
+
+
+def _check_host(head: RequestHead, services: Services) -> None:
+    if not services.host_names.accept(head.authority):
+        raise Refusal(
+            MISDIRECTED,
+            "this gateway does not answer for that host; its operator can add it: --tls-name NAME",
+        )
 
 
 def _check_disk(services: Services) -> None:

@@ -29,6 +29,7 @@ from gateway.policy.decide import OBSERVED
 from gateway.recorder import Recorder
 from gateway.server.listener import Listener
 from gateway.server.management import Check, serve_management
+from gateway.server.names import HostNames, names_of_certificate
 from gateway.server.request import ConnectionFacts
 from gateway.server.tls import Certificate, ensure_certificate, is_loopback, server_context
 from gateway.services import Services
@@ -98,6 +99,7 @@ async def open_gateway(
                 pool=Pool(cluster),
                 identity_mode=settings.cluster.identity,
                 durability=settings.record.durability,
+                host_names=_host_names(settings, certificate),
             )
             gateway = Gateway(settings, data_dir, recorder, services)
             gateway.first_token = first_token
@@ -189,6 +191,12 @@ def _certificate(settings: Settings, data_dir: Path) -> Certificate:
     if host not in ("0.0.0.0", "::"):
         names.append(host)
     return ensure_certificate(data_dir / "tls", names)
+
+
+def _host_names(settings: Settings, certificate: Certificate) -> HostNames:
+    """Those of the certificate, those of the settings, and the address we listen on."""
+    host, _ = parse_address(settings.listen.data)
+    return HostNames([*names_of_certificate(certificate.chain.read_bytes()), *settings.listen.names, host])
 
 
 def _client_ca(settings: Settings) -> Path | None:
@@ -309,6 +317,6 @@ def _ready_checks(gateway: Gateway) -> list[Check]:
         ("disk-headroom", lambda: _disk_problem(recorder)),
         ("upstream", lambda: pool.last_error),
         ("identity", gateway.services.authenticator.problem),
-        ("draining", lambda: "shutting down" if gateway.draining.is_set() else ""),
+        ("shutdown", lambda: "kubetape is shutting down" if gateway.draining.is_set() else ""),
         (mode, lambda: ""),
     ]

@@ -9,6 +9,7 @@ from gateway.errors import UpstreamUnreachable
 from gateway.identity.authenticate import Authenticator
 from gateway.live import Live
 from gateway.recorder import Recorder
+from gateway.server.names import HostNames
 from gateway.sessions import Sessions
 from gateway.upstream.credentials import CredentialUnavailable
 from gateway.upstream.pool import Pool
@@ -27,6 +28,7 @@ class Services:
     pool: Pool
     identity_mode: IdentityMode
     durability: Durability
+    host_names: HostNames
 
     def with_credential(self, head: RequestHead, *, content_length: int | None = 0) -> RequestHead:
         """The head as it goes on the wire: with our Authorization, which is in no record.

@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 import zstandard
 
-from storage.index_rows import OpenCall, Piece
+from storage.index_rows import OpenCall, Piece, clamped
 from storage.index_schema import COLUMNS, open_day, translated
 from storage.reader import Position
 from storage.records import SessionOpened
@@ -109,12 +109,13 @@ class Day:
         self.changed = True
         who = opened.principal
         groups = msgspec.json.encode(who.groups).decode()
-        facts = (who.user, groups, who.method, who.issuer, opened.source, opened.user_agent, who.expires_ns)
-        self._sessions.append((opened.session, opened.at_ns, *facts))
+        expires_ns = clamped(who.expires_ns) if who.expires_ns is not None else None
+        facts = (who.user, groups, who.method, who.issuer, opened.source, opened.user_agent, expires_ns)
+        self._sessions.append((opened.session, clamped(opened.at_ns), *facts))
 
     def note_event(self, log: str, seq: int, at_ns: int, kind: str, detail: str) -> None:
         self.changed = True
-        self._events.append((log, seq, at_ns, kind, detail))
+        self._events.append((log, seq, clamped(at_ns), kind, detail))
 
     # --- writing --------------------------------------------------------------------------------
 

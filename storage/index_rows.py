@@ -156,7 +156,7 @@ class OpenCall:
         """One more record of this exchange. True if it was the Outcome: the exchange is over."""
         row = self.row
         row.records += 1
-        row.last_us = max(row.last_us, getattr(record, "at_us", 0))
+        row.last_us = clamped(max(row.last_us, getattr(record, "at_us", 0)))
         if isinstance(record, ResponseBody):
             kind = "log" if row.kind == "log" else "response"
             self._text(kind, record.at_us, record.data, settings, pieces)
@@ -247,7 +247,7 @@ def call_row(call: int, log: str, seq: int, intent: Intent) -> CallRow:
         exchange=intent.exchange,
         log=log,
         seq=seq,
-        at_ns=_clamped_ns(intent.at_ns),
+        at_ns=clamped(intent.at_ns),
         session=intent.session,
         command=command_id(intent),
         connection=intent.connection,
@@ -306,11 +306,12 @@ def command_id(intent: Intent) -> str:
 
 def day_of(at_ns: int) -> str:
     """UTC day, as in the name of an index file."""
-    return datetime.fromtimestamp(_clamped_ns(at_ns) // 1_000_000_000, UTC).strftime("%Y-%m-%d")
+    return datetime.fromtimestamp(clamped(at_ns) // 1_000_000_000, UTC).strftime("%Y-%m-%d")
 
 
-def _clamped_ns(at_ns: int) -> int:
-    return min(max(0, at_ns), 2**63 - 1)  # what SQLite can hold; a clock gone mad must not stop the index
+def clamped(number: int) -> int:
+    """What an index can hold of a time: a clock gone mad must not stop it."""
+    return min(max(0, number), 2**63 - 1)
 
 
 def _kind_of(intent: Intent) -> str:

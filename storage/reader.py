@@ -25,7 +25,7 @@ from storage.format import (
     SegmentName,
     parse_segment_name,
 )
-from storage.segment_file import Cursor, Frame, SegmentFile, is_data
+from storage.segment_file import GLANCE_BYTES, WINDOW_BYTES, Cursor, Frame, SegmentFile, is_data
 
 READABLE = (SUFFIX_OPEN, SUFFIX_SEALED, SUFFIX_RECOVERED)
 """In the order in which names change: looking for them in this order cannot miss a file being renamed."""
@@ -55,11 +55,13 @@ def list_segments(directory: Path, *, files: FileOps = REAL_FILES) -> list[Segme
     return sorted(found)
 
 
-def open_segment_file(directory: Path, name: SegmentName, files: FileOps) -> SegmentFile:
+def open_segment_file(
+    directory: Path, name: SegmentName, files: FileOps, *, window_bytes: int = WINDOW_BYTES
+) -> SegmentFile:
     """Open a segment under whichever suffix it has now. Raises FileNotFoundError, CorruptFrame."""
     for suffix in READABLE:
         try:
-            return SegmentFile(files, directory / (name.stem + suffix))
+            return SegmentFile(files, directory / (name.stem + suffix), window_bytes=window_bytes)
         except FileNotFoundError:
             pass
     raise FileNotFoundError(f"segment {name.stem} is not in {directory}")
@@ -100,7 +102,8 @@ def first_position(directory: Path, name: SegmentName, *, files: FileOps = REAL_
 def read_record(directory: Path, position: Position, *, files: FileOps = REAL_FILES) -> bytes:
     """The record at a position that `iter_records` gave. Raises CorruptFrame, FileNotFoundError, and
     StorageError when the position belongs to another log."""
-    with open_segment_file(directory, _name_of(position), files) as segment:
+    name = _name_of(position)
+    with open_segment_file(directory, name, files, window_bytes=GLANCE_BYTES) as segment:
         raw = segment.frame_at(position.offset)
         if raw is None or not is_data(raw):
             raise StorageError(f"there is no record at byte {position.offset} of {position.segment}")

@@ -46,6 +46,8 @@ from storage.format import (
 
 WINDOW_BYTES: Final = 256 * 1024
 """One read of a sequential pass: hundreds of frames, a fraction of a millisecond."""
+GLANCE_BYTES: Final = 8 * 1024
+"""One read for a single frame: most fit."""
 CHUNK_BYTES: Final = 1024 * 1024
 ZERO_CHUNK: Final = bytes(CHUNK_BYTES)
 
@@ -84,10 +86,10 @@ class SegmentFile:
     a dictionary this version lacks, OSError from the file system.
     """
 
-    def __init__(self, files: FileOps, path: Path) -> None:
+    def __init__(self, files: FileOps, path: Path, *, window_bytes: int = WINDOW_BYTES) -> None:
         self.path, self.sealed = path, path.suffix == SUFFIX_SEALED
         self._files, self._fd = files, files.open_read(path)
-        self._window, self._window_offset = b"", 0
+        self._window, self._window_offset, self._window_bytes = b"", 0, window_bytes
         try:
             self.page = files.read(self._fd, PAGE_BYTES, 0)
             self.header = parse_header_page(self.page, path.name)
@@ -286,7 +288,7 @@ class SegmentFile:
     def _bytes_at(self, offset: int, length: int) -> bytes:
         at = offset - self._window_offset
         if at < 0 or at + length > len(self._window):
-            self._window = self._files.read(self._fd, max(length, WINDOW_BYTES), offset)
+            self._window = self._files.read(self._fd, max(length, self._window_bytes), offset)
             self._window_offset, at = offset, 0
         return self._window[at : at + length]
 

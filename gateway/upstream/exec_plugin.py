@@ -127,7 +127,7 @@ def _parse_time(text: str, where: str) -> float:
     try:
         moment = datetime.fromisoformat(text)
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, OverflowError):
+    except ValueError:
         raise PluginFailed(f"{where} printed an expirationTimestamp that is not RFC 3339") from None
 
 

@@ -14,7 +14,7 @@ from storage.index_day import Day
 from storage.index_rows import IndexSettings
 from storage.index_schema import IndexFailed, day_files
 from storage.query import Query, parse_query
-from storage.records import ChannelChunk, Gap, Outcome, PolicyLoaded, ResponseStarted, UnknownRecord, encode_record
+from storage.records import ChannelChunk, Gap, Outcome, PolicyLoaded, ResponseStarted, encode_record
 from storage.search import Archive
 from storage.sources import RecordSource, SegmentLogs
 from tests.kit.recorded import SECOND_NS, START_NS, MemoryLogs, Tape, open_log, whole_story, write_log
@@ -180,7 +180,7 @@ def test_an_index_of_a_longer_log_is_thrown_away(tmp_path: Path) -> None:
     index(tmp_path, source)
     del tape.records[20:]
     index(tmp_path, source)
-    assert len(found(tmp_path, source)) == 6
+    assert len(found(tmp_path, source)) == 5
 
 
 def test_deleting_the_files_under_a_running_indexer_heals(tmp_path: Path) -> None:
@@ -255,7 +255,7 @@ def test_what_lies_before_damage_is_indexed_and_the_damage_is_raised(tmp_path: P
     source.damaged_at = 33
     with pytest.raises(CorruptFrame):
         index(tmp_path, source)
-    assert len(found(tmp_path, source)) == 8
+    assert len(found(tmp_path, source)) == 7
     with pytest.raises(CorruptFrame):  # and again: it is never skipped
         index(tmp_path, source)
 
@@ -365,7 +365,6 @@ def test_records_of_unknown_and_orphaned_kinds_are_passed_over(tmp_path: Path) -
     source = Newer(a=tape)
     index(tmp_path, source)
     assert len(found(tmp_path, source)) == 1
-    assert isinstance(UnknownRecord(200, b""), UnknownRecord)
 
 
 def test_text_beyond_the_limit_is_counted_as_cut(tmp_path: Path) -> None:

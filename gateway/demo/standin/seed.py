@@ -29,6 +29,7 @@ def fill(store: Store) -> None:
             {"metadata": {"name": namespace, "labels": {"kubernetes.io/metadata.name": namespace}}},
         )
         _create(store, "serviceaccounts", namespace, {"metadata": {"name": "default"}})
+        _create(store, "configmaps", namespace, {"metadata": {"name": "kube-root-ca.crt"}, "data": {"ca.crt": ""}})
     _create(store, "nodes", "", _node())
     _create(store, "services", "default", _service("kubernetes", 443, {}))
     for namespace, name, image in (

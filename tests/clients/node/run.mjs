@@ -68,14 +68,17 @@ const steps = {
 
     async 'exec-stdin'() {
         const data = Buffer.from(Array.from({ length: 200_000 }, (_, index) => index % 251));
+        const stdin = new PassThrough();
         const stdout = new PassThrough();
         const out = collect(stdout);
-        await new Promise((resolve, reject) => {
-            new k8s.Exec(config)
-                .exec('default', 'web', 'web', ['cat'], stdout, new PassThrough(), Readable.from([data.subarray(0, 70_000), data.subarray(70_000)]), false, resolve)
-                .catch(reject);
-        });
+        const exec = new k8s.Exec(config);
+        const socket = await exec.exec('default', 'web', 'web', ['cat'], stdout, new PassThrough(), stdin, false);
+        stdin.write(data.subarray(0, 70_000));
+        stdin.write(data.subarray(70_000));
+        // before v5 this client says the end of stdin by closing, so the answer must be here first
         await until(() => out().length >= data.length);
+        stdin.end();
+        await until(() => socket.readyState === socket.CLOSED);
         assert.ok(out().equals(data));
     },
 

@@ -195,7 +195,7 @@ def test_a_certificate_is_read() -> None:
     [
         (b"", "not JSON"),
         (b"token", "not JSON"),
-        (b"[" * 100_000, "not JSON"),
+        (b'{"x":' + b"[" * 100_000, "not JSON"),
         (b"[]", "Expected `object`"),
         (b"{}", "did not print an ExecCredential of"),
         (printing({"token": "SECRET"}, kind="Token"), "did not print an ExecCredential of"),
@@ -209,7 +209,6 @@ def test_a_certificate_is_read() -> None:
         (printing({"token": " SECRET"}), "does not fit into a header"),
         (printing({"token": "S" * (MAX_TOKEN_BYTES + 1)}), "does not fit into a header"),
         (printing({"token": "SECRET", "expirationTimestamp": "soon"}), "not RFC 3339"),
-        (printing({"token": "SECRET", "expirationTimestamp": "0001-01-01T00:00:00+14:00"}), "not RFC 3339"),
     ],
 )
 def test_what_is_no_credential_is_refused_without_quoting_it(output: bytes, why: str) -> None:

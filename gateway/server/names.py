@@ -1,0 +1,47 @@
+"""Which Host a request may name: those our certificate is for, and those the operator adds. Pure.
+
+A request for another host was meant for another server; answering it would let one origin speak for
+another (RFC 9110 section 7.4: 421).
+"""
+
+import ipaddress
+from collections.abc import Iterable
+
+from cryptography import x509
+
+
+class HostNames:
+    """A set of host names and addresses, wildcards of one label included."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._names = frozenset(_canonical(name) for name in names)
+
+    def accept(self, authority: bytes) -> bool:
+        """Whether host[:port] (already of good grammar, lower case) names this server; any port."""
+        host = authority.decode("ascii", "replace")
+        if host.startswith("["):
+            host = host[1:].partition("]")[0]
+        else:
+            host = host.partition(":")[0]
+        host = _canonical(host)
+        _, dot, parent = host.partition(".")
+        return host in self._names or bool(dot and f"*.{parent}" in self._names)
+
+
+def names_of_certificate(pem: bytes) -> list[str]:
+    """The DNS names and addresses a certificate (the first in the file) is for. Raises ValueError."""
+    certificate = x509.load_pem_x509_certificate(pem)
+    try:
+        alternative = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return []
+    names = alternative.get_values_for_type(x509.DNSName)
+    return names + [str(address) for address in alternative.get_values_for_type(x509.IPAddress)]
+
+
+def _canonical(name: str) -> str:
+    lowered = name.lower().rstrip(".")
+    try:
+        return ipaddress.ip_address(lowered).compressed
+    except ValueError:
+        return lowered

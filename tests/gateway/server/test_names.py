@@ -1,0 +1,41 @@
+"""Which hosts we answer for."""
+
+import pytest
+import trustme
+
+from gateway.server.names import HostNames, names_of_certificate
+
+NAMES = HostNames(["gw.example.com", "*.eu.example.com", "127.0.0.1", "::1"])
+
+
+@pytest.mark.parametrize(
+    "authority",
+    [b"gw.example.com", b"gw.example.com:6443", b"gw.example.com.", b"a.eu.example.com:1", b"127.0.0.1:7", b"[::1]:6443",
+     b"[0:0:0:0:0:0:0:1]"],
+)  # fmt: skip
+def test_our_names_are_accepted_on_any_port(authority: bytes) -> None:
+    assert NAMES.accept(authority)
+
+
+@pytest.mark.parametrize(
+    "authority",
+    [
+        b"evil.example.com",
+        b"a.b.eu.example.com",
+        b"eu.example.com",
+        b"127.0.0.2",
+        b"[::2]:6443",
+        b"localhost",
+    ],
+)
+def test_every_other_name_is_not_ours(authority: bytes) -> None:
+    assert not NAMES.accept(authority)
+
+
+def test_names_are_read_from_the_certificate() -> None:
+    leaf = trustme.CA().issue_cert("gw.example.com", "*.eu.example.com", "10.0.0.1")
+    assert names_of_certificate(leaf.cert_chain_pems[0].bytes()) == [
+        "gw.example.com",
+        "*.eu.example.com",
+        "10.0.0.1",
+    ]

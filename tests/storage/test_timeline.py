@@ -1,0 +1,205 @@
+"""Everything about one call is read from the log, and checked to be of that call."""
+
+import gzip
+import sqlite3
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from protocol.events import Channel
+from storage.errors import StorageError
+from storage.index import Indexer
+from storage.index_schema import GarbledIndex, day_files
+from storage.query import Query, parse_query
+from storage.records import (
+    CallRecord,
+    ChannelChunk,
+    Exited,
+    Intent,
+    Outcome,
+    RequestBody,
+    ResponseBody,
+    ResponseStarted,
+)
+from storage.search import Archive, Found
+from storage.sources import RecordSource, SegmentLogs
+from storage.timeline import Body, body_text, group_by_command, read_call, read_detail, transcript
+from tests.kit.recorded import ANN, SESSIONS, MemoryLogs, Tape, whole_story, write_log
+
+
+def archive_of(directory: Path, source: RecordSource) -> Archive:
+    indexer = Indexer(directory, source=source)
+    while indexer.run_once(7):
+        pass
+    indexer.close()
+    return Archive(indexer.directory, source)
+
+
+def only(archive: Archive, expression: str):  # type: ignore[no-untyped-def]
+    (row,) = archive.calls(parse_query(expression, now_ns=0), limit=9)
+    return row
+
+
+@pytest.mark.parametrize("real", [True, False])
+def test_an_exec_in_full(tmp_path: Path, real: bool) -> None:
+    tape = whole_story()
+    if real:
+        write_log(tmp_path, tape)
+    source: RecordSource = SegmentLogs(tmp_path) if real else MemoryLogs(a=tape)
+    archive = archive_of(tmp_path, source)
+    detail = read_detail(source, archive, only(archive, "kind:exec"))
+    assert isinstance(detail.intent, Intent)
+    assert detail.sizes == [(5200, 120, 40), (30_000_000, 100, 30)]
+    stdout = detail.streams["stdout"]
+    assert (stdout.chunks, stdout.first_us, stdout.last_us) == (5, 700_000, 63_000_000)
+    assert set(detail.streams) == {"resize", "stdout", "stdin"}
+    assert isinstance(detail.exited, Exited)
+    assert detail.outcome is not None
+    assert detail.outcome.exit_code == 42
+    assert detail.tunnel_ended is not None
+    assert detail.timings == detail.outcome.timings
+
+
+def test_a_patch_has_both_bodies_pretty(tmp_path: Path) -> None:
+    source = MemoryLogs(a=whole_story())
+    archive = archive_of(tmp_path, source)
+    detail = read_detail(source, archive, only(archive, "verb:patch"))
+    assert body_text(detail.request) == '{\n  "kind": "Deployment",\n  "spec": {\n    "replicas": 3\n  }\n}'
+    assert detail.response.size == 23
+    assert detail.response_headers
+
+
+def test_a_port_forward_has_its_ports_and_directions(tmp_path: Path) -> None:
+    source = MemoryLogs(a=whole_story())
+    archive = archive_of(tmp_path, source)
+    detail = read_detail(source, archive, only(archive, "kind:portforward"))
+    assert detail.ports == [5432]
+    assert set(detail.streams) == {"data 0 to cluster", "data 0 from cluster", "forward-error 1 from cluster"}
+
+
+def test_a_crashed_call_has_what_there_is(tmp_path: Path) -> None:
+    source = MemoryLogs(a=whole_story())
+    archive = archive_of(tmp_path, source)
+    detail = read_detail(source, archive, only(archive, "result:unknown"))
+    assert detail.outcome is None
+    assert detail.timings.upstream_sent_us is None
+
+
+def test_a_long_stream_among_many_others_is_read_by_its_positions(tmp_path: Path) -> None:
+    tape = Tape()
+    stream = tape.logs(lines=1, end=False)
+    size = 0
+    for number in range(400):
+        for _ in range(3):
+            tape.delete(name=f"pod-{number}", run=str(number))
+        tape.records.append(ResponseBody(stream, number * 1000, size, b"%d\n" % number))
+        size += 4
+    tape.records.append(Outcome(stream, 400_000, "completed", 200))
+    source = MemoryLogs(a=tape)
+    archive = archive_of(tmp_path, source)
+    row = only(archive, "kind:log")
+    records = [record for _, record in read_call(source, archive, row)]
+    assert len(records) == row.records == 404
+    positions = archive.positions(row)
+    later = [record for _, record in read_call(source, archive, row, after_seq=positions[-3].record_seq)]
+    assert later == records[-2:]
+
+
+def test_an_index_that_points_elsewhere_is_caught(tmp_path: Path) -> None:
+    source = MemoryLogs(a=whole_story())
+    archive = archive_of(tmp_path, source)
+    row = only(archive, "verb:patch")
+    (path,) = day_files(tmp_path / "index").values()
+    wrong = archive.positions(only(archive, "verb:list"))
+    packed = msgspec.msgpack.encode([(1, at.offset, at.index_in_frame, at.record_seq) for at in wrong])
+    with sqlite3.connect(path) as day:
+        day.execute("DELETE FROM positions WHERE call = ?", (row.id,))
+        day.execute("INSERT INTO positions VALUES (?, 0, ?)", (row.id, packed))
+    day.close()
+    with pytest.raises(GarbledIndex, match="another call"):
+        read_detail(source, archive, row)
+
+
+def test_records_that_expired_are_said_to_be_gone(tmp_path: Path) -> None:
+    source = MemoryLogs(a=whole_story())
+    archive = archive_of(tmp_path, source)
+    source.expired_before = 60
+    with pytest.raises(StorageError, match="no longer in the log"):
+        read_detail(source, archive, only(archive, "verb:list"))
+
+
+def test_a_log_shorter_than_its_index_is_caught(tmp_path: Path) -> None:
+    tape = whole_story()
+    source = MemoryLogs(a=tape)
+    archive = archive_of(tmp_path, source)
+    row = only(archive, "result:client-left")
+    del tape.records[row.seq + 2 :]
+    with pytest.raises(GarbledIndex, match="ends before"):
+        read_detail(source, archive, row)
+
+
+def test_an_unreadable_record_is_caught(tmp_path: Path) -> None:
+    class Unreadable(MemoryLogs):
+        def records(self, log, start):  # type: ignore[no-untyped-def]
+            for position, _ in super().records(log, start):
+                yield position, b"\xc1"
+
+    source = MemoryLogs(a=whole_story())
+    archive = archive_of(tmp_path, source)
+    with pytest.raises(GarbledIndex, match="not readable"):
+        read_detail(Unreadable(a=whole_story()), archive, only(archive, "verb:list"))
+
+
+def test_calls_are_grouped_by_command_in_order(tmp_path: Path) -> None:
+    archive = archive_of(tmp_path, MemoryLogs(a=whole_story()))
+    cards = group_by_command(archive.calls_of(Found("session", SESSIONS[ANN.user])))
+    assert [len(card.calls) for card in cards] == [4, 2, 1, 2, 1, 1, 1]
+    assert archive.calls(Query(), limit=1)[0].command == cards[-1].command
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        (Body("application/json", data=b'{"a":1}'), '{\n  "a": 1\n}'),
+        (Body("application/json;stream=watch", data=b'{"a":1}\n{"b"'), '{"a":1}\n{"b"'),
+        (Body("application/apply-patch+yaml", data=b"a: \xff"), "a: \ufffd"),
+        (Body("text/plain; charset=utf-8", data=b"ok"), "ok"),
+        (Body("application/json", "gzip", data=gzip.compress(b'{"a":1}')), '{\n  "a": 1\n}'),
+        (Body("application/json", "gzip", data=b"not gzip"), None),
+        (Body("application/vnd.kubernetes.protobuf", data=b"k8s\x00"), None),
+        (Body("", data=b"?"), None),
+    ],
+)
+def test_a_body_is_text_if_its_type_says_so(body: Body, text: str | None) -> None:
+    assert body_text(body) == text
+
+
+def test_a_zip_bomb_is_cut(tmp_path: Path) -> None:
+    bomb = Body("text/plain", "gzip", data=gzip.compress(bytes(50_000_000)))
+    text = body_text(bomb)
+    assert text is not None
+    assert len(text) == 1024 * 1024
+
+
+def test_a_long_body_is_kept_up_to_the_limit_and_counted_whole(tmp_path: Path) -> None:
+    tape = Tape()
+    exchange = tape.intent(CallRecord("create", path="/x"), method="POST")
+    for offset in range(0, 100, 10):
+        tape.records.append(RequestBody(exchange, offset, b"x" * 10))
+    tape.records.append(ResponseStarted(exchange, 1, 200, ((b"content-encoding", b"GZIP"),)))
+    source = MemoryLogs(a=tape)
+    archive = archive_of(tmp_path, source)
+    detail = read_detail(source, archive, archive.calls(Query(), limit=1)[0], body_bytes=25)
+    assert (detail.request.size, len(detail.request.data), detail.response.encoding) == (100, 25, "gzip")
+
+
+def test_a_transcript_is_what_was_seen_of_both_outputs() -> None:
+    x = bytes(16)
+    records = [
+        ChannelChunk(x, 1, Channel.STDOUT, False, b"\x1b[1mout\r\n"),
+        ChannelChunk(x, 2, Channel.STDIN, True, b"typed"),
+        ChannelChunk(x, 3, Channel.STDERR, False, b"err"),
+        ChannelChunk(x, 4, 99, False, b"?"),
+    ]
+    assert list(transcript(iter(records))) == ["out\n", "err\n"]
