@@ -27,6 +27,7 @@ from gateway.services import Services
 from gateway.tape import Tape
 from gateway.upstream.request import refuse_client_identity, upstream_headers
 from protocol.apicall import Call, parse_call
+from protocol.errors import RefusedTarget
 from protocol.events import RequestHead
 from protocol.status import forbidden_message, unauthorized_message
 from protocol.upgrade import UpgradeRequest, parse_upgrade, upstream_upgrade_headers
@@ -107,11 +108,19 @@ async def _understand(
     head = request.head
     _check_host(head, services)
     _check_disk(services)
-    call = so_far.call = parse_call(head.method, head.target)
-    upgrade = parse_upgrade(head, call.stream_kind) if head.upgrade else None
+    refused: RefusedTarget | None = None
+    try:
+        so_far.call = parse_call(head.method, head.target)
+    except RefusedTarget as error:
+        refused = error  # answered once we know whose it is: who asks for such targets is worth knowing
+    kind = so_far.call.stream_kind if so_far.call else ""
+    upgrade = parse_upgrade(head, kind) if head.upgrade else None
     principal = so_far.principal = await _identify(request, services, upgrade)
     tape.mark("authenticated_us")
     so_far.session = _session(request, tape, services, principal)
+    if refused is not None or so_far.call is None:
+        raise refused or AssertionError("a target is either read or refused")
+    call = so_far.call
     refuse_client_identity(head)
     so_far.verdict = decide(Facts(principal, call, request.facts.source_address))
     tape.mark("decided_us")

@@ -225,6 +225,9 @@ def _open_recorder(settings: Settings, data_dir: Path, cluster: UpstreamCluster)
         ),
         settings=LogSettings(segment_bytes=settings.record.segment_bytes),
     )
+    for found in recorder.recovered:
+        if found.finding == "corrupt":
+            journal.problem("recovery", f"segment {found.segment} is damaged; it was kept as it is, look at it")
     recorder.append(
         LogStarted(
             at_ns=time.time_ns(),

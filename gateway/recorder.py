@@ -18,7 +18,7 @@ from storage.errors import LogFailed
 from storage.files import Headroom
 from storage.log import Commit, LogIdentity, SegmentLog
 from storage.pace import LogSettings
-from storage.records import AnyRecord, encode_record
+from storage.records import AnyRecord, SegmentRecovered, encode_record
 
 MAX_LAG_BYTES: Final = 4 * 1024 * 1024
 """Un-synced bytes beyond which stream chunks wait: what a power cut may take from a running stream."""
@@ -53,6 +53,11 @@ class Recorder:
             on_commit=self._commit_from_thread,
             on_failure=self._failure_from_thread,
         )
+
+    @property
+    def recovered(self) -> tuple[SegmentRecovered, ...]:
+        """What was found of earlier runs; a finding "corrupt" is for a human."""
+        return self._log.recovered
 
     @property
     def pending_bytes(self) -> int:

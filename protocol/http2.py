@@ -118,31 +118,16 @@ class Http2Server:
         self._cutter = FrameCutter()
         self._budgets = FloodBudgets()
         self._streams: dict[int, _Stream] = {}
-        self._in_flight: set[int] = (
-            set()
-        )  # reset by us while the client was still sending: its frames may arrive
+        # Reset by us while the client was still sending: its frames may yet arrive.
+        self._in_flight: set[int] = set()
         self._opened = 0
         self._settings_seen = False
         self._block: Frame | None = None  # the HEADERS frame whose block is not complete
         self._block_bytes = self._block_frames = 0
         self._discarded_bytes = 0
         self._dead = False
-        self._last_served: int | None = (
-            None  # the stream id of our first GOAWAY; later ones must not exceed it
-        )
-        self._handlers: dict[int, Callable[[Frame, list[Event]], None]] = {
-            Type.DATA: self._on_data,
-            Type.HEADERS: self._on_headers,
-            Type.PRIORITY: self._on_priority,
-            Type.PRIORITY_UPDATE: self._on_priority,
-            Type.RST_STREAM: self._on_reset,
-            Type.SETTINGS: self._on_settings,
-            Type.PUSH_PROMISE: self._on_push_promise,
-            Type.PING: self._on_ping,
-            Type.GOAWAY: self._on_goaway,
-            Type.WINDOW_UPDATE: self._on_window_update,
-            Type.CONTINUATION: self._on_continuation,
-        }
+        # The stream id of our first GOAWAY; later ones must not exceed it. None: not draining.
+        self._last_served: int | None = None
 
     # --- state, for conduct -----------------------------------------------------------------
 
@@ -237,11 +222,11 @@ class Http2Server:
             self._settings_seen = True
         if self._block is not None and frame.type != Type.CONTINUATION:
             raise protocol_fault("a header block is interrupted by another frame")
-        handler = self._handlers.get(frame.type)
+        handler = _HANDLERS.get(frame.type)
         if handler is None:
             self._budgets.spend(Waste.UNKNOWN)
         else:
-            handler(frame, events)
+            handler(self, frame, events)
 
     def _on_ping(self, frame: Frame, events: list[Event]) -> None:
         if frame.stream_id:
@@ -417,9 +402,8 @@ class Http2Server:
     def _on_window_update(self, frame: Frame, events: list[Event]) -> None:
         self._budgets.spend(Waste.WINDOW_UPDATE)
         stream_id = frame.stream_id
-        increment = (
-            int.from_bytes(frame.raw[HEADER_BYTES:], "big") & 0x7FFF_FFFF
-        )  # hyperframe keeps the reserved bit
+        # hyperframe takes the reserved bit for a part of the increment.
+        increment = int.from_bytes(frame.raw[HEADER_BYTES:], "big") & 0x7FFF_FFFF
         if stream_id:
             self._check_not_idle(stream_id)
             stream = self._streams.get(stream_id)
@@ -445,11 +429,10 @@ class Http2Server:
             if isinstance(event, h2_events.StreamReset) and event.stream_id in self._streams:
                 if not event.remote_reset:
                     self._budgets.spend(Waste.RESET)
-                code = int(event.error_code or 0)
-                self._forsake(
-                    event.stream_id, self._streams[event.stream_id], in_flight=not event.remote_reset
-                )
-                events.append(StreamReset(event.stream_id, code))
+                stream = self._streams[event.stream_id]
+                if stream.request_open and not event.remote_reset:
+                    self._in_flight.add(event.stream_id)
+                self._forsake(event.stream_id, stream, int(event.error_code or 0), events)
 
     def _reset_faulty(
         self,
@@ -463,15 +446,16 @@ class Http2Server:
         """Reset a stream because of what the client sent on it."""
         self._budgets.spend(Waste.RESET)
         self._reset(stream_id, code, in_flight=in_flight and stream.request_open)
-        self._forsake(stream_id, stream, in_flight=False)
-        events.append(StreamReset(stream_id, int(code)))
+        self._forsake(stream_id, stream, int(code), events)
 
-    def _forsake(self, stream_id: int, stream: _Stream, *, in_flight: bool) -> None:
+    def _forsake(self, stream_id: int, stream: _Stream, code: int, events: list[Event]) -> None:
         """The stream is over without conduct's doing: its place stays taken until conduct lets go."""
-        if in_flight and stream.request_open:
-            self._in_flight.add(stream_id)
-        stream.gone = True
         self._return_credit(stream_id, stream)
+        if stream.discards:
+            del self._streams[stream_id]  # nothing runs for a request that was refused
+            return
+        stream.gone = True
+        events.append(StreamReset(stream_id, code))
 
     def _reset(self, stream_id: int, code: int, *, in_flight: bool) -> None:
         self._h2.reset_stream(stream_id, code)
@@ -562,3 +546,19 @@ class Http2Server:
     def data_to_send(self) -> bytes:
         """What is queued. A GOAWAY after a fault comes last."""
         return self._output.take()
+
+
+_HANDLERS: Final[dict[int, Callable[[Http2Server, Frame, list[Event]], None]]] = {
+    Type.DATA: Http2Server._on_data,
+    Type.HEADERS: Http2Server._on_headers,
+    Type.PRIORITY: Http2Server._on_priority,
+    Type.PRIORITY_UPDATE: Http2Server._on_priority,
+    Type.RST_STREAM: Http2Server._on_reset,
+    Type.SETTINGS: Http2Server._on_settings,
+    Type.PUSH_PROMISE: Http2Server._on_push_promise,
+    Type.PING: Http2Server._on_ping,
+    Type.GOAWAY: Http2Server._on_goaway,
+    Type.WINDOW_UPDATE: Http2Server._on_window_update,
+    Type.CONTINUATION: Http2Server._on_continuation,
+}
+"""Not a member of each connection: that would be a cycle, which only the garbage collector frees."""

@@ -1,11 +1,15 @@
-"""The log and what can be read out of it. Blocking file work; no network, no Trio, no concurrency
-but the one writer thread of a log.
+"""The log and what can be read out of it. Blocking file work; no network, no Trio. A log has one writer
+thread, and one at low priority that makes spare segments and seals full ones.
 
-    records     what is recorded: one struct per record type, numbers never reused
-    format      the bytes of a segment (FORMAT.md is the authority; a test compares the numbers)
-    files       the file operations used here, behind an interface that tests can make fail
-    writer      one segment being written; log: many of them, group commit, the failure latch
-    reader      segments, open or sealed, back to records; recovery after a crash
-    index       records -> SQLite rows, rebuildable; query: the search language; search: both together
-    timeline    one session as commands and calls; cast: one terminal as asciicast
+    records        what is recorded: one struct per record type, numbers never reused
+    format, cipher, dictionary    the bytes of a segment (FORMAT.md is the authority; a test compares)
+    files          the file operations used here, behind an interface that tests can make fail
+    log            many appenders, group commit, the failure latch (with intake, pace, attendant)
+    writer         one segment being written; segment_file: one being read
+    reader         segments, open or sealed, back to records; recovery: what a crash left behind
+    sources        all logs of a data directory, as the index reads them
+    index          records -> SQLite rows, rebuildable (with index_day, index_rows, index_schema)
+    query, search  the search language; query and index together
+    timeline       one session as commands and calls; cast: one terminal as asciicast
+    ansi, plain_text    recorded bytes as text: neutralised for a terminal, stripped for search
 """

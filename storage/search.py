@@ -276,7 +276,7 @@ class Archive:
         pieces = ask.execute(
             "SELECT pieces.kind, pieces.at_us, pieces.body FROM texts JOIN pieces ON pieces.id = texts.rowid"
             " WHERE texts MATCH ? AND texts.rowid BETWEEN (SELECT min(id) FROM pieces WHERE call = ?)"
-            " AND (SELECT max(id) FROM pieces WHERE call = ?) AND pieces.call = ? ORDER BY pieces.id LIMIT ?",
+            " AND (SELECT max(id) FROM pieces WHERE call = ?) AND pieces.call = ? ORDER BY pieces.at_us, pieces.id LIMIT ?",
             (fts_match(wanted), row.id, row.id, row.id, _HITS_PER_CALL),
         )
         return [self._hit(row, kind, at_us, body, wanted) for kind, at_us, body in pieces]

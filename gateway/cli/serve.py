@@ -29,7 +29,7 @@ from storage.errors import StorageError
 
 EXIT_FAILED, EXIT_BAD_CONFIG, EXIT_UNREACHABLE = 1, 3, 6
 
-SWITCH_INTERVAL_S = 0.0005
+SWITCH_INTERVAL_S = 0.0002
 """How long the log's writer may hold the interpreter while a request waits (Python's own default is 5 ms)."""
 
 

@@ -426,6 +426,15 @@ def test_a_refused_request_is_answered_like_any_other() -> None:
     assert server.live_streams == 0
 
 
+def test_a_refused_request_that_is_reset_leaves_its_place_at_once() -> None:
+    server = wire.open_server()
+    bad = [(b":method", b"BREW"), *wire.GET[1:]]
+    events = server.receive(wire.headers(1, bad, end=False) + wire.data(1, b"x" * 100) + wire.reset(1))
+    assert [type(event) for event in events] == [StreamRefused]
+    assert server.live_streams == 0
+    assert answer(server, 1) == b""
+
+
 def test_a_refused_head_request_gets_no_body() -> None:
     server = wire.open_server()
     server.receive(wire.headers(1, [(b":method", b"HEAD"), *wire.GET[1:], (b"upgrade", b"x")]))

@@ -95,7 +95,7 @@ def bearer(token: bytes, scheme: bytes = b"Bearer") -> tuple[bytes, bytes]:
 
 
 @pytest.fixture
-async def door(tmp_path: Path, autojump_clock: trio.testing.MockClock) -> AsyncIterator[Door]:
+async def door(tmp_path: Path) -> AsyncIterator[Door]:
     door = Door(tmp_path)
     async with trio.open_nursery() as nursery:
         await nursery.start(door.door.run)
@@ -129,7 +129,9 @@ async def test_every_configured_algorithm_gets_in(door: Door, algorithm: str) ->
         assert (await door.enter(bearer(token))).user == "alice"
 
 
-async def test_a_static_token_gets_in_without_being_remembered(door: Door) -> None:
+async def test_a_static_token_gets_in_without_being_remembered(
+    door: Door, autojump_clock: trio.testing.MockClock
+) -> None:
     principal = await door.enter(bearer(door.static))
     assert (principal.user, principal.groups, principal.method) == ("robot", ("ci",), "token")
     assert door.door.cached(head(bearer(door.static))) == principal
@@ -376,7 +378,9 @@ async def test_a_remembered_token_ends_when_it_expires(door: Door) -> None:
     assert (await door.refused(token)).reason == "token expired"
 
 
-async def test_a_remembered_token_ends_with_its_key(door: Door) -> None:
+async def test_a_remembered_token_ends_with_its_key(
+    door: Door, autojump_clock: trio.testing.MockClock
+) -> None:
     token = door.issuer.token()
     await door.enter(bearer(token))
     door.issuer.rotate()
@@ -465,6 +469,19 @@ async def test_keys_that_cannot_be_had_are_not_the_clients_fault(
         door.issuer.fault = Fault.NONE
         await trio.sleep(30)
         assert (await door.enter(bearer(door.issuer.token()))).user == "alice"
+        nursery.cancel_scope.cancel()
+
+
+async def test_the_door_says_whose_keys_it_waits_for(autojump_clock: trio.testing.MockClock) -> None:
+    away = Issuer(fault=Fault.ERROR)
+    door = Authenticator(issuers=[IssuerKeys(IssuerSettings(url=away.url, audiences=("a",)), fetch=away.fetch)])
+    async with trio.open_nursery() as nursery:
+        await nursery.start(door.run)
+        await trio.sleep(1.5)
+        assert away.url in door.problem()
+        away.fault = Fault.NONE
+        await trio.sleep(30)
+        assert door.problem() == ""
         nursery.cancel_scope.cancel()
 
 

@@ -159,9 +159,9 @@ def test_files_that_cannot_be_used_are_named(tmp_path: Path, user: dict[str, str
 
 
 def test_a_missing_kubeconfig_and_a_missing_ca_are_named(tmp_path: Path) -> None:
-    with pytest.raises(BadKubeconfig, match="the kubeconfig .* cannot be read: No such file"):
+    with pytest.raises(BadKubeconfig, match=r"the kubeconfig .* cannot be read: No such file"):
         load_kubeconfig(tmp_path / "nothing")
-    with pytest.raises(BadKubeconfig, match="the certificate authority .*none cannot be read"):
+    with pytest.raises(BadKubeconfig, match=r"the certificate authority .*none cannot be read"):
         load_kubeconfig(write_kubeconfig(tmp_path, {"token": "t"}, **{"certificate-authority": "none"}))
     (tmp_path / "bad").write_text("hello")
     with pytest.raises(BadKubeconfig, match="the CA holds no PEM certificate"):
@@ -460,6 +460,7 @@ async def test_a_rejected_credential_is_not_renewed_in_a_tight_loop(tmp_path: Pa
         nursery.cancel_scope.cancel()
 
 
+@pytest.mark.slow
 async def test_the_last_good_token_serves_until_it_expires_and_then_says_why(tmp_path: Path) -> None:
     credential = counting_plugin(tmp_path, 3).credential
     async with trio.open_nursery() as nursery:
@@ -469,7 +470,7 @@ async def test_the_last_good_token_serves_until_it_expires_and_then_says_why(tmp
         assert credential.authorization() == b"Bearer token-1"
         await trio.sleep(3.2)
         with pytest.raises(
-            CredentialUnavailable, match="expired at .*Z, and: .* ended with code 1: no login"
+            CredentialUnavailable, match=r"expired at .*Z, and: .* ended with code 1: no login"
         ):
             credential.authorization()
         (tmp_path / "count.fail").unlink()
