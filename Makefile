@@ -8,8 +8,12 @@ STAMP := $(VENV)/.installed
 demo: $(STAMP)
 	$(VENV)/bin/kubetape demo $(ARGS)
 
-test: $(STAMP)
+test: $(STAMP) clients
 	$(VENV)/bin/python -m pytest $(ARGS)
+
+# Real clients for the tests: kubectls from Debian's packages, the Node client. Says what it could not get, and why.
+clients: $(STAMP)
+	tests/clients/install
 
 lint: $(STAMP)
 	$(VENV)/bin/ruff format --check . && $(VENV)/bin/ruff check . && $(VENV)/bin/mypy

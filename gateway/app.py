@@ -8,6 +8,7 @@ import os
 import ssl
 import time
 import uuid
+from contextlib import suppress
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -89,6 +90,7 @@ async def open_gateway(
     context = server_context(certificate, client_ca=_client_ca(settings))
     first_token = "" if settings.has_identity else ensure_token(data_dir)
     recorder = _open_recorder(settings, data_dir, cluster)
+    pool = Pool(cluster)
     try:
         async with trio.open_nursery() as nursery:
             services = Services(
@@ -96,7 +98,7 @@ async def open_gateway(
                 recorder=recorder,
                 sessions=Sessions(),
                 live=Live(),
-                pool=Pool(cluster),
+                pool=pool,
                 identity_mode=settings.cluster.identity,
                 durability=settings.record.durability,
                 host_names=_host_names(settings, certificate),
@@ -110,10 +112,10 @@ async def open_gateway(
             gateway.drained.set()
             nursery.cancel_scope.cancel()
     finally:
-        with trio.CancelScope(shield=True):
-            if recorder.failure is None:
-                recorder.append(LogStopped(time.time_ns(), "drained"), urgent=True)
-            await recorder.close()
+        pool.close()
+        with suppress(LogFailed):  # it has been reported
+            recorder.append(LogStopped(time.time_ns(), "drained"), urgent=True)
+        await recorder.close()
 
 
 async def _start(
@@ -227,7 +229,9 @@ def _open_recorder(settings: Settings, data_dir: Path, cluster: UpstreamCluster)
     )
     for found in recorder.recovered:
         if found.finding == "corrupt":
-            journal.problem("recovery", f"segment {found.segment} is damaged; it was kept as it is, look at it")
+            journal.problem(
+                "recovery", f"segment {found.segment} is damaged; it was kept as it is, look at it"
+            )
     recorder.append(
         LogStarted(
             at_ns=time.time_ns(),
@@ -269,6 +273,7 @@ def _refuse_malformed(
             )
         )
         tape.response_head(head.status, head.headers)
+        tape.response_body(body)
         tape.end("refused", refusal.message)
     except LogFailed:
         pass  # the answer refuses anyway

@@ -15,6 +15,7 @@ from gateway.durability import Durability
 from gateway.errors import GatewayError
 from gateway.identity.settings import CertificateRules, IdentitySettings, IssuerSettings
 from gateway.upstream.request import IdentityMode
+from gateway.yaml_depth import check_depth
 
 MAX_CONFIG_BYTES: Final = 1024 * 1024
 API_VERSION: Final = "kubetape/v1"
@@ -114,12 +115,13 @@ def load_settings(path: Path) -> Settings:
 def parse_settings(content: bytes, origin: str) -> Settings:
     """Decode the text of a configuration file. Raises BadConfig, with the line."""
     try:
+        check_depth(content)
         root = yaml.compose(content, Loader=yaml.CSafeLoader)
         plain = _plain(root, origin) if root is not None else {}
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else "?"
         raise BadConfig(f"{origin}:{line}: not valid YAML: {error.problem}") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise BadConfig(f"{origin}: not valid YAML") from error
     try:
         settings = msgspec.convert(plain, Settings)

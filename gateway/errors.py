@@ -62,8 +62,10 @@ IDENTITY_UNAVAILABLE: Final = Answer(503, "ServiceUnavailable", "refused", loud=
 TOO_LARGE: Final = Answer(413, "RequestEntityTooLarge", "refused")
 UNSUPPORTED_MEDIA: Final = Answer(415, "UnsupportedMediaType", "refused")
 MISDIRECTED: Final = Answer(421, "BadRequest", "refused")
-NOT_RECORDED: Final = Answer(503, "ServiceUnavailable", "failed", loud=True)
+NOT_RECORDED: Final = Answer(503, "ServiceUnavailable", "failed")  # said once, when recording fails
 UNREACHABLE: Final = Answer(502, "ServiceUnavailable", "failed", loud=True)
+ANSWER_NOT_RECORDED: Final = Answer(500, "InternalError", "failed", loud=True)
+CUT: Final = Answer(503, "ServiceUnavailable", "cut")
 LOST: Final = Answer(502, "InternalError", "failed", loud=True)
 INTERNAL: Final = Answer(500, "InternalError", "failed", loud=True)
 
@@ -93,7 +95,7 @@ def refusal_for(error: Exception) -> Refusal:
             reason = STATUS_REASONS.get(error.status_hint, "BadRequest")
             return Refusal(Answer(error.status_hint, reason, "refused"), error.why)
         case LogFailed():
-            return Refusal(NOT_RECORDED, "kubetape cannot record this call, so it was not forwarded")
+            return Refusal(NOT_RECORDED, "kubetape cannot record this call, so it is refused (see readyz)")
         case UpstreamUnreachable():
             return Refusal(UNREACHABLE, str(error))
         case UpstreamError():

@@ -11,13 +11,24 @@ before an answer began is answered with a Status; afterwards the answer is broke
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Final
 
 import trio
 
 from gateway import journal, tunnel
 from gateway.admission import Admitted, admit
-from gateway.errors import TOO_LARGE, ClientLeft, Refusal, UpstreamLost, refusal_for
+from gateway.answer import receive_while_wanted
+from gateway.errors import (
+    ANSWER_NOT_RECORDED,
+    CUT,
+    TOO_LARGE,
+    ClientLeft,
+    Refusal,
+    UpstreamLost,
+    refusal_for,
+)
+from gateway.farewell import WatchBorder
 from gateway.live import LiveExchange
 from gateway.server.request import ClientRequest
 from gateway.services import Services
@@ -35,6 +46,9 @@ SMALL_BODY_BYTES: Final = 64 * 1024
 MAX_BODY_BYTES: Final = 3 * 1024 * 1024 + 64 * 1024
 """kube-apiserver refuses bodies over 3 MiB; the slack lets it say so itself where it would."""
 REPEATABLE: Final = frozenset({b"GET", b"HEAD", b"OPTIONS"})
+GOODBYE_S: Final = 2.0
+"""How long the last words to a client may take; one that does not read them has lost them."""
+UNRECORDED_STREAM: Final = "kubetape can no longer record this session"
 
 
 async def serve(request: ClientRequest, services: Services) -> None:
@@ -71,7 +85,7 @@ async def _forward(
     if services.durability.intent_before_forward(admitted.call.durability_class):
         await tape.intent_durable()
     if complete:
-        connection, events = await _ask(tape, services, admitted, body)
+        connection, events = await _ask(request, tape, services, admitted, body)
         async with _closing_unless_reusable(services.pool, connection):
             await _relay(request, tape, services, live, admitted.call, connection, events)
     else:
@@ -93,7 +107,7 @@ async def _small_body(request: ClientRequest, call: Call) -> tuple[bytes, bool]:
 
 
 async def _ask(
-    tape: Tape, services: Services, admitted: Admitted, body: bytes
+    request: ClientRequest, tape: Tape, services: Services, admitted: Admitted, body: bytes
 ) -> tuple[UpstreamConnection, list[Event]]:
     """Send a complete request; return the connection with the first events of the answer.
 
@@ -104,20 +118,23 @@ async def _ask(
     parts += [BodyChunk(body), EndOfBody()] if body else [EndOfBody()]
     connection = await services.pool.acquire()
     try:
-        return connection, await _first_events(tape, connection, parts)
+        return connection, await _first_events(request, tape, connection, parts)
     except UpstreamLost:
         repeatable = admitted.upstream.method in REPEATABLE and not body
-        if not repeatable or connection.answer_begun or connection.requests_begun == 1:
+        if not repeatable or connection.answer_begun or not connection.was_idle:
             raise
     connection = await services.pool.acquire(fresh=True)
-    return connection, await _first_events(tape, connection, parts)
+    return connection, await _first_events(request, tape, connection, parts)
 
 
-async def _first_events(tape: Tape, connection: UpstreamConnection, parts: list[Event]) -> list[Event]:
+async def _first_events(
+    request: ClientRequest, tape: Tape, connection: UpstreamConnection, parts: list[Event]
+) -> list[Event]:
     try:
+        tape.check()
         tape.mark("upstream_sent_us")
         await connection.send(*parts)
-        events = await connection.receive()
+        events = await receive_while_wanted(request, connection)
     except BaseException:
         connection.close()
         raise
@@ -142,8 +159,11 @@ async def _forward_large(
             try:
                 length = request.head.content_length
                 head = services.with_credential(admitted.upstream, content_length=length)
+                tape.check()
                 await connection.send(head, BodyChunk(beginning))
                 await _send_rest(request, tape, admitted.call, connection)
+                await request.wait_left()
+                raise ClientLeft("the client left before the answer was complete")
             except Exception as error:
                 problems.append(error)
                 nursery.cancel_scope.cancel()
@@ -153,7 +173,7 @@ async def _forward_large(
         try:
             events = await connection.receive()
             tape.mark("upstream_head_us")
-            await _relay(request, tape, services, live, admitted.call, connection, events)
+            await _relay(request, tape, services, live, admitted.call, connection, events, watched=True)
         except Exception as error:
             problems.append(error)
         nursery.cancel_scope.cancel()  # an early answer ends the sending
@@ -184,10 +204,16 @@ async def _relay(
     call: Call,
     connection: UpstreamConnection,
     events: list[Event],
+    *,
+    watched: bool = False,
 ) -> None:
-    """Bring the answer down. Endless ones also end when the client leaves, or when they are cut."""
+    """Bring the answer down. Endless ones also end when the client leaves, or when they are cut.
+
+    watched: another task reads from the client and notices when it leaves.
+    """
+    border = WatchBorder(call)
     if not call.is_long_running:
-        await _relay_batches(request, tape, services, call, connection, events)
+        await _relay_batches(request, tape, services, call, connection, events, border, watched=watched)
         return
     left = False
     async with trio.open_nursery() as nursery:
@@ -198,19 +224,21 @@ async def _relay(
             left = True
             live.scope.cancel()
 
-        nursery.start_soon(watch_client)
+        if not watched:
+            nursery.start_soon(watch_client)
         problem: Exception | None = None
         with services.live.cuttable(live):
             try:
-                await _relay_batches(request, tape, services, call, connection, events)
+                await _relay_batches(request, tape, services, call, connection, events, border, watched=True)
+            except LogFailed:
+                live.cut(UNRECORDED_STREAM)
             except Exception as error:
                 problem = error
         nursery.cancel_scope.cancel()
     if problem is not None:
         raise problem
     if live.reason:
-        tape.end("cut", live.reason)
-        request.abort()
+        await _cut(request, tape, border, live.reason)
     elif left and not tape.ended:
         raise ClientLeft("the client closed the connection or cancelled the call")
 
@@ -222,13 +250,20 @@ async def _relay_batches(
     call: Call,
     connection: UpstreamConnection,
     events: list[Event],
+    border: WatchBorder,
+    *,
+    watched: bool,
 ) -> None:
     """Record what one read brought, then send it down in one go; again, to the end."""
+    receive = connection.receive if watched else partial(receive_while_wanted, request, connection)
     wait_for_outcome = services.durability.outcome_before_end(call.durability_class)
     if services.durability.intent_before_answer():
         await tape.intent_durable()
     while True:
-        batch = [client_head(e, call) if isinstance(e, ResponseHead) else e for e in events]
+        if isinstance(events[0], ResponseHead):
+            services.heard_status(events[0].status)
+            events[0] = client_head(events[0], call)
+        batch = events
         for event in batch:
             tape.response(event)
         last = isinstance(batch[-1], EndOfBody)
@@ -239,12 +274,35 @@ async def _relay_batches(
                 await tape.durable()
         else:
             await tape.flow()
+        tape.answer_begun = True
+        border.sending(batch)
         await request.send(*batch)
+        border.sent(batch)
         if last:
             tape.mark("client_end_us")
             tape.end("completed")
             return
-        events = await connection.receive()
+        events = await receive()
+
+
+async def _cut(request: ClientRequest, tape: Tape, border: WatchBorder, reason: str) -> None:
+    """End an answer that would go on: with a reason where the protocol has room for one."""
+    if not tape.answer_begun:
+        raise Refusal(CUT, reason)
+    farewell = border.farewell(reason)
+    try:
+        if farewell:
+            tape.response_body(farewell)
+        tape.end("cut", reason)
+    except LogFailed:
+        pass  # the words that say so are the one thing that cannot be recorded
+    if not farewell:
+        request.abort()
+        return
+    with trio.move_on_after(GOODBYE_S) as scope:
+        await request.send(BodyChunk(farewell), EndOfBody())
+    if scope.cancelled_caught:
+        request.abort()
 
 
 # --- when it goes wrong ----------------------------------------------------------------------------
@@ -252,22 +310,23 @@ async def _relay_batches(
 
 async def _answer_error(request: ClientRequest, tape: Tape, error: Exception) -> None:
     """Answer with a Status if nothing was answered yet; else break the answer off, visibly."""
-    refusal = refusal_for(error)
+    refusal = _refusal(request, tape, error)
     if refusal.answer.loud:
         journal.problem("exchange", refusal.message, error, exchange=tape.exchange.hex())
-    if tape.status:
+    if tape.answer_begun:
         _end(tape, refusal.answer.result, refusal.message)
         request.abort()
         return
     body = encode_status(refusal.answer.code, refusal.answer.reason, refusal.message)
     try:
         tape.response_head(refusal.answer.code, status_headers(body))
-        tape.response_body(body)
+        if request.head.method != b"HEAD":
+            tape.response_body(body)
         tape.end(refusal.answer.result, refusal.message, urgent=True)
         await tape.durable()
     except LogFailed as failure:
         # The one answer that cannot be recorded is the one that says so.
-        refusal = refusal_for(failure)
+        refusal = _refusal(request, tape, failure)
         body = encode_status(refusal.answer.code, refusal.answer.reason, refusal.message)
     events: list[Event] = [ResponseHead(refusal.answer.code, status_headers(body))]
     if request.head.method != b"HEAD":
@@ -276,6 +335,14 @@ async def _answer_error(request: ClientRequest, tape: Tape, error: Exception) ->
         await request.send(*events, EndOfBody())
     except ClientLeft:
         return  # the answer is in the record; nobody is there to read it
+
+
+def _refusal(request: ClientRequest, tape: Tape, error: Exception) -> Refusal:
+    """What to say of an error; of a mutation whose answer cannot be recorded, that it may have happened."""
+    if isinstance(error, LogFailed) and tape.forwarded and request.head.method not in REPEATABLE:
+        why = "kubetape cannot record the answer to this call; the cluster may have carried it out: look before you repeat it"
+        return Refusal(ANSWER_NOT_RECORDED, why)
+    return refusal_for(error)
 
 
 def _end(tape: Tape, result: str, why: str) -> None:

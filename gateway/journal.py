@@ -3,14 +3,10 @@
 Calls are not logged here: they are in the record. This is for the program's own life and troubles.
 """
 
+import json
 import sys
 import time
 import traceback
-from typing import Final
-
-import msgspec
-
-_ENCODER: Final = msgspec.json.Encoder()
 
 
 def note(event: str, message: str, **facts: object) -> None:
@@ -37,6 +33,7 @@ def _place(error: BaseException) -> str:
 def _write(level: str, event: str, message: str, facts: dict[str, object]) -> None:
     now = time.time()
     stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now * 1e6) % 1_000_000:06d}Z"
-    line = _ENCODER.encode({"ts": stamp, "level": level, "event": event, "message": message, **facts})
-    sys.stderr.write(line.decode() + "\n")
+    entry = {"ts": stamp, "level": level, "event": event, "message": message, **facts}
+    # ASCII: a terminal that shows this must not meet control or direction characters a peer chose.
+    sys.stderr.write(json.dumps(entry, default=str).replace("\x7f", "\\u007f") + "\n")
     sys.stderr.flush()

@@ -15,7 +15,7 @@ from typing import Final
 import trio
 
 from storage.errors import LogFailed
-from storage.files import Headroom
+from storage.files import REAL_FILES, FileOps, Headroom
 from storage.log import Commit, LogIdentity, SegmentLog
 from storage.pace import LogSettings
 from storage.records import AnyRecord, SegmentRecovered, encode_record
@@ -36,7 +36,9 @@ class Recorder:
     Must be made inside `trio.run`: the log's writer thread wakes tasks through the Trio token.
     """
 
-    def __init__(self, directory: Path, *, identity: LogIdentity, settings: LogSettings) -> None:
+    def __init__(
+        self, directory: Path, *, identity: LogIdentity, settings: LogSettings, files: FileOps = REAL_FILES
+    ) -> None:
         self._token = trio.lowlevel.current_trio_token()
         self._durable = -1  # position up to which everything survives a power cut
         self._waiting: list[tuple[int, int, trio.Event]] = []  # heap by position
@@ -52,6 +54,7 @@ class Recorder:
             settings=settings,
             on_commit=self._commit_from_thread,
             on_failure=self._failure_from_thread,
+            files=files,
         )
 
     @property
@@ -81,6 +84,12 @@ class Recorder:
         if not self._marks or now - self._marks[-1][0] >= MARK_INTERVAL_S:
             self._marks.append((now, position))
         return position
+
+    def check(self) -> None:
+        """Raise LogFailed once the log has failed: what was durable before may be acted upon no more."""
+        failure = self._log.failed
+        if failure is not None:
+            raise LogFailed(failure.operation, failure.path, failure.why)
 
     async def durable(self, position: int) -> None:
         """Return once everything up to `position` survives a power cut. Raises LogFailed if it never will."""

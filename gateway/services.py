@@ -30,6 +30,11 @@ class Services:
     durability: Durability
     host_names: HostNames
 
+    def heard_status(self, status: int) -> None:
+        """The API server answered so. 401 speaks of our credential: have it renewed."""
+        if status == 401:
+            self.pool.cluster.credential.rejected()
+
     def with_credential(self, head: RequestHead, *, content_length: int | None = 0) -> RequestHead:
         """The head as it goes on the wire: with our Authorization, which is in no record.
 

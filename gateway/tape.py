@@ -40,6 +40,7 @@ class Tape:
         self._intent_position = -1
         self.intent_recorded = False
         self.ended = False
+        self.answer_begun = False  # bytes of the answer may be on their way to the client
         self.status = 0
         self.request_bytes = 0
         self.response_bytes = 0
@@ -71,6 +72,15 @@ class Tape:
     async def flow(self) -> None:
         """Backpressure of the log: returns at once while its lag is within bounds."""
         await self._recorder.flow()
+
+    @property
+    def forwarded(self) -> bool:
+        """Whether the API server may have heard of the call."""
+        return "upstream_sent_us" in self._timings
+
+    def check(self) -> None:
+        """The last look before bytes go upstream. Raises LogFailed once the log has failed."""
+        self._recorder.check()
 
     # --- what happens in one exchange ----------------------------------------------------------
 

@@ -45,6 +45,7 @@ class TlsStream:
             self._incoming, self._outgoing, server_side=server_side, server_hostname=server_hostname
         )
         self._send_lock = trio.Lock()
+        self._unsent = b""  # encrypted, left over by a cancelled send: first in line
         self._busy_reads = 0
         self._closed = False
 
@@ -91,7 +92,8 @@ class TlsStream:
     async def send_all(self, data: bytes) -> None:
         """Encrypt and hand everything to the socket. Raises trio.BrokenResourceError, or ClosedResourceError.
 
-        When cancelled the stream is unusable, except for closing.
+        When cancelled, all of the data is still the first thing the next send writes, so that last words
+        can follow it.
         """
         if self._closed:
             raise trio.ClosedResourceError("this connection was closed")
@@ -102,10 +104,15 @@ class TlsStream:
                 self._tls.write(data)
             except ssl.SSLError as error:
                 raise trio.BrokenResourceError(f"TLS: {error.reason}") from error
-            await self._send_raw(self._outgoing.read())
+            await self._send_raw()
 
     def is_idle(self) -> bool:
-        """Whether the connection is open and the peer said nothing. Session tickets are not speech."""
+        """Whether the connection is open, we said all we had and the peer said nothing.
+
+        Session tickets are not speech.
+        """
+        if self._unsent or self._outgoing.pending:
+            return False
         try:
             while data := self._sock.recv(READ_BYTES):
                 self._incoming.write(data)
@@ -123,7 +130,7 @@ class TlsStream:
             scope.shield = True
             try:
                 await self._goodbye()
-            except (OSError, ssl.SSLError, trio.BrokenResourceError):
+            except (OSError, ssl.SSLError, trio.BrokenResourceError, trio.ClosedResourceError):
                 pass  # the peer is gone: nothing is lost by closing
         self.close()
 
@@ -188,8 +195,7 @@ class TlsStream:
 
     async def _flush(self) -> None:
         async with self._send_lock:
-            if self._outgoing.pending:
-                await self._send_raw(self._outgoing.read())
+            await self._send_raw()
 
     async def _flush_alert(self) -> None:
         """Best effort: tell the peer why the handshake fails, without waiting for it."""
@@ -199,13 +205,18 @@ class TlsStream:
         except OSError:
             pass  # it will see the connection close
 
-    async def _send_raw(self, encrypted: bytes) -> None:
+    async def _send_raw(self) -> None:
+        """Hand all encrypted bytes to the socket. A TLS record must not be torn: cancelled, keep the rest."""
+        encrypted = self._unsent + self._outgoing.read() if self._unsent else self._outgoing.read()
         sent = 0
         view = memoryview(encrypted)
-        while sent < len(encrypted):
-            try:
-                sent += self._sock.send(view[sent:])
-            except BlockingIOError:
-                await trio.lowlevel.wait_writable(self._sock)
-            except OSError as error:
-                raise trio.BrokenResourceError(f"connection broken: {error.strerror}") from error
+        try:
+            while sent < len(encrypted):
+                try:
+                    sent += self._sock.send(view[sent:])
+                except BlockingIOError:
+                    await trio.lowlevel.wait_writable(self._sock)
+                except OSError as error:
+                    raise trio.BrokenResourceError(f"connection broken: {error.strerror}") from error
+        finally:
+            self._unsent = encrypted[sent:]

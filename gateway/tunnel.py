@@ -10,6 +10,7 @@ from typing import Final
 import trio
 
 from gateway.admission import Admitted
+from gateway.answer import receive_while_wanted
 from gateway.errors import ClientLeft, UpstreamError, UpstreamLost
 from gateway.live import LiveExchange
 from gateway.server.request import ClientRequest
@@ -79,7 +80,7 @@ async def serve(
         await tape.intent_durable()
     connection = await services.pool.acquire(fresh=True)
     try:
-        answer = await _ask(tape, services, admitted, connection)
+        answer = await _ask(request, tape, services, admitted, connection)
         if isinstance(answer, Upgraded):
             await _carry(request, tape, services, live, admitted, connection, answer)
         else:
@@ -89,13 +90,15 @@ async def serve(
 
 
 async def _ask(
-    tape: Tape, services: Services, admitted: Admitted, connection: UpstreamConnection
+    request: ClientRequest, tape: Tape, services: Services, admitted: Admitted, connection: UpstreamConnection
 ) -> Upgraded | list[Event]:
+    tape.check()
     tape.mark("upstream_sent_us")
     await connection.send(services.with_credential(admitted.upstream), EndOfBody())
     events: list[Event] = []
     size = 0
-    async for batch in connection.response():
+    while not events or not isinstance(events[-1], EndOfBody):
+        batch = await receive_while_wanted(request, connection)
         if not events:
             tape.mark("upstream_head_us")
         if isinstance(batch[-1], Upgraded):
@@ -113,6 +116,7 @@ async def _refuse(
     """Hand the API server's refusal down as the ordinary response it is."""
     for position, event in enumerate(events):
         if isinstance(event, ResponseHead):
+            services.heard_status(event.status)
             if 200 <= event.status < 400:
                 raise UpstreamLost(
                     f"the API server answered an upgrade with {event.status}, which means nothing"
@@ -123,6 +127,7 @@ async def _refuse(
     tape.end("completed", urgent=True)
     if services.durability.outcome_before_end(admitted.call.durability_class):
         await tape.durable()
+    tape.answer_begun = True
     await request.send(*events)
 
 
@@ -146,6 +151,7 @@ async def _carry(
     head = ResponseHead(101, client_upgrade_headers(upgrade, protocol))
     tape.response_head(head.status, head.headers)
     await tape.flow()
+    tape.answer_begun = True
     stream, leftover = await request.upgrade(head)
 
     def machine(side: Side) -> Machine:

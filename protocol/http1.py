@@ -104,12 +104,12 @@ class Http1Server(Connection):
         Ask when the response is complete. It may be True then only because the request's body is
         not: reading that to its end (`receive`) makes the connection usable again.
         """
-        return (
-            self._closing
-            or self._failed
-            or (self._peer_ended and not len(self._intake))
-            or (self._outbound.phase is Phase.DONE and self._inbound.phase is Phase.BODY)
-        )
+        return self.is_closing or (self._outbound.phase is Phase.DONE and self._inbound.phase is Phase.BODY)
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether the connection ends whatever else is read: reading on would be a waste."""
+        return self._closing or self._failed or (self._peer_ended and not len(self._intake))
 
     def close_after_response(self) -> None:
         """Let the connection end with the current or next response, which says so if it can."""

@@ -14,7 +14,6 @@ Source: ECMA-48 5th edition; the parser of vt100.net/emu/dec_ansi_parser; XTerm 
 
 import codecs
 import re
-from collections.abc import Iterator
 from enum import IntEnum
 from typing import Final, NamedTuple
 
@@ -68,6 +67,7 @@ class ScannerState(msgspec.Struct, array_like=True):
 
 
 _SPECIAL: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_WHOLE_CSI: Final = re.compile(f"\x1b\\[([ -?]{{0,{MAX_PARAMETER_CHARS}}})([@-~])")
 _STRING_END: Final = re.compile("[\x07\x18\x1a\x1b\x9c]")
 _STRING_OF_ESCAPE: Final = frozenset("]PX^_k")  # k: the title of screen and tmux
 _ESCAPE_OF_C1: Final = {
@@ -91,119 +91,139 @@ class Scanner:
         self._string = state.string
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self._decoder.setstate((state.undecoded, 0))
+        self._tokens: list[Token] = []
 
     def state(self) -> ScannerState:
         return ScannerState(self._state, self._held, self._string, self._decoder.getstate()[0])
 
-    def feed(self, data: bytes) -> Iterator[Token]:
-        yield from self._scan(self._decoder.decode(data))
+    def feed(self, data: bytes) -> list[Token]:
+        self._scan(self._decoder.decode(data))
+        return self._taken()
 
-    def finish(self) -> Iterator[Token]:
+    def finish(self) -> list[Token]:
         """The stream is over: what an unfinished string held comes out as text."""
-        yield from self._scan(self._decoder.decode(b"", True))
-        held = self._held if self._state in (_State.STRING, _State.STRING_ESCAPE) else ""
-        self._state, self._held = _State.GROUND, ""
-        yield from self._as_text(held)
+        self._scan(self._decoder.decode(b"", True))
+        is_string = self._state in (_State.STRING, _State.STRING_ESCAPE)
+        held = self._reset()
+        if is_string:
+            self._give_out(held)
+        return self._taken()
 
-    def _scan(self, text: str) -> Iterator[Token]:
-        at = 0
-        while at < len(text):
+    def _taken(self) -> list[Token]:
+        tokens, self._tokens = self._tokens, []
+        return tokens
+
+    def _scan(self, text: str) -> None:
+        at, end = 0, len(text)
+        while at < end:
             if self._state is _State.GROUND:
-                found = _SPECIAL.search(text, at)
-                end = found.start() if found else len(text)
-                if end > at:
-                    yield Token(TokenKind.TEXT, text[at:end])
-                if found:
-                    yield from self._introduce(text[end])
-                at = end + 1
+                at = self._in_ground(text, at)
             elif self._state is _State.STRING:
-                found = _STRING_END.search(text, at)
-                end = found.start() if found else len(text)
-                room = MAX_STRING_CHARS - len(self._held)
-                self._held += text[at : min(end, at + room)]
-                if end - at > room:
-                    at += room
-                    yield from self._give_up_string()
-                    continue
-                if found:
-                    yield from self._end_string(text[end])
-                at = end + 1
+                at = self._in_string(text, at)
             else:
-                yield from self._step(text[at])
+                self._step(text[at])
                 at += 1
 
-    def _introduce(self, char: str) -> Iterator[Token]:
+    def _in_ground(self, text: str, at: int) -> int:
+        """Text up to the next control character, and that; returns where to go on."""
+        found = _SPECIAL.search(text, at)
+        end = found.start() if found else len(text)
+        if end > at:
+            self._tokens.append(Token(TokenKind.TEXT, text[at:end]))
+        if not found:
+            return end
+        whole = _WHOLE_CSI.match(text, end)  # the common case, faster than letter by letter
+        if whole:
+            self._tokens.append(Token(TokenKind.CSI, whole[1], whole[2]))
+            return whole.end()
+        self._introduce(text[end])
+        return end + 1
+
+    def _in_string(self, text: str, at: int) -> int:
+        found = _STRING_END.search(text, at)
+        end = found.start() if found else len(text)
+        room = MAX_STRING_CHARS - len(self._held)
+        self._held += text[at : min(end, at + room)]
+        if end - at > room:
+            self._give_out(self._reset())
+            return at + room
+        if found:
+            self._end_string(text[end])
+        return end + 1
+
+    def _introduce(self, char: str) -> None:
         """A control character where text was expected."""
         if char == "\x1b":
             self._state, self._held = _State.ESCAPE, ""
         elif char in _ESCAPE_OF_C1:
             self._state, self._held = _State.ESCAPE, ""
-            yield from self._after_escape(_ESCAPE_OF_C1[char])
+            self._after_escape(_ESCAPE_OF_C1[char])
         elif char not in _CANCEL:
-            yield Token(TokenKind.CONTROL, "", char)
+            self._tokens.append(Token(TokenKind.CONTROL, "", char))
 
-    def _step(self, char: str) -> Iterator[Token]:
+    def _step(self, char: str) -> None:
         """One character inside an escape or control sequence, or after an ESC in a string."""
         if self._state is _State.STRING_ESCAPE:
-            yield self._string_token()
+            self._put_string()
             if char != "\\":  # not the terminator: the ESC began something new, and the string is over
                 self._state = _State.ESCAPE
-                yield from self._step(char)
+                self._step(char)
         elif char == "\x1b" or char in _ESCAPE_OF_C1:
-            yield from self._introduce(char)
+            self._introduce(char)
         elif char in _CANCEL:
-            self._state, self._held = _State.GROUND, ""
+            self._reset()
         elif char < " ":  # a terminal acts on it at once and goes on with the sequence
-            yield Token(TokenKind.TEXT, char) if char in "\t\n" else Token(TokenKind.CONTROL, "", char)
+            is_text = char in "\t\n"
+            self._tokens.append(
+                Token(TokenKind.TEXT, char) if is_text else Token(TokenKind.CONTROL, "", char)
+            )
         elif char == "\x7f":  # ignored, says every terminal
             return
         elif char > "~":  # belongs to no sequence
-            self._state, self._held = _State.GROUND, ""
-            yield from self._scan(char)
+            self._reset()
+            self._scan(char)
         elif self._state is _State.ESCAPE:
-            yield from self._after_escape(char)
+            self._after_escape(char)
         else:
-            yield from self._in_csi(char)
+            self._in_csi(char)
 
-    def _after_escape(self, char: str) -> Iterator[Token]:
+    def _after_escape(self, char: str) -> None:
         if char < "0":  # an intermediate character: a final one follows
             self._held = (self._held + char)[:MAX_PARAMETER_CHARS]
         elif self._held:
-            yield Token(TokenKind.ESCAPE, self._reset(), char)
+            self._tokens.append(Token(TokenKind.ESCAPE, self._reset(), char))
         elif char == "[":
             self._state = _State.CSI
         elif char in _STRING_OF_ESCAPE:
             self._state, self._string = _State.STRING, char
         else:
             self._reset()
-            yield Token(TokenKind.ESCAPE, "", char)
+            self._tokens.append(Token(TokenKind.ESCAPE, "", char))
 
-    def _in_csi(self, char: str) -> Iterator[Token]:
+    def _in_csi(self, char: str) -> None:
         if char < "@":
             self._held += char
             if len(self._held) > MAX_PARAMETER_CHARS:
                 self._state, self._held = _State.CSI_IGNORE, ""
         elif self._state is _State.CSI:
-            yield Token(TokenKind.CSI, self._reset(), char)
+            self._tokens.append(Token(TokenKind.CSI, self._reset(), char))
         else:
             self._reset()
 
-    def _end_string(self, char: str) -> Iterator[Token]:
+    def _end_string(self, char: str) -> None:
         if char == "\x1b":
             self._state = _State.STRING_ESCAPE
         elif char != "\x07" or self._string in "]k":  # BEL ends an OSC and a title, nothing else
-            yield self._string_token()
+            self._put_string()
 
-    def _string_token(self) -> Token:
-        return Token(TokenKind.STRING, self._reset(), self._string)
+    def _put_string(self) -> None:
+        self._tokens.append(Token(TokenKind.STRING, self._reset(), self._string))
 
-    def _give_up_string(self) -> Iterator[Token]:
-        yield from self._as_text(self._reset())
-
-    def _as_text(self, held: str) -> Iterator[Token]:
+    def _give_out(self, held: str) -> None:
+        """What was taken for a string comes out as text after all."""
         text = _SPECIAL.sub("", held)
         if text:
-            yield Token(TokenKind.TEXT, text)
+            self._tokens.append(Token(TokenKind.TEXT, text))
 
     def _reset(self) -> str:
         held, self._held, self._state = self._held, "", _State.GROUND
@@ -241,7 +261,7 @@ class Neutralizer:
     def finish(self) -> bytes:
         return self._render(self._scanner.finish())
 
-    def _render(self, tokens: Iterator[Token]) -> bytes:
+    def _render(self, tokens: list[Token]) -> bytes:
         return "".join(map(_safe_form, tokens)).encode("utf-8", "replace")
 
 

@@ -11,7 +11,7 @@ than its generation says) is thrown away and read from the log again.
 import fcntl
 import hashlib
 import os
-import sqlite3
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -26,12 +26,12 @@ from storage.index_schema import (
     STATE_FILE,
     GarbledIndex,
     IndexFailed,
+    create_private,
     day_files,
-    open_reading,
-    open_state,
+    make_private,
     remove_index_file,
-    translated,
 )
+from storage.index_state import IndexState
 from storage.reader import Position
 from storage.records import (
     AnyRecord,
@@ -53,6 +53,10 @@ STEP_RECORDS: Final = 4000
 
 MAX_STEP_BYTES: Final = 16 * 1024 * 1024
 """Bytes of records of one step: bounds memory and how long a transaction lasts."""
+
+MAX_STEP_S: Final = 0.25
+"""A step ends after this long, at a whole record: the indexer must be able to stop soon, and output
+made of nothing but escape sequences takes a hundred times longer than text."""
 
 MAX_OPEN_DAYS: Final = 4
 """Day files kept open between steps: today, yesterday, and some while catching up."""
@@ -78,7 +82,7 @@ class Indexer:
         self._source = source or SegmentLogs(data_dir)
         self._settings = settings or IndexSettings()
         self._lock_fd: int | None = None
-        self._state: _State | None = None
+        self._state: IndexState | None = None
         self._days: dict[str, Day] = {}
         self._open: dict[bytes, tuple[str, str, OpenCall]] = {}  # exchange -> (log, day, call)
         self.indexed = 0  # records taken by this object
@@ -119,10 +123,12 @@ class Indexer:
     def take_lock(self) -> bool:
         """Become the indexer of this directory; False while another process is. Raises IndexFailed."""
         if self._lock_fd is not None:
-            return True
+            if self._lock_in_place(self._lock_fd):
+                return True
+            self.close()  # the whole directory was deleted under us
         try:
-            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            fd = os.open(self.directory / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            make_private(self.directory)
+            fd = create_private(self.directory / LOCK_FILE)
         except OSError as error:
             raise IndexFailed(f"cannot write to {self.directory}: {error.strerror}") from error
         try:
@@ -133,16 +139,23 @@ class Indexer:
         self._lock_fd = fd
         return True
 
+    def _lock_in_place(self, fd: int) -> bool:
+        try:
+            return os.path.samestat(os.fstat(fd), os.stat(self.directory / LOCK_FILE))
+        except OSError:
+            return False
+
     # --- one step -------------------------------------------------------------------------------
 
-    def _step(self, state: "_State", log: str, budget: int) -> bool | StorageError:
+    def _step(self, state: IndexState, log: str, budget: int) -> bool | StorageError:
         """Take records of one log and commit them. True if the budget ended it; damage that did is
         returned, because what lies before it is good."""
         last, last_encoded = state.position(log), b""
         records = self._source.records(log, last.next() if last is not None else None)
         taken = size = 0
+        end_s = time.monotonic() + MAX_STEP_S
         outcome: bool | StorageError = False
-        while taken < budget and size < MAX_STEP_BYTES:
+        while taken < budget and size < MAX_STEP_BYTES and (not taken or time.monotonic() < end_s):
             try:
                 position, encoded = next(records)
             except StopIteration:
@@ -165,7 +178,7 @@ class Indexer:
         self.indexed += taken
         return outcome
 
-    def _commit(self, state: "_State", log: str, last: Position, encoded: bytes) -> None:
+    def _commit(self, state: IndexState, log: str, last: Position, encoded: bytes) -> None:
         changed = {name: day for name, day in self._days.items() if day.changed}
         for day in changed.values():
             day.commit(log, last.record_seq)
@@ -220,11 +233,10 @@ class Indexer:
         """Another run of the gateway writes from here on: what is open will never end."""
         for exchange, (of_log, name, call) in list(self._open.items()):
             if of_log == log and call.row.seq < at.record_seq:
-                day = self._day(name)
-                if not day.has(log, at.record_seq):
-                    call.abandon(_CRASHED, day.pieces)
-                    day.end(call)
-                    del self._open[exchange]
+                day = self._day(name)  # does not have this record yet, else the call were not open
+                call.abandon(_CRASHED, day.pieces)
+                day.end(call)
+                del self._open[exchange]
 
     def _note(
         self, log: str, at: Position, record: LogStarted | LogStopped | Gap | SegmentRecovered | PolicyLoaded
@@ -242,7 +254,7 @@ class Indexer:
 
     # --- trust ----------------------------------------------------------------------------------
 
-    def _ready(self) -> "_State":
+    def _ready(self) -> IndexState:
         """The state, once everything on disk fits together. Raises GarbledIndex if it does not."""
         if (
             self._state is not None
@@ -254,7 +266,7 @@ class Indexer:
         files = day_files(self.directory)
         if files and not (self.directory / STATE_FILE).exists():
             raise GarbledIndex(f"{self.directory}: day files without {STATE_FILE}")
-        state = self._state = _State(self.directory / STATE_FILE)
+        state = self._state = IndexState(self.directory / STATE_FILE)
         for log in self._source.logs():
             self._check_log(state, log)
         for name, (token, generation) in state.days().items():
@@ -267,7 +279,7 @@ class Indexer:
             self._adopt(name, files[name], None, 0)  # its commit was the last act before a crash
         return state
 
-    def _check_log(self, state: "_State", log: str) -> None:
+    def _check_log(self, state: IndexState, log: str) -> None:
         """The record the index reached must be the one in the log, or the index is of another log."""
         known = state.last_record(log)
         if known is None:
@@ -321,70 +333,6 @@ class Indexer:
             self._state = None
 
 
-class _State:
-    """How far each log is indexed, and which day files there must be."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._connection = open_state(path)
-        self._inode = os.stat(path).st_ino
-        self._positions: dict[str, tuple[Position, bytes]] = {}
-        try:
-            for log, position, digest in self._connection.execute("SELECT log, position, digest FROM logs"):
-                self._positions[log] = (msgspec.msgpack.decode(position, type=Position), digest)
-        except (sqlite3.Error, msgspec.DecodeError) as error:
-            self._connection.close()
-            raise GarbledIndex(f"{path}: {error}") from error
-
-    def close(self) -> None:
-        self._connection.close()
-
-    def in_place(self) -> bool:
-        try:
-            return os.stat(self._path).st_ino == self._inode
-        except OSError:
-            return False
-
-    def position(self, log: str) -> Position | None:
-        """Of the last record indexed."""
-        known = self._positions.get(log)
-        return known[0] if known else None
-
-    def last_record(self, log: str) -> tuple[Position, bytes] | None:
-        """Position and SHA-256 of the last record indexed."""
-        return self._positions.get(log)
-
-    def days(self) -> dict[str, tuple[str, int]]:
-        """Day -> token and generation its file must have."""
-        rows = self._run("SELECT day, token, generation FROM days")
-        return {day: (token, generation) for day, token, generation in rows}
-
-    def save(self, log: str, last: Position, encoded: bytes, days: dict[str, Day]) -> None:
-        digest = hashlib.sha256(encoded).digest()
-        self._run("BEGIN IMMEDIATE")
-        for name, day in days.items():
-            self._run("INSERT OR REPLACE INTO days VALUES (?, ?, ?)", (name, day.token, day.generation))
-        packed = msgspec.msgpack.encode(last)
-        self._run("INSERT OR REPLACE INTO logs VALUES (?, ?, ?)", (log, packed, digest))
-        self._run("COMMIT")
-        self._positions[log] = (last, digest)
-
-    def forget_positions(self, day: str | None) -> None:
-        """Read all logs again from their beginning; `day`, if given, is to be made anew."""
-        self._run("BEGIN IMMEDIATE")
-        self._run("DELETE FROM logs")
-        if day is not None:
-            self._run("DELETE FROM days WHERE day = ?", (day,))
-        self._run("COMMIT")
-        self._positions.clear()
-
-    def _run(self, sql: str, values: tuple[object, ...] = ()) -> list[tuple[str, str, int]]:
-        try:
-            return self._connection.execute(sql, values).fetchall()
-        except sqlite3.Error as error:
-            raise translated(error, self._path) from error
-
-
 def rebuild_index(
     data_dir: Path,
     progress: Callable[[int], None] = lambda _: None,
@@ -408,20 +356,3 @@ def rebuild_index(
     finally:
         indexer.close()
     return indexer.indexed
-
-
-def indexed_up_to(directory: Path, source: RecordSource) -> dict[str, Position | None]:
-    """Log -> position of the last record in an index that another process is writing."""
-    found: dict[str, Position | None] = dict.fromkeys(source.logs())
-    path = directory / STATE_FILE
-    if not path.exists():
-        return found
-    connection = open_reading(path)
-    try:
-        for log, position in connection.execute("SELECT log, position FROM logs"):
-            found[log] = msgspec.msgpack.decode(position, type=Position)
-    except (sqlite3.Error, msgspec.DecodeError) as error:
-        raise GarbledIndex(f"{path}: {error}") from error
-    finally:
-        connection.close()
-    return found

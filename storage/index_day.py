@@ -32,11 +32,9 @@ class Day:
         self._compress = zstandard.ZstdCompressor(level=3).compress
         try:
             self._read()
-        except BaseException as error:
+        except sqlite3.Error as error:
             self._connection.close()
-            if isinstance(error, sqlite3.Error):
-                raise translated(error, path) from error
-            raise
+            raise translated(error, path) from error
         self._clear()
 
     def _read(self) -> None:

@@ -7,6 +7,7 @@ bounded, and text beyond a limit is counted as cut, never silently dropped.
 """
 
 import hashlib
+import re
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
@@ -34,6 +35,15 @@ MAX_PIECE_CHARS: Final = 8192
 PIECE_SPAN_US: Final = 1_000_000
 """A hit tells the moment to one second."""
 
+MIN_JUDGED_BYTES: Final = 1024
+"""Shorter chunks are indexed whatever they hold: typing, prompts, and what a person could have read."""
+
+_UNPRINTED: Final = bytes((*range(0x01, 0x07), *range(0x0E, 0x1A), *range(0x1C, 0x20), 0x7F))
+"""Control bytes that no text and hardly a terminal uses: 9 % of random or compressed bytes. NUL is none of
+them: it pads tar archives of text."""
+
+_PADDING: Final = re.compile(rb"\0{16,}")
+
 _TUNNELS: Final = frozenset(("exec", "attach", "portforward"))
 
 
@@ -42,8 +52,9 @@ class IndexSettings(msgspec.Struct, frozen=True):
 
     max_body_bytes: int = 64 * 1024
     """Of each request and response body: 64 KiB hold some dozen objects."""
-    max_stream_bytes: int = 16 * 1024 * 1024
-    """Of each stream of exec, attach and logs: days of typing, some minutes of chatter."""
+    max_stream_bytes: int = 4 * 1024 * 1024
+    """Of each stream of exec, attach and logs: days of typing, minutes of chatter. Coloured output costs half
+    a second of CPU per MiB, so this also bounds how far one stream can hold up the index."""
 
 
 class Piece(NamedTuple):
@@ -84,7 +95,10 @@ class _Stream:
         return _StreamState(self._plain.state(), self._line_us, self._taken_bytes)
 
     def take(self, at_us: int, data: bytes, pieces: list[Piece]) -> bool:
-        """False if some of it was not taken: the limit is reached."""
+        """False if some of it was not taken: it is no text, or the limit is reached."""
+        if is_binary(data):
+            return False
+        data = _PADDING.sub(b"\0", data)
         room = max(0, self._limit_bytes - self._taken_bytes)
         taken = data[:room]
         self._taken_bytes += len(taken)
@@ -334,6 +348,13 @@ def _is_text(headers: Headers) -> bool:
         if name == b"content-type":
             content_type = value.split(b";", 1)[0].strip().lower()
     return content_type.startswith(b"text/") or content_type.endswith((b"json", b"yaml", b"xml"))
+
+
+def is_binary(data: bytes) -> bool:
+    """Whether a chunk is no text: a file copied through exec costs the index no more than this look at it."""
+    if len(data) < MIN_JUDGED_BYTES:
+        return False
+    return len(data) - len(data.translate(None, _UNPRINTED)) > len(data) // 20
 
 
 def _json(values: tuple[str, ...] | tuple[int, ...]) -> str:

@@ -148,7 +148,7 @@ def open_state(path: Path) -> sqlite3.Connection:
 def _open_writable(path: Path, ddl: str) -> sqlite3.Connection:
     try:
         # the index holds clear text: nobody else may read it, whatever the umask says
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        os.close(create_private(path))
         connection = sqlite3.connect(
             path, isolation_level=None, timeout=BUSY_TIMEOUT_MS / 1000, check_same_thread=False
         )
@@ -173,6 +173,28 @@ def _open_writable(path: Path, ddl: str) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def create_private(path: Path) -> int:
+    """Open a file of the index for writing, for its owner only; returns the descriptor.
+
+    Root, looking into the data of a gateway that is not, leaves files that the gateway can write.
+    """
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    if os.geteuid() == 0:
+        owner = os.stat(path.parent)
+        os.fchown(fd, owner.st_uid, owner.st_gid)  # SQLite does the same for its -wal and -shm
+    return fd
+
+
+def make_private(directory: Path) -> None:
+    """Make the directory of the index, for the owner of the directory above it only."""
+    if directory.is_dir():
+        return
+    directory.mkdir(mode=0o700, parents=True)
+    if os.geteuid() == 0:
+        owner = os.stat(directory.parent)
+        os.chown(directory, owner.st_uid, owner.st_gid)
 
 
 def open_reading(path: Path) -> sqlite3.Connection:

@@ -6,12 +6,11 @@ being written, else unknown: that is decided here, at the moment of asking.
 """
 
 import re
-import shlex
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, Literal, TypeAlias
+from typing import Final
 
 import msgspec
 import zstandard
@@ -21,6 +20,7 @@ from storage.index_rows import MAX_PIECE_CHARS, day_of
 from storage.index_schema import COLUMNS, CallRow, GarbledIndex, day_files, open_reading, translated
 from storage.query import Query, TextMatch
 from storage.reader import Position
+from storage.search_rows import CommandRow, Facts, Found, Hit, IdKind, SessionRow, describe, joined, snippet
 from storage.search_sql import conditions, fts_match, id_range
 from storage.sources import RecordSource
 
@@ -30,7 +30,6 @@ MAX_CALLS: Final = 10_000
 _MIN_PREFIX: Final = 4
 _ID: Final = re.compile(r"[0-9A-Za-z-]{4,36}")
 _HITS_PER_CALL: Final = 3
-_SNIPPET_CHARS: Final = 60
 
 _SELECT_CALLS: Final = f"SELECT {', '.join(COLUMNS)} FROM calls"
 
@@ -38,6 +37,9 @@ _SELECT_CALLS: Final = f"SELECT {', '.join(COLUMNS)} FROM calls"
 _WEIGHT: Final = """CASE WHEN kind IN ('exec', 'attach', 'portforward') THEN 5
     WHEN verb IN ('create', 'update', 'patch', 'delete', 'deletecollection') THEN 4
     WHEN kind IN ('log', 'watch') THEN 3 WHEN resource != '' THEN 2 ELSE 1 END"""
+
+# kubectl asks for the namespace when an object was not found: the failure is what it was about
+_MAIN_FIRST: Final = f"{_WEIGHT} DESC, status >= 400 DESC, at_ns DESC, id DESC"
 
 _FACTS: Final = """SELECT min(at_ns), max(at_ns + last_us * 1000), count(*),
     sum(decision = 'deny'), sum(decision = 'hold'), sum(status >= 400), sum(result = 'unknown'),
@@ -47,7 +49,6 @@ _FACTS: Final = """SELECT min(at_ns), max(at_ns + last_us * 1000), count(*),
 _SESSION_FACTS: Final = """SELECT user, groups, method, issuer, source, user_agent, expires_ns
     FROM sessions WHERE session = ?"""
 
-IdKind: TypeAlias = Literal["session", "command", "call"]
 _COLUMN_OF: Final[dict[IdKind, str]] = {"session": "session", "command": "command", "call": "exchange"}
 
 
@@ -57,61 +58,6 @@ class NotFound(StorageError):
 
 class AmbiguousId(StorageError):
     """Several have ids that begin like this; give more of it."""
-
-
-class Found(msgspec.Struct, frozen=True):
-    """What an id names, and the id in full."""
-
-    kind: IdKind
-    id: str
-
-
-class Facts(msgspec.Struct, frozen=True):
-    """What is true of several calls together. Times: UTC nanoseconds; bytes: of bodies and streams."""
-
-    first_ns: int
-    last_ns: int
-    calls: int
-    denied: int
-    held: int
-    errors: int  # status 400 and above, denied ones included
-    unknown: int
-    sent_bytes: int
-    received_bytes: int
-    live: int = 0
-
-
-class CommandRow(msgspec.Struct, frozen=True):
-    """One kubectl run, or one connection of another client. main: the call it is about."""
-
-    id: str
-    facts: Facts
-    main: CallRow
-
-
-class SessionRow(msgspec.Struct, frozen=True):
-    """What one principal did under one credential. main: its last call."""
-
-    id: str
-    facts: Facts
-    main: CallRow
-    method: str = ""
-    issuer: str = ""
-    expires_ns: int | None = None
-
-
-class Hit(msgspec.Struct, frozen=True):
-    """Where the words were found: text[start:end] of a piece of a call.
-
-    kind: call, request, response, log, stdin, stdout, stderr, forward-error. at_us: since the call began.
-    """
-
-    call: CallRow
-    kind: str
-    at_us: int
-    text: str
-    start: int
-    end: int
 
 
 class Archive:
@@ -174,10 +120,18 @@ class Archive:
 
     def _rows(self, cursor: sqlite3.Cursor) -> list[CallRow]:
         live = self._live_logs()
-        rows = [CallRow(**dict(zip(COLUMNS, values, strict=True))) for values in cursor]
-        for row in rows:
-            row.tty, row.text_cut = bool(row.tty), bool(row.text_cut)
+        rows = []
+        for values in cursor:
+            fields = dict(zip(COLUMNS, values, strict=True))
+            fields |= {name: bool(fields[name]) for name in ("tty", "text_cut")}  # SQLite has no bool
+            try:
+                row = msgspec.convert(fields, CallRow)
+                for name in _LISTS:
+                    msgspec.json.decode(fields[name], type=list)
+            except msgspec.MsgspecError as error:
+                raise GarbledIndex(f"{self._directory}: a call is damaged: {error}") from error
             row.result = row.result or ("live" if row.log in live else "unknown")
+            rows.append(row)
         return rows
 
     # --- commands and sessions ------------------------------------------------------------------
@@ -186,7 +140,7 @@ class Archive:
         """Commands with a call that matches, the last active first."""
         rows = []
         for command in self._groups("command", query, limit):
-            facts, main = self._together("command", command, f"{_WEIGHT} DESC, at_ns DESC, id DESC")
+            facts, main = self._together("command", command, _MAIN_FIRST)
             rows.append(CommandRow(command, facts, main))
         return rows
 
@@ -200,9 +154,7 @@ class Archive:
 
     def command(self, command: str) -> CommandRow:
         """One command by its full id. Raises NotFound."""
-        return CommandRow(
-            command, *self._together("command", command, f"{_WEIGHT} DESC, at_ns DESC, id DESC")
-        )
+        return CommandRow(command, *self._together("command", command, _MAIN_FIRST))
 
     def _groups(self, column: str, query: Query, limit: int) -> list[str]:
         sql, parameters = conditions(query, self._live_logs())
@@ -236,7 +188,7 @@ class Archive:
                 ).fetchone()
                 of_day = Facts(*numbers)
                 unknown = of_day.unknown + open_calls - live_calls
-                facts = _joined(facts, msgspec.structs.replace(of_day, unknown=unknown, live=live_calls))
+                facts = joined(facts, msgspec.structs.replace(of_day, unknown=unknown, live=live_calls))
                 if main is None:
                     sql = f"{_SELECT_CALLS} WHERE {column} = ? ORDER BY {order} LIMIT 1"
                     main = self._rows(ask.execute(sql, (value,)))[0]
@@ -272,7 +224,7 @@ class Archive:
 
     def _places(self, ask: sqlite3.Connection, row: CallRow, wanted: list[TextMatch]) -> list[Hit]:
         if not wanted:
-            return [_snippet(row, "call", 0, describe(row), wanted)]
+            return [snippet(row, "call", 0, describe(row), wanted)]
         pieces = ask.execute(
             "SELECT pieces.kind, pieces.at_us, pieces.body FROM texts JOIN pieces ON pieces.id = texts.rowid"
             " WHERE texts MATCH ? AND texts.rowid BETWEEN (SELECT min(id) FROM pieces WHERE call = ?)"
@@ -283,12 +235,12 @@ class Archive:
 
     def _hit(self, row: CallRow, kind: str, at_us: int, body: bytes, wanted: list[TextMatch]) -> Hit:
         if not body:
-            return _snippet(row, kind, at_us, f"{describe(row)} {row.target}", wanted)
+            return snippet(row, kind, at_us, f"{describe(row)} {row.target}", wanted)
         try:
             text = self._decompress(body, max_output_size=4 * MAX_PIECE_CHARS).decode()
         except (zstandard.ZstdError, UnicodeDecodeError) as error:
             raise GarbledIndex(f"{self._directory}: a piece of text is damaged") from error
-        return _snippet(row, kind, at_us, text, wanted)
+        return snippet(row, kind, at_us, text, wanted)
 
     # --- ids ------------------------------------------------------------------------------------
 
@@ -336,13 +288,7 @@ class Archive:
 
 
 _PLACES = list[tuple[int, int, int, int]]
-
-
-def _joined(one: Facts | None, other: Facts) -> Facts:
-    if one is None:
-        return other
-    sums = (getattr(one, name) + getattr(other, name) for name in Facts.__struct_fields__[2:])
-    return Facts(min(one.first_ns, other.first_ns), max(one.last_ns, other.last_ns), *sums)
+_LISTS: Final = ("groups", "argv", "ports", "rules")
 
 
 def _ids_in(ask: sqlite3.Connection, prefix: str) -> Iterator[Found]:
@@ -360,45 +306,3 @@ def _ids_in(ask: sqlite3.Connection, prefix: str) -> Iterator[Found]:
         "SELECT exchange FROM calls WHERE exchange BETWEEN ? AND ? LIMIT 2", (first, last)
     ):
         yield Found("call", value.hex())
-
-
-def describe(row: CallRow) -> str:
-    """One call in words: `delete pods/web -n prod`, `exec pods/web -n prod -- sh -c ls`. Not yet printable."""
-    if not row.resource:
-        return f"{row.method} {row.target}"
-    verb = row.kind if row.kind in ("exec", "attach", "portforward") else row.verb
-    what = f"{row.resource}.{row.api_group}" if row.api_group else row.resource
-    if row.subresource and row.subresource != verb:
-        what += f"/{row.subresource}" if not row.name else f"/{row.name}/{row.subresource}"
-    elif row.name:
-        what += f"/{row.name}"
-    place = f" -n {row.namespace}" if row.namespace else ""
-    argv = msgspec.json.decode(row.argv, type=list[str])
-    return f"{verb} {what}{place}" + (f" -- {shlex.join(argv)}" if argv else "")
-
-
-def _snippet(row: CallRow, kind: str, at_us: int, text: str, wanted: list[TextMatch]) -> Hit:
-    """The first of the words with what stands around it, on one line."""
-    start = end = 0
-    for match in wanted:
-        found = _pattern(match).search(text)
-        if found is not None:
-            start, end = found.span()
-            break
-    before, word, after = (
-        re.sub(r"\s+", " ", part)
-        for part in (
-            text[max(0, start - _SNIPPET_CHARS) : start],
-            text[start:end],
-            text[end : end + _SNIPPET_CHARS],
-        )
-    )
-    before = before.lstrip()
-    return Hit(row, kind, at_us, before + word + after.rstrip(), len(before), len(before) + len(word))
-
-
-def _pattern(match: TextMatch) -> re.Pattern[str]:
-    words = re.findall(r"[^\W_]+", match.text)
-    return re.compile(
-        r"\b" + r"[\W_]+".join(map(re.escape, words)) + ("" if match.prefix else r"\b"), re.IGNORECASE
-    )

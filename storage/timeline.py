@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from protocol.events import Channel, Headers
-from storage.errors import StorageError
+from storage.errors import CorruptFrame, StorageError, UnknownDictionary
 from storage.index_schema import CallRow, GarbledIndex
 from storage.plain_text import PlainText
 from storage.reader import Position
@@ -112,6 +112,10 @@ def read_call(
             if getattr(record, "exchange", row.exchange) != row.exchange:
                 raise GarbledIndex(f"record {position.record_seq} of log {row.log} belongs to another call")
             yield position, record
+    except (GarbledIndex, CorruptFrame, UnknownDictionary):
+        raise
+    except StorageError as error:  # the log has something else at that position
+        raise GarbledIndex(str(error)) from error
     except FileNotFoundError:
         raise StorageError(
             f"the records of call {row.exchange.hex()} are no longer in the log: their segment was removed"

@@ -60,23 +60,21 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         else:
             code = _fail(error)
     except Exception as error:
-        if not _is_expected(error):
+        if os.environ.get("KUBETAPE_TRACEBACK"):
             raise
         code = _fail(error)
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _is_expected(error: Exception) -> bool:
-    from storage.errors import StorageError
-
-    return isinstance(error, StorageError)
-
-
 def _fail(error: Exception) -> int:
     from storage.ansi import printable
-    from storage.errors import BadQuery
+    from storage.errors import BadQuery, StorageError
 
-    click.echo(f"error: {printable(str(error))}", err=True)
+    if isinstance(error, StorageError | OSError):
+        click.echo(f"error: {printable(str(error))}", err=True)
+    else:
+        what = printable(f"{type(error).__name__}: {error}")
+        click.echo(f"error: {what} (a bug; KUBETAPE_TRACEBACK=1 shows where)", err=True)
     return EXIT_USAGE if isinstance(error, BadQuery) else EXIT_FAILED
 
 

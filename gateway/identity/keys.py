@@ -132,8 +132,9 @@ class IssuerKeys:
             keys = await self._fetch_keys()
         except (FetchFailed, UnusableKeys) as error:
             self._failures += 1
+            if str(error) != self.last_error:  # said once, not every 30 s
+                _log.error("keys of issuer %s not refreshed: %s", self.settings.url, error)
             self.last_error = str(error)
-            _log.error("keys of issuer %s not refreshed: %s", self.settings.url, error)
             self._drop_if_too_old()
         else:
             self._adopt(keys)

@@ -49,7 +49,7 @@ def mint_token() -> str:
 def append_token(path: Path, user: str, groups: tuple[str, ...] = (), *, uid: str = "") -> str:
     """Give `user` a new token and return it; the file keeps its hash only.
 
-    Creates the file, readable by its owner alone. Durable on return. Raises BadTokenFile for names that
+    Creates the file, readable by its owner alone. The line is synced on return. Raises BadTokenFile for names that
     could not be read back, OSError when it cannot be written.
     """
     token = mint_token()

@@ -26,11 +26,13 @@ from protocol.events import (
 from protocol.http1 import Http1Server
 
 HEADER_TIMEOUT_S: Final = 10.0
-"""First byte to complete head. kube-apiserver allows 32 s; no client needs one."""
+"""First byte to complete head, however it drips. kube-apiserver allows 32 s; no client needs one."""
 IDLE_TIMEOUT_S: Final = 120.0
 """Between requests. client-go closes idle connections after 90 s: let it be the one that closes."""
 WRITE_TIMEOUT_S: Final = 60.0
 """A client that takes no byte for this long while we have some is gone."""
+BODY_TIMEOUT_S: Final = 60.0
+"""A request body that stands still for so long will not come; kube-apiserver ends the whole call then."""
 MAX_DRAINED_BYTES: Final = 256 * 1024
 """Body bytes read and thrown away after an early answer, to keep the connection usable."""
 
@@ -51,6 +53,8 @@ class Http1Request:
         return await self._connection.receive_body()
 
     async def send(self, *events: Event) -> None:
+        if isinstance(events[0], ResponseHead):
+            self._connection.before_answer(self.head)
         await self._connection.send(*events)
 
     async def wait_left(self) -> None:
@@ -77,6 +81,7 @@ class Http1Connection:
         self._events: deque[Event] = deque()
         self._body_ended = True
         self._usable = True
+        self._peer_ended = False
         self._upgraded = False
         self.idle = True  # between requests: may be closed at any time
 
@@ -106,7 +111,7 @@ class Http1Connection:
         self, malformed: Callable[[RemoteProtocolError], tuple[Event, ...]]
     ) -> RequestHead | None:
         self.idle = True
-        timeout_s = IDLE_TIMEOUT_S
+        deadline, begun = trio.current_time() + IDLE_TIMEOUT_S, False
         while True:
             while self._events:
                 event = self._events.popleft()
@@ -117,11 +122,12 @@ class Http1Connection:
                     return None
                 if isinstance(event, PeerClosed):
                     return None
-            with trio.move_on_after(timeout_s) as scope:
+            with trio.move_on_at(deadline) as scope:
                 await self._read()
             if scope.cancelled_caught:
                 return None
-            timeout_s = HEADER_TIMEOUT_S
+            if not begun:
+                deadline, begun = trio.current_time() + HEADER_TIMEOUT_S, True
 
     async def receive_body(self) -> bytes:
         while not self._body_ended:
@@ -132,16 +138,27 @@ class Http1Connection:
                 if isinstance(event, EndOfBody):
                     self._body_ended = True
                     return b""
-                if isinstance(event, Failed):
+                if isinstance(event, Failed) and not self._peer_ended:
                     raise event.error
                 raise ClientLeft("the client closed the connection before its request was complete")
-            await self._read()
+            try:
+                with trio.fail_after(BODY_TIMEOUT_S):
+                    await self._read()
+            except trio.TooSlowError as error:
+                raise RemoteProtocolError("the request body did not arrive", status_hint=408) from error
         return b""
 
     async def send(self, *events: Event) -> None:
         for event in events:
             self._machine.send(event)
         await self._flush()
+
+    def before_answer(self, head: RequestHead) -> None:
+        """An answer that overtakes a long body ends the connection, and must say so: else the client's next
+        request meets a closed door (Go's server does the same, net/http maxPostHandlerReadBytes)."""
+        ended = self._body_ended or any(isinstance(event, EndOfBody) for event in self._events)
+        if not ended and (head.content_length is None or head.content_length > MAX_DRAINED_BYTES):
+            self._machine.close_after_response()
 
     async def wait_left(self) -> None:
         """Bytes of a next request are kept by the machine, which bounds them."""
@@ -167,8 +184,8 @@ class Http1Connection:
         """Leave the connection at the first byte of the next request, or say that it is over."""
         drained = 0
         try:
-            while not self._body_ended and not self._machine.must_close and drained < MAX_DRAINED_BYTES:
-                with trio.fail_after(HEADER_TIMEOUT_S):
+            with trio.fail_after(HEADER_TIMEOUT_S):
+                while not self._body_ended and not self._machine.is_closing and drained < MAX_DRAINED_BYTES:
                     drained += len(await self.receive_body())
         except (RemoteProtocolError, trio.TooSlowError):
             self._usable = False
@@ -184,6 +201,7 @@ class Http1Connection:
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             self._usable = False
             raise ClientLeft("the client's connection broke") from error
+        self._peer_ended = not data
         self._events.extend(self._machine.receive(data))
         if not data and not self._events:
             self._usable = False

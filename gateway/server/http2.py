@@ -35,6 +35,8 @@ IDLE_TIMEOUT_S: Final = 120.0
 """No stream open and nothing heard. client-go gives idle connections up after 90 s."""
 WRITE_TIMEOUT_S: Final = 60.0
 """No progress on a stream's window, or on the socket, for this long: the client is gone."""
+BODY_TIMEOUT_S: Final = 60.0
+"""A request body that stands still for so long will not come; kube-apiserver ends the whole call then."""
 INTERNAL_ERROR: Final = 2
 """RFC 9113 section 7: how a stream says that its response is not complete."""
 
@@ -71,7 +73,11 @@ class Http2Request:
                 if event.data:
                     return event.data
                 continue
-            await self._wait_news()
+            try:
+                with trio.fail_after(BODY_TIMEOUT_S):
+                    await self._wait_news()
+            except trio.TooSlowError as error:
+                raise RemoteProtocolError("the request body did not arrive", status_hint=408) from error
         return b""
 
     async def send(self, *events: Event) -> None:
@@ -109,10 +115,18 @@ class Http2Request:
                 await self._connection.flush()
                 self._news = trio.Event()
                 if machine.sendable(stream_id) <= 0:
-                    await self._wait_news()
+                    await self._wait_window()
                 continue
             self._send_event(BodyChunk(bytes(view[:room]), stream_id))
             view = view[room:]
+
+    async def _wait_window(self) -> None:
+        try:
+            with trio.fail_after(WRITE_TIMEOUT_S):
+                await self._wait_news()
+        except trio.TooSlowError as error:
+            self.abort()
+            raise ClientLeft("the client takes no more data") from error
 
     def _send_event(self, event: Event) -> None:
         try:
@@ -145,6 +159,7 @@ class Http2Connection:
         self._flushing = False
         self._flushed = trio.Event()
         self._draining = False
+        self._drain_asked = trio.Event()
         self._one_ended = trio.Event()
         self.over = False
 
@@ -154,32 +169,22 @@ class Http2Connection:
         malformed: Callable[[RemoteProtocolError], tuple[Event, ...]],
     ) -> None:
         """Serve until the connection ends. malformed: records bytes that are no request."""
-        try:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._refill_budgets)
-                await self.flush()  # our SETTINGS
-                while not self.over and not (self._draining and not self._requests):
-                    timeout_s = WRITE_TIMEOUT_S * 60 if self._requests else IDLE_TIMEOUT_S
-                    with trio.move_on_after(timeout_s) as scope:
-                        await self._read(nursery, serve, malformed)
-                    if scope.cancelled_caught and not self._requests:
-                        self.machine.send(GoAway())
-                        await self.flush()
-                        self.over = True
-                self._end_all()
-                while self._requests:
-                    await self._one_ended.wait()
-                nursery.cancel_scope.cancel()
-        except* ClientLeft:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._refill_budgets)
+            nursery.start_soon(self._say_goaway)
+            try:
+                await self._read_to_end(nursery, serve, malformed)
+            except ClientLeft:
+                pass  # each exchange under way records it for itself
             self._end_all()
+            while self._requests:
+                await self._one_ended.wait()
+            nursery.cancel_scope.cancel()
 
     def close_when_idle(self) -> None:
         """Drain: GOAWAY now, close when the streams under way have finished."""
-        if not self._draining:
-            self._draining = True
-            self.machine.send(GoAway())
-            if not self._requests:
-                self._stream.close()
+        self._draining = True
+        self._drain_asked.set()
 
     async def consumed(self, chunk: BodyChunk) -> None:
         """A body chunk was taken: return its flow-control credit."""
@@ -213,6 +218,32 @@ class Http2Connection:
             self._flushing = False
             self._flushed.set()
             self._flushed = trio.Event()
+
+    async def _read_to_end(
+        self,
+        nursery: trio.Nursery,
+        serve: Callable[[Http2Request], Awaitable[None]],
+        malformed: Callable[[RemoteProtocolError], tuple[Event, ...]],
+    ) -> None:
+        await self.flush()  # our SETTINGS
+        while not self.over and not (self._draining and not self._requests):
+            timeout_s = WRITE_TIMEOUT_S * 60 if self._requests else IDLE_TIMEOUT_S
+            with trio.move_on_after(timeout_s) as scope:
+                await self._read(nursery, serve, malformed)
+            if scope.cancelled_caught and not self._requests:
+                self.machine.send(GoAway())
+                await self.flush()
+                self.over = True
+
+    async def _say_goaway(self) -> None:
+        await self._drain_asked.wait()
+        self.machine.send(GoAway())
+        try:
+            await self.flush()
+        except ClientLeft:
+            return  # the reader sees it too
+        if not self._requests:
+            self._stream.close()
 
     async def _read(
         self,

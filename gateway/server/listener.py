@@ -70,11 +70,15 @@ class Listener:
         return self._open
 
     async def _connection(self, transport: trio.SocketStream) -> None:
-        source_address, source_port = transport.socket.getpeername()[:2]
+        try:
+            source_address, source_port = transport.socket.getpeername()[:2]
+            transport.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_KEEPALIVE, 1)
+        except OSError:  # it was reset before we got here
+            await trio.aclose_forcefully(transport)
+            return
         if self._open >= MAX_CONNECTIONS or self._handshakes[source_address] >= MAX_HANDSHAKES_PER_SOURCE:
             await trio.aclose_forcefully(transport)
             return
-        transport.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_KEEPALIVE, 1)
         self._open += 1
         stream = TlsStream(take_socket(transport), self._context, server_side=True)
         try:

@@ -9,6 +9,8 @@ from typing import Final
 import h11
 import trio
 
+from gateway import journal
+
 Check = tuple[str, Callable[[], str]]
 """A name and a function that returns "" when all is well, else one line saying what is wrong."""
 
@@ -28,8 +30,12 @@ async def serve_management(
 
     async def handle(stream: trio.SocketStream) -> None:
         async with stream:
-            with trio.move_on_after(REQUEST_TIMEOUT_S):
-                await _answer(stream, {"/livez": live, "/readyz": ready})
+            try:
+                with trio.move_on_after(REQUEST_TIMEOUT_S):
+                    await _answer(stream, {"/livez": live, "/readyz": ready})
+            except Exception as error:
+                # A probe must never end what it probes.
+                journal.problem("management", "a probe was ended by an unexpected error", error)
 
     listeners = await trio.open_tcp_listeners(port, host=host)
     async with trio.open_nursery() as nursery:
@@ -56,7 +62,8 @@ async def _answer(stream: trio.SocketStream, probes: dict[str, list[Check]]) -> 
             ("connection", "close"),
         ]
         answer = connection.send(h11.Response(status_code=status, headers=headers)) or b""
-        answer += connection.send(h11.Data(data=body)) or b""
+        if event.method != b"HEAD":
+            answer += connection.send(h11.Data(data=body)) or b""
         await stream.send_all(answer)
     except (h11.RemoteProtocolError, trio.BrokenResourceError):
         return  # a probe that does not speak HTTP gets no answer

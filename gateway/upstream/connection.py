@@ -2,7 +2,6 @@
 
 import ssl
 import time
-from collections.abc import AsyncIterator
 from typing import Final
 
 import trio
@@ -10,7 +9,7 @@ import trio
 from gateway.errors import UpstreamLost, UpstreamUnreachable
 from gateway.tls_stream import TlsStream, take_socket
 from gateway.upstream.credentials import UpstreamCluster
-from protocol.events import EndOfBody, Event, Failed, PeerClosed, RequestHead, Upgraded
+from protocol.events import Event, Failed, PeerClosed, RequestHead
 from protocol.http1 import Http1Client
 
 CONNECT_TIMEOUT_S: Final = 10.0
@@ -26,6 +25,7 @@ class UpstreamConnection:
         self._machine = Http1Client()
         self._problem = ""  # found behind good events: raised at the next read
         self.requests_begun = 0
+        self.was_idle = False  # handed out of the pool: it may have died there unseen
         self.idle_since = time.monotonic()
         self.answer_begun = False  # a byte of the current answer has arrived
 
@@ -70,14 +70,6 @@ class UpstreamConnection:
                 raise UpstreamLost(self._problem)
             if not data:
                 raise UpstreamLost("the API server closed the connection before its answer was complete")
-
-    async def response(self) -> AsyncIterator[list[Event]]:
-        """Batches of ResponseHead | Upgraded, BodyChunk, EndOfBody, as reads deliver them, to the end."""
-        while True:
-            events = await self.receive()
-            yield events
-            if isinstance(events[-1], EndOfBody | Upgraded):
-                return
 
     def close(self) -> None:
         """Close at once, without TLS courtesies: nothing of value is in flight."""

@@ -17,6 +17,7 @@ import msgspec
 import yaml
 
 from gateway.errors import GatewayError
+from gateway.yaml_depth import check_depth
 from gateway.upstream.secret import Secret
 from protocol.headers import is_field_value, parse_authority
 
@@ -24,7 +25,6 @@ MAX_KUBECONFIG_BYTES: Final = 4 * 1024 * 1024
 """kubeconfigs of hundreds of clusters with embedded certificates stay below."""
 
 MAX_VALUES: Final = 200_000
-MAX_DEPTH: Final = 64
 
 EXEC_VERSIONS: Final = ("client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1")
 EXEC_EXTENSION: Final = "client.authentication.k8s.io/exec"
@@ -190,7 +190,7 @@ def parse_kubeconfig(content: bytes, path: Path, context: str | None = None) -> 
 
 def _decode(content: bytes, path: Path) -> _Kubeconfig:
     try:
-        _check_depth(content)
+        check_depth(content)
         found = yaml.load(content, _Loader)
     except yaml.MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
@@ -209,15 +209,6 @@ def _decode(content: bytes, path: Path) -> _Kubeconfig:
     if config.kind != "Config" or config.api_version != "v1":
         raise BadKubeconfig(f"{path}: kind and apiVersion are not those of a kubeconfig (Config, v1)")
     return config
-
-
-def _check_depth(content: bytes) -> None:
-    """Raise ValueError for deep nesting. libyaml's composer recurses in C: it would end the process."""
-    depth = 0
-    for event in yaml.parse(content, _Loader):
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if depth > MAX_DEPTH:
-            raise ValueError("nested too deep")
 
 
 def _without_nulls(value: Any, budget: list[int] | None = None) -> Any:

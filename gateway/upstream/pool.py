@@ -94,6 +94,7 @@ class Pool:
                 continue
             self._idle.remove(connection)
             if time.monotonic() - connection.idle_since <= MAX_IDLE_S and connection.is_alive():
+                connection.was_idle = True
                 return connection
             connection.close()
         return None

@@ -12,7 +12,7 @@ import socket
 import threading
 from collections.abc import Callable
 
-from tests.clients.rig import ClientRig, Running
+from tests.clients.rig import ClientRig, Running, Terminal
 
 MIB = 1 << 20
 
@@ -174,16 +174,9 @@ def execute_large_output(rig: ClientRig) -> None:
 def execute_in_terminal(rig: ClientRig) -> None:
     with rig.terminal("exec", "-it", "web", "--", "sh", columns=120, rows=40) as terminal:
         terminal.read_until("# ")
-        terminal.type(b"stty size\r")
-        terminal.read_until("40 120\r\n/ # ")
+        _expect_size(terminal, "40 120")
         terminal.resize(132, 50)
-        # the new size travels beside the keystrokes, not in front of them
-        for _ in range(50):
-            terminal.type(b"stty size\r")
-            if "50 132" in terminal.read_until("/ # "):
-                break
-        else:
-            raise AssertionError("the new terminal size never arrived")
+        _expect_size(terminal, "50 132")
         terminal.type(b"sleep 1000\r")
         terminal.read_until("sleep 1000\r\n")
         terminal.type(b"\x03")
@@ -321,6 +314,15 @@ def _send_and_read(port: int, data: bytes) -> bytes:
 def _send(connection: socket.socket, data: bytes) -> None:
     connection.sendall(data)
     connection.shutdown(socket.SHUT_WR)
+
+
+def _expect_size(terminal: Terminal, size: str) -> None:
+    """Ask until the terminal has it: sizes travel beside the keystrokes, not in front of them."""
+    for _ in range(100):
+        terminal.type(b"stty size\r")
+        if size in terminal.read_until("/ # "):
+            return
+    raise AssertionError(f"the terminal size {size} never arrived")
 
 
 class _Exchange(threading.Thread):

@@ -7,7 +7,7 @@ import pytest
 from tests.clients import steps
 from tests.clients.programs import Kubectl, find_kubectls, in_full, in_short
 from tests.clients.rig import ClientRig
-from tests.clients.targets import MAIN_TARGETS
+from tests.clients.targets import MAIN_TARGETS, OLD_TARGETS
 
 pytestmark = [
     pytest.mark.clients,
@@ -46,5 +46,6 @@ def test_newest_kubectl_without_websockets_can(make_rig: Make, target: str, step
 
 
 @pytest.mark.parametrize("step", [*steps.STREAMS, steps.get_and_list, steps.apply_client_side], ids=_name)
-def test_newest_kubectl_falls_back_on_an_old_server(make_rig: Make, step: steps.Step) -> None:
-    step(make_rig(find_kubectls()[-1], "direct-old"))
+@pytest.mark.parametrize("target", OLD_TARGETS)
+def test_newest_kubectl_falls_back_on_an_old_server(make_rig: Make, target: str, step: steps.Step) -> None:
+    step(make_rig(find_kubectls()[-1], target))

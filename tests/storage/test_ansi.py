@@ -54,7 +54,9 @@ def test_a_hostile_sequence_is_harmless_whole_and_byte_by_byte(sequence: bytes) 
     assert whole.startswith(b"before ")
 
 
-@pytest.mark.parametrize("sequence", [s for s in SEQUENCES if len(s) < 40], ids=lambda sequence: repr(sequence))
+@pytest.mark.parametrize(
+    "sequence", [s for s in SEQUENCES if len(s) < 40], ids=lambda sequence: repr(sequence)
+)
 def test_a_hostile_sequence_cut_anywhere_gives_the_same(sequence: bytes) -> None:
     whole = neutralised(sequence)
     for cut in range(len(sequence) + 1):

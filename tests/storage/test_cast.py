@@ -73,7 +73,11 @@ def test_the_title_a_program_set_is_not_in_the_cast_unless_raw() -> None:
 
 def test_without_any_size_the_picture_is_80_by_24() -> None:
     lines = list(encode_cast([TerminalEvent(5, "o", "hi")], CastHeader(START_NS), version=3))
-    assert json.loads(lines[0]) == {"version": 3, "term": {"cols": 80, "rows": 24}, "timestamp": START_NS // 10**9}
+    assert json.loads(lines[0]) == {
+        "version": 3,
+        "term": {"cols": 80, "rows": 24},
+        "timestamp": START_NS // 10**9,
+    }
     assert json.loads(lines[1]) == [0.000005, "o", "hi"]
 
 
@@ -84,6 +88,10 @@ def test_a_size_that_comes_after_output_is_an_event_not_the_header() -> None:
     assert parsed[1] == (0.000009, "r", "10x5")
 
 
+def test_an_empty_recording_is_a_header() -> None:
+    assert len(list(encode_cast([], CastHeader(START_NS), version=3))) == 1
+
+
 def test_typing_before_the_first_size_is_kept_in_front() -> None:
     events = [TerminalEvent(1, "i", "x")] * 70 + [TerminalEvent(2, "r", "10x5")]
     lines = list(encode_cast(events, CastHeader(START_NS), version=2))
@@ -91,7 +99,9 @@ def test_typing_before_the_first_size_is_kept_in_front() -> None:
     assert len(lines) == 72
 
 
-@pytest.mark.parametrize(("columns", "rows", "shown"), [(65535, 65535, ["1000x1000"]), (0, 0, []), (80, 0, [])])
+@pytest.mark.parametrize(
+    ("columns", "rows", "shown"), [(65535, 65535, ["1000x1000"]), (0, 0, []), (80, 0, [])]
+)
 def test_an_absurd_size_is_clamped_or_left_out(columns: int, rows: int, shown: list[str]) -> None:
     assert [event.data for event in terminal_events([Resized(X, 1, columns, rows)])] == shown
 
@@ -118,9 +128,13 @@ def test_a_followed_log_plays_as_output() -> None:
 @settings(max_examples=60, deadline=None)
 @given(st.binary(max_size=60), st.integers(1, 5), st.booleans())
 def test_output_is_the_same_however_chunks_cut_it(data: bytes, size: int, neutralise: bool) -> None:
-    cut = [ChannelChunk(X, at, Channel.STDOUT, False, data[at : at + size]) for at in range(0, len(data), size)]
+    cut = [
+        ChannelChunk(X, at, Channel.STDOUT, False, data[at : at + size]) for at in range(0, len(data), size)
+    ]
     whole = [ChannelChunk(X, 0, Channel.STDOUT, False, data)]
-    joined = ["".join(event.data for event in terminal_events(some, neutralise=neutralise)) for some in (cut, whole)]
+    joined = [
+        "".join(event.data for event in terminal_events(some, neutralise=neutralise)) for some in (cut, whole)
+    ]
     assert joined[0] == joined[1]
     if not neutralise:
         assert joined[0] == data.decode("utf-8", "replace")

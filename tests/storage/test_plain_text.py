@@ -96,8 +96,14 @@ def test_moves_cannot_make_a_line_longer_than_the_limit() -> None:
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.lists(st.sampled_from(SEQUENCES) | st.binary(max_size=6), max_size=10), st.booleans(), st.integers(1, 5))
-def test_cut_anywhere_and_stored_in_between_the_text_is_the_same(parts: list[bytes], everything: bool, size: int) -> None:
+@given(
+    st.lists(st.sampled_from(SEQUENCES) | st.binary(max_size=6), max_size=10),
+    st.booleans(),
+    st.integers(1, 5),
+)
+def test_cut_anywhere_and_stored_in_between_the_text_is_the_same(
+    parts: list[bytes], everything: bool, size: int
+) -> None:
     data = b"".join(parts)
     whole = PlainText(everything=everything)
     expected = whole.feed(data) + whole.finish()

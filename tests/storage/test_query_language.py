@@ -86,7 +86,7 @@ def test_two_times_narrow() -> None:
     ("expression", "says"),
     [
         ("usr:ann", "character 1: unknown field usr: (did you mean user:)"),
-        ("x nginx:1.25", 'character 3: unknown field nginx: (known are user, group,'),
+        ("x nginx:1.25", "character 3: unknown field nginx: (known are user, group,"),
         ("user:", "character 1: user: has no value"),
         ("user: ann", "character 1: user: has no value"),
         ('user:""', "character 1: there is nothing between"),
@@ -121,14 +121,17 @@ def test_what_is_not_understood_says_where_and_what_would_do(expression: str, sa
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.text(max_size=40) | st.lists(st.sampled_from([*FIELDS, ":", '"', "-", "*", ",", " ", "x"]), max_size=12).map("".join))
+@given(
+    st.text(max_size=40)
+    | st.lists(st.sampled_from([*FIELDS, ":", '"', "-", "*", ",", " ", "x"]), max_size=12).map("".join)
+)
 def test_any_text_is_a_query_or_a_bad_query(expression: str) -> None:
+    said = ""
     try:
-        query = parsed(expression)
+        parsed(expression)
     except BadQuery as error:
-        assert "\n" not in str(error)
-    else:
-        assert isinstance(query, Query)
+        said = str(error)
+    assert "\n" not in said
 
 
 def test_a_flag_says_the_same_as_the_expression() -> None:

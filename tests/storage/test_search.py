@@ -12,7 +12,8 @@ from storage.index import Indexer
 from storage.index_schema import GarbledIndex, day_files
 from storage.query import Query, parse_query
 from storage.records import CallRecord
-from storage.search import AmbiguousId, Archive, Found, NotFound, describe
+from storage.search import AmbiguousId, Archive, NotFound
+from storage.search_rows import Found, describe
 from tests.kit.recorded import ANN, SECOND_NS, SESSIONS, START_NS, MemoryLogs, Tape, whole_story
 
 NOW_NS = START_NS + 3600 * SECOND_NS
@@ -124,7 +125,28 @@ def test_ids_are_fields_too(story: Archive) -> None:
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(
-        st.sampled_from(["NEAR", "AND", "OR", "NOT", "(", ")", "^", "+", "{body}", "body:", "'", ";", "--", "\\", "%", "x", "*", "$"])
+        st.sampled_from(
+            [
+                "NEAR",
+                "AND",
+                "OR",
+                "NOT",
+                "(",
+                ")",
+                "^",
+                "+",
+                "{body}",
+                "body:",
+                "'",
+                ";",
+                "--",
+                "\\",
+                "%",
+                "x",
+                "*",
+                "$",
+            ]
+        )
         | st.text(min_size=1, max_size=6),
         min_size=1,
         max_size=6,
@@ -165,6 +187,15 @@ def test_a_command_has_all_its_calls_and_is_named_by_the_main_one(story: Archive
     assert story.command(rows[0].id) == rows[0]
 
 
+def test_a_command_that_found_nothing_is_about_what_was_missing(tmp_path: Path) -> None:
+    tape = Tape()
+    for resource, name, status in (("pods", "gone", 404), ("namespaces", "prod", 200)):
+        call = CallRecord("get", "", "v1", resource, "", "prod", name)
+        tape.answer(tape.intent(call, run="get", command="kubectl get"), b"{}", status=status)
+    (row,) = archive_of(tmp_path, MemoryLogs(a=tape)).commands(Query(), limit=9)
+    assert (describe(row.main), row.main.status) == ("get pods/gone -n prod", 404)
+
+
 def test_a_command_is_listed_if_one_of_its_calls_matches(story: Archive) -> None:
     (row,) = story.commands(parse_query("verb:list", now_ns=0), limit=9)
     assert row.facts.calls == 4
@@ -183,7 +214,7 @@ def test_a_hit_tells_the_moment_and_shows_the_word(story: Archive) -> None:
         ("stdout", 2_000_000, "customers"),
     ]
     (hit,) = story.search(parse_query("exit kind:exec", now_ns=0), limit=1)
-    assert hit.at_us == 63_000_000
+    assert (hit.kind, hit.at_us) == ("stdin", 62_000_000)
 
 
 def test_at_most_three_places_of_one_call_are_shown(story: Archive) -> None:
@@ -207,7 +238,20 @@ def test_an_id_may_be_short_and_says_what_it_is(story: Archive) -> None:
     assert story.resolve(f"{uuid[:8]}-{uuid[8:12]}-{uuid[12:16]}-{uuid[16:20]}-{uuid[20:]}").id == uuid
 
 
-@pytest.mark.parametrize("id", ["", "abc", "../../etc/passwd", "k' OR 1=1 --", "0" * 40, "%%%%", "kkkkk", "01KG9ZZZ", "\x00\x00\x00\x00"])
+@pytest.mark.parametrize(
+    "id",
+    [
+        "",
+        "abc",
+        "../../etc/passwd",
+        "k' OR 1=1 --",
+        "0" * 40,
+        "%%%%",
+        "kkkkk",
+        "01KG9ZZZ",
+        "\x00\x00\x00\x00",
+    ],
+)
 def test_what_is_no_id_is_not_found(story: Archive, id: str) -> None:
     with pytest.raises(NotFound):
         story.resolve(id)
@@ -223,6 +267,25 @@ def test_calls_of_a_session_come_oldest_first(story: Archive) -> None:
     assert len(rows) == 12
     assert [row.at_ns for row in rows] == sorted(row.at_ns for row in rows)
     assert len(story.calls_of(Found("session", SESSIONS[ANN.user]), limit=5)) == 5
+
+
+def test_the_limit_of_groups_spans_days(tmp_path: Path) -> None:
+    tape = Tape()
+    for number in range(6):
+        tape.delete(run=str(number), name=f"pod-{number}")
+        tape.wait(20_000)
+    archive = archive_of(tmp_path, MemoryLogs(a=tape))
+    assert [row.main.name for row in archive.commands(Query(), limit=2)] == ["pod-5", "pod-4"]
+    assert len(archive.search(Query(), limit=2)) == 2
+    assert len(archive.calls(Query(), limit=2)) == 2
+
+
+def test_a_session_whose_opening_expired_is_still_listed(tmp_path: Path) -> None:
+    tape = Tape()
+    tape.delete()
+    del tape.records[0]
+    (row,) = archive_of(tmp_path, MemoryLogs(a=tape)).sessions(Query(), limit=9)
+    assert (row.main.user, row.method, row.expires_ns) == (ANN.user, "", None)
 
 
 def test_an_unknown_command_is_not_found(story: Archive) -> None:
@@ -268,7 +331,14 @@ def test_a_live_call_is_live_only_while_its_log_is_written(tmp_path: Path) -> No
 
 def test_hidden_output_of_a_hostile_program_is_found(tmp_path: Path) -> None:
     tape = Tape()
-    tape.exec(output=((1, b"\x1b_exfiltrated\x1b\\ok\r\n"), (2, b"overwritten\rXXXXXXXXXXX\r\n"), (3, b"half\x1b[3"), (4, b"1mred line\n")))
+    tape.exec(
+        output=(
+            (1, b"\x1b_exfiltrated\x1b\\ok\r\n"),
+            (2, b"overwritten\rXXXXXXXXXXX\r\n"),
+            (3, b"half\x1b[3"),
+            (4, b"1mred line\n"),
+        )
+    )
     archive = archive_of(tmp_path, MemoryLogs(a=tape))
     for word in ("exfiltrated", "overwritten", '"halfred line"'):
         assert len(asked(archive, word)) == 1

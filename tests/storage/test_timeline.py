@@ -8,21 +8,24 @@ import msgspec
 import pytest
 
 from protocol.events import Channel
-from storage.errors import StorageError
+from storage.errors import CorruptFrame, StorageError
 from storage.index import Indexer
 from storage.index_schema import GarbledIndex, day_files
 from storage.query import Query, parse_query
 from storage.records import (
     CallRecord,
+    ChannelChanged,
     ChannelChunk,
     Exited,
     Intent,
     Outcome,
     RequestBody,
+    RequestEnded,
     ResponseBody,
     ResponseStarted,
 )
-from storage.search import Archive, Found
+from storage.search import Archive
+from storage.search_rows import Found
 from storage.sources import RecordSource, SegmentLogs
 from storage.timeline import Body, body_text, group_by_command, read_call, read_detail, transcript
 from tests.kit.recorded import ANN, SESSIONS, MemoryLogs, Tape, whole_story, write_log
@@ -121,6 +124,19 @@ def test_an_index_that_points_elsewhere_is_caught(tmp_path: Path) -> None:
         read_detail(source, archive, row)
 
 
+def test_an_index_that_points_between_frames_is_caught(tmp_path: Path) -> None:
+    source = MemoryLogs(a=whole_story())
+    archive = archive_of(tmp_path, source)
+    row = only(archive, "verb:patch")
+    (path,) = day_files(tmp_path / "index").values()
+    with sqlite3.connect(path) as day:
+        packed = msgspec.msgpack.encode([(1, 5000, 0, row.seq)])
+        day.execute("UPDATE positions SET packed = ? WHERE call = ?", (packed, row.id))
+    day.close()
+    with pytest.raises(GarbledIndex):
+        read_detail(source, archive, row)
+
+
 def test_records_that_expired_are_said_to_be_gone(tmp_path: Path) -> None:
     source = MemoryLogs(a=whole_story())
     archive = archive_of(tmp_path, source)
@@ -175,6 +191,29 @@ def test_a_body_is_text_if_its_type_says_so(body: Body, text: str | None) -> Non
     assert body_text(body) == text
 
 
+def test_a_damaged_log_is_said_not_blamed_on_the_index(tmp_path: Path) -> None:
+    source = MemoryLogs(a=whole_story())
+    archive = archive_of(tmp_path, source)
+    source.damaged_at = 15
+    with pytest.raises(CorruptFrame):
+        read_detail(source, archive, only(archive, "verb:list"))
+
+
+def test_channels_and_records_this_version_does_not_know_are_shown_as_such(tmp_path: Path) -> None:
+    tape = Tape()
+    exchange = tape.exec(end=False)
+    tape.records.append(ChannelChunk(exchange, 1, 99, False, b"?"))
+    tape.records.append(ChannelChunk(exchange, 2, Channel.STDOUT, False, b"no end"))
+    tape.records.append(ChannelChanged(exchange, 2, "ended", Channel.STDIN, True))
+    tape.records.append(RequestEnded(exchange, 3, 0))
+    source = MemoryLogs(a=tape)
+    archive = archive_of(tmp_path, source)
+    detail = read_detail(source, archive, only(archive, "kind:exec"))
+    assert detail.streams["channel-99"].size == 1
+    text = transcript(record for _, record in read_call(source, archive, detail.row))
+    assert "".join(text).endswith("exit 42\nno end\n")
+
+
 def test_a_zip_bomb_is_cut(tmp_path: Path) -> None:
     bomb = Body("text/plain", "gzip", data=gzip.compress(bytes(50_000_000)))
     text = body_text(bomb)
@@ -187,7 +226,7 @@ def test_a_long_body_is_kept_up_to_the_limit_and_counted_whole(tmp_path: Path) -
     exchange = tape.intent(CallRecord("create", path="/x"), method="POST")
     for offset in range(0, 100, 10):
         tape.records.append(RequestBody(exchange, offset, b"x" * 10))
-    tape.records.append(ResponseStarted(exchange, 1, 200, ((b"content-encoding", b"GZIP"),)))
+    tape.records.append(ResponseStarted(exchange, 1, 200, ((b"date", b"x"), (b"content-encoding", b"GZIP"))))
     source = MemoryLogs(a=tape)
     archive = archive_of(tmp_path, source)
     detail = read_detail(source, archive, archive.calls(Query(), limit=1)[0], body_bytes=25)
@@ -201,5 +240,6 @@ def test_a_transcript_is_what_was_seen_of_both_outputs() -> None:
         ChannelChunk(x, 2, Channel.STDIN, True, b"typed"),
         ChannelChunk(x, 3, Channel.STDERR, False, b"err"),
         ChannelChunk(x, 4, 99, False, b"?"),
+        ResponseBody(x, 5, 0, b"line\n"),
     ]
-    assert list(transcript(iter(records))) == ["out\n", "err\n"]
+    assert list(transcript(iter(records))) == ["out\n", "line\n", "err\n"]

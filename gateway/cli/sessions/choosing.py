@@ -5,7 +5,8 @@ from typing import Final
 import click
 
 from storage.index_schema import CallRow
-from storage.search import Archive, describe
+from storage.search import Archive
+from storage.search_rows import describe
 
 STREAM_KINDS: Final = frozenset(("exec", "attach", "log"))
 

@@ -17,7 +17,7 @@ from gateway.cli.sessions.record_json import record_data
 from storage.ansi import printable
 from storage.cast import CastHeader, encode_cast, terminal_events
 from storage.index_schema import CallRow
-from storage.search import describe
+from storage.search_rows import describe
 from storage.timeline import read_call, read_detail, transcript
 
 FORMATS: Final = ("text", "json", "jsonl", "cast", "cast2", "cast3")

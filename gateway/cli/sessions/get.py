@@ -11,7 +11,8 @@ from gateway.cli.sessions.opening import Library, with_library
 from gateway.cli.sessions.views import call_data, client_name, group_word, outcome_word
 from storage.ansi import printable
 from storage.index_schema import CallRow
-from storage.search import MAX_CALLS, CommandRow, Found, describe
+from storage.search import MAX_CALLS
+from storage.search_rows import CommandRow, Found, describe
 from storage.timeline import Body, Card, Detail, body_text, group_by_command, read_detail
 
 
@@ -53,7 +54,7 @@ def command_lines(library: Library, id: str, *, bodies: bool, style: Style) -> l
         lines += _card_lines(library, card, command, bodies, style)
     if len(rows) == MAX_CALLS:
         lines.append(f"... only the first {MAX_CALLS} calls are shown; use sessions ls --calls with a filter")
-    return lines
+    return lines[1:] if lines and not lines[0] else lines
 
 
 # --- for programs -----------------------------------------------------------------------------
@@ -80,7 +81,7 @@ def detail_data(detail: Detail, bodies: bool) -> dict[str, object]:
     data = call_data(detail.row)
     data["timings"] = msgspec.to_builtins(msgspec.structs.asdict(detail.timings))
     data["streams"] = [msgspec.structs.asdict(stream) for stream in detail.streams.values()]
-    data["sizes"] = [{"atUs": at, "columns": columns, "rows": rows} for at, columns, rows in detail.sizes]
+    data["sizes"] = [{"at_us": at, "columns": columns, "rows": rows} for at, columns, rows in detail.sizes]
     if detail.ports:
         data["ports"] = detail.ports
     if bodies:
@@ -90,7 +91,7 @@ def detail_data(detail: Detail, bodies: bool) -> dict[str, object]:
 
 
 def _body_data(body: Body) -> dict[str, object]:
-    return {"contentType": body.content_type, "size": body.size, "text": body_text(body)}
+    return {"content_type": body.content_type, "size": body.size, "text": body_text(body)}
 
 
 # --- for people -------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
 
@@ -19,14 +20,17 @@ import click
 from gateway.cli.progress import Progress
 from storage.ansi import printable
 from storage.errors import CorruptFrame, StorageError, UnknownDictionary
-from storage.index import INDEX_DIRECTORY, Indexer, indexed_up_to
+from storage.index import INDEX_DIRECTORY, Indexer
 from storage.index_schema import LOCK_FILE, GarbledIndex, IndexFailed
+from storage.index_state import indexed_up_to
 from storage.search import Archive
 from storage.sources import LOG_DIRECTORY, SegmentLogs, is_locked
 
 WAIT_S: Final = 2.0
 """For the gateway's indexer, which looks at the log four times a second."""
 POLL_S: Final = 0.05
+MAX_BEHIND: Final = 20_000
+"""Records looked at to see how far behind it is: more than it does while we wait."""
 
 Result = TypeVar("Result")
 
@@ -116,7 +120,8 @@ def _wait_for_gateway(source: SegmentLogs, directory: Path) -> None:
     wanted: dict[str, int] = {}
     try:
         for log, position in indexed_up_to(directory, source).items():
-            for last, _ in source.records(log, position.next() if position is not None else None):
+            behind = source.records(log, position.next() if position is not None else None)
+            for last, _ in islice(behind, MAX_BEHIND):
                 wanted[log] = last.record_seq
     except (StorageError, OSError):
         return  # the reader will say what is wrong, if it matters to the answer

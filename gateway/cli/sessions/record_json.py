@@ -12,7 +12,7 @@ _ID_FIELDS = frozenset(("exchange", "valid_sha256", "torn_sha256"))
 
 
 def record_data(log: str, position: Position, record: AnyRecord | UnknownRecord) -> dict[str, object]:
-    """log and seq say where it is; type is the name of the record; `dataBase64` where data is not UTF-8."""
+    """log and seq say where it is; type is the name of the record; `data_base64` where data is not UTF-8."""
     data: dict[str, object] = {"log": log, "seq": position.record_seq, "type": type(record).__name__}
     for name, value in msgspec.structs.asdict(record).items():
         if isinstance(value, bytes):
@@ -35,4 +35,4 @@ def _add_bytes(data: dict[str, object], name: str, value: bytes) -> None:
         try:
             data[name] = value.decode("utf-8")
         except UnicodeDecodeError:
-            data[f"{name}Base64"] = base64.b64encode(value).decode("ascii")
+            data[f"{name}_base64"] = base64.b64encode(value).decode("ascii")

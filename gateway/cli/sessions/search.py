@@ -48,5 +48,7 @@ def search(
     style = style_from(output_format, no_headers, relative, color)
 
     hits = with_library(data_dir, lambda library: library.archive.search(query, limit=limit))
+    if style.format == "name":  # one call may have several places
+        hits = list({hit.call.exchange: hit for hit in hits}.values())
     for line in render(hits, hit_view(style), style):
         click.echo(line)

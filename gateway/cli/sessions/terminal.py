@@ -37,7 +37,8 @@ class Terminal:
     def __enter__(self) -> "Terminal":
         if self._keyboard is not None and self._is_terminal:
             self._before = termios.tcgetattr(self._keyboard)
-            tty.setcbreak(self._keyboard)  # Ctrl-C still interrupts, and output is still processed
+            # Ctrl-C still interrupts, and output is still processed
+            tty.setcbreak(self._keyboard, termios.TCSADRAIN)
         return self
 
     def __exit__(

@@ -6,7 +6,7 @@ import msgspec
 
 from gateway.cli.output import Column, Style, View, duration, rfc3339, size
 from storage.index_schema import CallRow
-from storage.search import CommandRow, Facts, Hit, SessionRow, describe
+from storage.search_rows import CommandRow, Facts, Hit, SessionRow, describe
 
 SHORT_ID: Final = 11
 """k and ten hex digits: what tables show of a command or call id; get, play and export take it."""
@@ -105,7 +105,7 @@ def session_view(style: Style) -> View[SessionRow]:
             "method": row.method,
             "issuer": row.issuer,
             "source": row.main.source,
-            "userAgent": row.main.user_agent,
+            "user_agent": row.main.user_agent,
             "expires": rfc3339(row.expires_ns) if row.expires_ns is not None else None,
             **facts_data(row.facts),
         }
@@ -151,7 +151,7 @@ def hit_view(style: Style) -> View[Hit]:
     def data(hit: Hit) -> object:
         return {
             "kind": hit.kind,
-            "atSeconds": hit.at_us / 1_000_000,
+            "at_seconds": hit.at_us / 1_000_000,
             "text": hit.text,
             "match": hit.text[hit.start : hit.end],
             "call": call_data(hit.call),

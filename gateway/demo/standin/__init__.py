@@ -13,15 +13,8 @@ upgraded connections come from `protocol`.
     seen           the record of everything that came and went (DIR/seen.jsonl)
     target         method + target -> what is asked for
     replies        what a handler answers; Status errors
-    routes         Request -> Reply: where each path goes
-    objects        REST verbs on objects; watches their streams
-    kinds          the table of resources; discovery and openapi tell clients about them
-    store          objects and their history; selectors, patching work on plain JSON values
-    tables         objects as kubectl's human output
-    protobody      protobuf request bodies as JSON values
-    reviews        auth can-i and whoami
-    seed           the toy cluster
-    podlog         log lines of toy containers
-    tunnels        upgrades: negotiation, then exec, attach (`remote`) and port-forward (`forward`)
-    shell          the toy shell; commands what it knows; filetree, archive, terminal beneath them
+    cluster        what handlers share; seed the toy cluster it begins with
+    routes         Request -> Reply: where each path goes; api/ answers
+    tunnels        upgrades: negotiation; wire pumps one
+    remote         exec and attach on a toy pod (pod/); forward its ports
 """

@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 import trio
 
 from gateway.demo.standin import seed
-from gateway.demo.standin.filetree import FileTree, seed_tree
-from gateway.demo.standin.kinds import Kind, find_kind
+from gateway.demo.standin.api.kinds import Kind, find_kind
+from gateway.demo.standin.api.store import Store
+from gateway.demo.standin.pod.filetree import FileTree, seed_tree
 from gateway.demo.standin.replies import JsonObject
 from gateway.demo.standin.settings import Identity, StandinSettings
-from gateway.demo.standin.store import Store
 from gateway.demo.standin.target import Target
 
 

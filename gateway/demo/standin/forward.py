@@ -10,12 +10,20 @@ from typing import Final
 import h11
 import trio
 
-from gateway.demo.standin.filetree import computed_blocks
+from gateway.demo.standin.pod.filetree import computed_blocks
+from gateway.demo.standin.pod.streams import Pipe
 from gateway.demo.standin.replies import bad_request
-from gateway.demo.standin.streams import Pipe
 from gateway.demo.standin.target import Target
 from gateway.demo.standin.wire import Wire
-from protocol.events import Channel, ChannelAccepted, ChannelData, ChannelEnded, ChannelOpened, ChannelReset
+from protocol.events import (
+    Channel,
+    ChannelAccepted,
+    ChannelData,
+    ChannelEnded,
+    ChannelOpened,
+    ChannelReset,
+    Event,
+)
 
 ECHO_PORT: Final = 7
 HTTP_PORTS: Final = frozenset({80, 8080})
@@ -52,23 +60,27 @@ class _Forwarder:
 
     async def listen(self, nursery: trio.Nursery) -> None:
         """Open connections as the client asks for them and hand each its data."""
-        async for event in self._wire.hear():
-            match event:
-                case ChannelOpened():
-                    await self._wire.say(ChannelAccepted(event.channel, event.connection))
-                    other = self._half_open.pop(event.connection, None)
-                    if other is None:
-                        self._half_open[event.connection] = event.channel
-                    else:
-                        self.connect(nursery, event.connection, event.port)
-                case ChannelData(channel=Channel.DATA) if event.connection in self._incoming:
-                    try:
-                        await self._incoming[event.connection].write(event.data)
-                    except (trio.BrokenResourceError, trio.ClosedResourceError):
-                        pass  # the toy server has closed; what still comes goes nowhere
-                case ChannelEnded(channel=Channel.DATA) | ChannelReset(channel=Channel.DATA):
-                    if event.connection in self._incoming:
-                        self._incoming[event.connection].end()
+        while events := await self._wire.hear():
+            for event in events:
+                await self._take(event, nursery)
+
+    async def _take(self, event: Event, nursery: trio.Nursery) -> None:
+        match event:
+            case ChannelOpened():
+                await self._wire.say(ChannelAccepted(event.channel, event.connection))
+                other = self._half_open.pop(event.connection, None)
+                if other is None:
+                    self._half_open[event.connection] = event.channel
+                else:
+                    self.connect(nursery, event.connection, event.port)
+            case ChannelData(channel=Channel.DATA) if event.connection in self._incoming:
+                try:
+                    await self._incoming[event.connection].write(event.data)
+                except (trio.BrokenResourceError, trio.ClosedResourceError):
+                    pass  # the toy server has closed; what still comes goes nowhere
+            case ChannelEnded(channel=Channel.DATA) | ChannelReset(channel=Channel.DATA):
+                if event.connection in self._incoming:
+                    self._incoming[event.connection].end()
 
     def connect(self, nursery: trio.Nursery, connection: int, port: int) -> None:
         """Start the toy server behind one forwarded connection."""

@@ -6,20 +6,19 @@ Source: k8s.io/kubelet/pkg/cri/streaming/remotecommand.
 """
 
 import json
-from collections.abc import AsyncIterator
 from typing import Final
 
 import msgspec
 import trio
 
-from gateway.demo.standin import podlog
 from gateway.demo.standin.cluster import Cluster
-from gateway.demo.standin.process import Process, UnknownCommand
+from gateway.demo.standin.pod import podlog
+from gateway.demo.standin.pod.process import Process, UnknownCommand
+from gateway.demo.standin.pod.shell import run_argv
+from gateway.demo.standin.pod.streams import Pipe, Sink, discard, empty_source
+from gateway.demo.standin.pod.terminal import Terminal
 from gateway.demo.standin.replies import JsonObject, bad_request
-from gateway.demo.standin.shell import run_argv
-from gateway.demo.standin.streams import Pipe, Sink, discard, empty_source
 from gateway.demo.standin.target import Target
-from gateway.demo.standin.terminal import Terminal
 from gateway.demo.standin.wire import GOODBYE_S, Wire
 from protocol.events import (
     Channel,
@@ -102,8 +101,9 @@ class _Session:
 
     async def listen(self, session_scope: trio.CancelScope) -> None:
         """Take in what the client sends; its leaving ends the session."""
-        async for event in self._wire.hear():
-            await self._take(event)
+        while events := await self._wire.hear():
+            for event in events:
+                await self._take(event)
         self._client_left.set()
         if not self.is_over:
             session_scope.cancel()
@@ -199,12 +199,7 @@ class _Session:
     async def _run_main(self, process: Process) -> int:
         """What attach sees: the log as it grows, and an answer to each line typed; `exit N` ends it."""
         async with trio.open_nursery() as nursery:
-
-            async def show_log() -> None:
-                async for line in self._log_lines():
-                    await process.stdout(line)
-
-            nursery.start_soon(show_log)
+            nursery.start_soon(self._show_log, process)
             while line := await process.stdin.read_line():
                 word, _, rest = line.decode(errors="replace").strip().partition(" ")
                 if word == "exit":
@@ -213,13 +208,13 @@ class _Session:
                 await process.stdout(b"you said: " + line)
         return 0
 
-    async def _log_lines(self) -> AsyncIterator[bytes]:
+    async def _show_log(self, process: Process) -> None:
         metadata = self._pod["metadata"]
         number = podlog.line_count(self._cluster.elapsed_s())
         while True:
             await trio.sleep(podlog.LINE_INTERVAL_S / 2)
             while number < podlog.line_count(self._cluster.elapsed_s()):
-                yield podlog.log_line(metadata["namespace"], metadata["name"], number)
+                await process.stdout(podlog.log_line(metadata["namespace"], metadata["name"], number))
                 number += 1
 
     async def _finish(self, code: int, problem: str) -> None:

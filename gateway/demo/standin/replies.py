@@ -5,7 +5,7 @@ not read by client-go. Source: apimachinery api/errors, apiserver endpoints/hand
 """
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any, TypeAlias
 
 import msgspec
@@ -20,7 +20,7 @@ class Reply(msgspec.Struct, frozen=True):
     """One answer. body: the whole body, or chunks that are sent as they come, each at once."""
 
     status: int
-    body: bytes | AsyncIterator[bytes]
+    body: bytes | AsyncGenerator[bytes, None]
     headers: Headers = ((b"content-type", b"application/json"),)
 
 

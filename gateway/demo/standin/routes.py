@@ -1,14 +1,12 @@
 """Request -> Reply: where each path goes. Upgrades are the server's business, not this one's."""
 
+from gateway.demo.standin.api.discovery import discovery_reply, version_info
+from gateway.demo.standin.api.kinds import find_kind
+from gateway.demo.standin.api.objects import serve_object
+from gateway.demo.standin.api.openapi import openapi_reply
+from gateway.demo.standin.api.watches import pod_log, watch_objects
 from gateway.demo.standin.cluster import Cluster, Request
-from gateway.demo.standin.discovery import discovery_reply, version_info
-from gateway.demo.standin.kinds import find_kind
-from gateway.demo.standin.objects import serve_object
-from gateway.demo.standin.openapi import openapi_reply
 from gateway.demo.standin.replies import Failure, Reply, bad_request, json_reply, no_such_path
-from gateway.demo.standin.watches import pod_log, watch_objects
-
-_METHOD_OF_VERB = {"create": "POST", "update": "PUT", "patch": "PATCH"}
 
 
 def answer(request: Request, cluster: Cluster) -> Reply:
@@ -42,7 +40,9 @@ def _answer_path(request: Request, cluster: Cluster) -> Reply:
 def _answer_resource(request: Request, cluster: Cluster) -> Reply:
     target = request.target
     kind = find_kind(target.group, target.version, target.resource)
-    if kind is None or not request.target.path.startswith("/api"):
+    if kind is None or not target.path.startswith("/api"):
+        raise no_such_path()
+    if target.namespace and not kind.namespaced and kind.kind != "Namespace":
         raise no_such_path()
     if target.subresource:
         verbs = next((verbs for name, _, verbs in kind.subresources if name == target.subresource), None)

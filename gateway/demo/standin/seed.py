@@ -6,9 +6,9 @@ Every value is invented; the card numbers are the ones payment providers publish
 import base64
 from typing import Final
 
-from gateway.demo.standin.kinds import find_kind
+from gateway.demo.standin.api.kinds import find_kind
+from gateway.demo.standin.api.store import Store
 from gateway.demo.standin.replies import JsonObject
-from gateway.demo.standin.store import Store
 
 CARD_NUMBERS: Final = ("4111111111111111", "5555555555554444", "378282246310005")
 CUSTOMERS_CSV: Final = (
@@ -29,7 +29,9 @@ def fill(store: Store) -> None:
             {"metadata": {"name": namespace, "labels": {"kubernetes.io/metadata.name": namespace}}},
         )
         _create(store, "serviceaccounts", namespace, {"metadata": {"name": "default"}})
-        _create(store, "configmaps", namespace, {"metadata": {"name": "kube-root-ca.crt"}, "data": {"ca.crt": ""}})
+        _create(
+            store, "configmaps", namespace, {"metadata": {"name": "kube-root-ca.crt"}, "data": {"ca.crt": ""}}
+        )
     _create(store, "nodes", "", _node())
     _create(store, "services", "default", _service("kubernetes", 443, {}))
     for namespace, name, image in (

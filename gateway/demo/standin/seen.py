@@ -1,11 +1,14 @@
 """The record of what the stand-in saw: one JSON line a request, written when the request is over.
 
 So that a test can compare byte for byte with another record of the same traffic. Bodies and channel
-data are kept as length and SHA-256, never as bytes. Lines appear in the order requests ended.
+data are kept as length and SHA-256, never as bytes. Headers are kept whole, credentials included, for
+what a proxy did with them is the question: the file is the owner's alone, and a toy's. Lines appear in
+the order in which requests ended.
 """
 
 import hashlib
 import json
+import time
 from pathlib import Path
 
 from gateway.demo.standin.replies import JsonObject
@@ -48,6 +51,7 @@ class SeenRequest:
 
     def __init__(self, method: str, target: bytes, headers: tuple[tuple[bytes, bytes], ...]) -> None:
         self.method, self.target, self.headers = method, target, headers
+        self.arrived_ns = time.time_ns()  # UTC, when the head was complete
         self.user = ""
         self.impersonating: str | None = None
         self.request_body, self.response_body = Digest(), Digest()
@@ -65,6 +69,7 @@ class SeenRequest:
 
     def as_json(self) -> JsonObject:
         return {
+            "arrived_ns": self.arrived_ns,
             "method": self.method,
             "target": self.target.decode("latin-1"),
             "headers": [[name.decode("latin-1"), value.decode("latin-1")] for name, value in self.headers],
@@ -84,6 +89,8 @@ class SeenLog:
     connection is read, so a client that got its answer and asks again finds the first one recorded."""
 
     def __init__(self, path: Path | None) -> None:
+        if path:
+            path.touch(mode=0o600)
         self._file = path.open("ab", buffering=0) if path else None
 
     def append(self, seen: SeenRequest) -> None:

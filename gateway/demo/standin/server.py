@@ -9,7 +9,8 @@ import ssl
 import sys
 import traceback
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from email.utils import formatdate
 from functools import partial
 from typing import Final
@@ -32,6 +33,7 @@ from protocol.side import Side
 
 MAX_HEAD_BYTES: Final = 1024 * 1024  # Go's default
 MAX_BODY_BYTES: Final = 3 * 1024 * 1024  # kube-apiserver's
+MAX_DROPPED_BYTES: Final = 64 * 1024 * 1024
 GZIP_ABOVE_BYTES: Final = 128 * 1024
 HANDSHAKE_TIMEOUT_S: Final = 10.0
 IDLE_TIMEOUT_S: Final = 180.0
@@ -76,6 +78,8 @@ async def _serve_stream(
         await _Connection(standin, stream, seen).serve()
     except* (*STREAM_ERRORS, trio.TooSlowError):
         pass  # the client left, or never came: nobody to tell
+    except* Exception:  # a bug here ends one connection, loudly, and not the server
+        traceback.print_exc(file=sys.stderr)
     finally:
         await trio.aclose_forcefully(stream)
 
@@ -168,7 +172,7 @@ class _Connection:
             body = gzip.compress(body, 1, mtime=0)
             headers += ((b"content-encoding", b"gzip"), (b"vary", b"Accept-Encoding"))
         headers += (
-            (b"audit-id", str(uuid.uuid4()).encode()),
+            (b"audit-id", _audit_id(seen.headers)),
             (b"cache-control", b"no-cache, private"),
             (b"date", formatdate(usegmt=True).encode()),
         )
@@ -187,7 +191,7 @@ class _Connection:
         await self._send(h11.EndOfMessage())
         seen.complete = True
 
-    async def _send_stream(self, body: AsyncIterator[bytes], seen: SeenRequest) -> None:
+    async def _send_stream(self, body: AsyncGenerator[bytes, None], seen: SeenRequest) -> None:
         """Chunks as they come; stops when the client closes. Raises trio.BrokenResourceError then."""
         async with trio.open_nursery() as nursery:
             client_left = False
@@ -202,9 +206,10 @@ class _Connection:
                     nursery.cancel_scope.cancel()
 
             nursery.start_soon(watch_client)
-            async for chunk in body:
-                seen.response_body.add(chunk)
-                await self._send(h11.Data(chunk))
+            async with aclosing(body):
+                async for chunk in body:
+                    seen.response_body.add(chunk)
+                    await self._send(h11.Data(chunk))
             nursery.cancel_scope.cancel()
         if client_left:
             raise trio.BrokenResourceError("the client left a stream")
@@ -240,8 +245,8 @@ class _Connection:
                 seen.complete = await serve_forward(wire, target.name, ports)
             else:
                 seen.complete = await serve_remote(wire, options, pod, cluster)
-        except* STREAM_ERRORS:
-            pass  # the client left in the middle: the record says it is not complete
+        except* (*STREAM_ERRORS, trio.TooSlowError):
+            pass  # the client left, or never opened its streams: the record says it is not complete
 
     async def _switch(
         self, upgrade: Upgrade, target: Target, ports: tuple[int, ...], seen: SeenRequest
@@ -270,22 +275,36 @@ class _Connection:
             self._http.receive_data(bytes(await self._stream.receive_some(READ_BYTES)))
 
     async def _read_body(self, seen: SeenRequest) -> bytes:
-        """Raises Failure 413 above 3 MiB, 400 when it is malformed."""
-        body = bytearray()
+        """Raises Failure 413 above 3 MiB, 400 when it is malformed.
+
+        A body too long is read on for a while and dropped: closing on a client that still sends would
+        reset the connection, and our answer with it.
+        """
+        body, length = bytearray(), 0
         try:
             while isinstance(event := await self._next_event(), h11.Data):
                 seen.request_body.add(bytes(event.data))
-                body += event.data
-                if len(body) > MAX_BODY_BYTES:
-                    limit = f"Request entity too large: limit is {MAX_BODY_BYTES}"
-                    raise Failure(413, "RequestEntityTooLarge", limit)
+                length += len(event.data)
+                if length <= MAX_BODY_BYTES:
+                    body += event.data
+                elif length > MAX_DROPPED_BYTES:
+                    break
         except h11.RemoteProtocolError as error:
             raise bad_request(str(error)) from error
+        if length > MAX_BODY_BYTES:
+            raise Failure(
+                413, "RequestEntityTooLarge", f"Request entity too large: limit is {MAX_BODY_BYTES}"
+            )
         return bytes(body)
 
     async def _send(self, event: h11.Event) -> None:
         if data := self._http.send(event):
             await self._stream.send_all(data)
+
+
+def _audit_id(headers: tuple[tuple[bytes, bytes], ...]) -> bytes:
+    """The client's own Audit-ID, else a new one, as the API server's WithAuditInit does."""
+    return next((value for name, value in headers if name == b"audit-id"), str(uuid.uuid4()).encode())
 
 
 def _wants_gzip(request: Request, body: bytes) -> bool:

@@ -127,4 +127,5 @@ class Credentials:
         ):
             path = directory / name
             path.touch(mode=0o600)
+            path.chmod(0o600)
             path.write_text(json.dumps(self.kubeconfig(server, user), indent=2))

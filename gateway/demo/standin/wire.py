@@ -4,7 +4,6 @@ The machines of `protocol` translate; this pumps. Several tasks may speak at onc
 """
 
 import ssl
-from collections.abc import AsyncIterator
 from typing import Final
 
 import trio
@@ -25,6 +24,7 @@ class Wire:
     def __init__(self, stream: trio.abc.Stream, machine: Machine, leftover: bytes, seen: SeenRequest) -> None:
         self._stream, self._machine, self._leftover, self._seen = stream, machine, leftover, seen
         self._lock = trio.Lock()
+        self._is_over = False
 
     async def say(self, *events: Event) -> None:
         """Send events; returns when their bytes are with the transport. Raises trio.BrokenResourceError."""
@@ -35,25 +35,28 @@ class Wire:
                     self._seen.channel(event.channel, event.connection).sent.add(event.data)
             await self._flush()
 
-    async def hear(self) -> AsyncIterator[Event]:
-        """Events until the client says goodbye, leaves or breaks the protocol."""
-        data = self._leftover
-        while True:
-            if data:
-                async with self._lock:
-                    events = self._machine.receive(data)
-                    await self._flush()
-                for event in events:
-                    if isinstance(event, ChannelData):
-                        self._seen.channel(event.channel, event.connection).received.add(event.data)
-                    elif isinstance(event, ChannelOpened):
-                        self._seen.channel(event.channel, event.connection, event.port)
-                    yield event
-                    if isinstance(event, TunnelClosed | Failed | PeerClosed):
-                        return
-            data = bytes(await self._stream.receive_some(READ_BYTES))
+    async def hear(self) -> list[Event]:
+        """The events of the next bytes; [] when the client has left, said goodbye or broken the protocol."""
+        events: list[Event] = []
+        while not events and not self._is_over:
+            data, self._leftover = self._leftover, b""
+            data = data or bytes(await self._stream.receive_some(READ_BYTES))
             if not data:
-                return
+                return []
+            async with self._lock:
+                events = self._machine.receive(data)
+                await self._flush()
+        for event in events:
+            self._note(event)
+        return events
+
+    def _note(self, event: Event) -> None:
+        if isinstance(event, ChannelData):
+            self._seen.channel(event.channel, event.connection).received.add(event.data)
+        elif isinstance(event, ChannelOpened):
+            self._seen.channel(event.channel, event.connection, event.port)
+        elif isinstance(event, TunnelClosed | Failed | PeerClosed):
+            self._is_over = True
 
     async def _flush(self) -> None:
         if data := self._machine.data_to_send():

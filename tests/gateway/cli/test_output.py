@@ -41,11 +41,11 @@ def test_in_a_pipe_columns_are_separated_by_tabs_and_escaped() -> None:
 
 
 def test_on_a_terminal_columns_are_aligned() -> None:
-    assert rendered(is_terminal=True)[:2] == ["ID          RESULT", "k1          ok"]
+    assert rendered(is_terminal=True)[:2] == ["ID         RESULT", "k1         ok"]
 
 
 def test_a_line_is_cut_to_the_width_of_the_terminal() -> None:
-    assert rendered(is_terminal=True, width=16)[3] == "k3          lon…"
+    assert rendered(is_terminal=True, width=16)[3] == "k3         long…"
 
 
 def test_wide_has_more_columns_and_headers_can_be_left_out() -> None:
@@ -53,7 +53,7 @@ def test_wide_has_more_columns_and_headers_can_be_left_out() -> None:
 
 
 def test_colour_marks_the_result_only() -> None:
-    assert rendered(is_terminal=True, colour=True)[1].startswith("k1          \x1b[32mok")
+    assert rendered(is_terminal=True, colour=True)[1].startswith("k1         \x1b[32mok")
     assert "\x1b[31mdenied" in rendered(is_terminal=True, colour=True)[2]
     assert "\x1b" not in "".join(rendered(is_terminal=True))
 
@@ -82,8 +82,8 @@ def test_yaml_reads_back_and_carries_no_control_character() -> None:
 def test_rows_that_come_one_by_one_have_fixed_columns() -> None:
     lines = list(render_one_by_one(iter(ROWS), VIEW, Style(is_terminal=True)))
     assert lines[:2] == ["ID        RESULT", "k1        ok"]
-    assert list(render_one_by_one(iter(ROWS), VIEW, Style(headers=False)))[0] == "k1\tok"
-    assert [json.loads(line)["id"] for line in render_one_by_one(iter(ROWS), VIEW, Style("json"))][0] == "k1"
+    assert next(render_one_by_one(iter(ROWS), VIEW, Style(headers=False))) == "k1\tok"
+    assert json.loads(next(render_one_by_one(iter(ROWS), VIEW, Style("json"))))["id"] == "k1"
 
 
 def test_the_style_follows_the_terminal_and_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,7 +96,9 @@ def test_the_style_follows_the_terminal_and_the_environment(monkeypatch: pytest.
     assert not detect_style("table", headers=True, colour="never", relative_to_ns=None).colour
     monkeypatch.setenv("NO_COLOR", "1")
     assert not detect_style("table", headers=True, colour="auto", relative_to_ns=None).colour
-    assert detect_style("wide", headers=True, colour="always", relative_to_ns=None) == Style("wide", True, True, True)
+    assert detect_style("wide", headers=True, colour="always", relative_to_ns=None) == Style(
+        "wide", True, True, True
+    )
 
 
 def test_times_are_rfc_3339_or_relative() -> None:
@@ -122,7 +124,8 @@ def test_durations_as_people_read_them(us: int, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("count", "text"), [(0, "0B"), (1023, "1023B"), (1536, "1.5KiB"), (3 << 20, "3.0MiB"), (5 << 40, "5120.0GiB")]
+    ("count", "text"),
+    [(0, "0B"), (1023, "1023B"), (1536, "1.5KiB"), (3 << 20, "3.0MiB"), (5 << 40, "5120.0GiB")],
 )
 def test_sizes_as_people_read_them(count: int, text: str) -> None:
     assert size(count) == text

@@ -112,7 +112,16 @@ def test_right_skips_five_seconds() -> None:
 def test_left_clears_and_runs_ahead_to_five_seconds_before() -> None:
     screen = FakeScreen((7.0, "left"))
     played(screen, events(1, 3, 6, 8))
-    assert [data for _, data in screen.written] == [b"<1>", b"<3>", b"<6>", CLEAR, b"<1>", b"<3>", b"<6>", b"<8>"]
+    assert [data for _, data in screen.written] == [
+        b"<1>",
+        b"<3>",
+        b"<6>",
+        CLEAR,
+        b"<1>",
+        b"<3>",
+        b"<6>",
+        b"<8>",
+    ]
     assert screen.written[3:5] == [(7.0, CLEAR), (7.0, b"<1>")]
     assert screen.written[5][0] == 8.0
     assert screen.written[-1][0] == 13.0
@@ -140,7 +149,9 @@ def test_an_unknown_key_disturbs_nothing() -> None:
 
 def test_typing_and_sizes_are_not_shown() -> None:
     screen = FakeScreen()
-    played(screen, [TerminalEvent(1, "i", "secret"), TerminalEvent(2, "r", "80x24"), TerminalEvent(3, "o", "x")])
+    played(
+        screen, [TerminalEvent(1, "i", "secret"), TerminalEvent(2, "r", "80x24"), TerminalEvent(3, "o", "x")]
+    )
     assert [data for _, data in screen.written] == [b"x"]
 
 

@@ -167,7 +167,7 @@ async def test_the_bearer_subprotocol_gets_in(door: Door) -> None:
 
 @pytest.mark.parametrize("token", [b"", b" ", b"a b", b"a\nb", b"\xff", b"Bearer x", b"=", b"a=b"])
 async def test_a_subprotocol_without_token_does_not(door: Door, token: bytes) -> None:
-    with pytest.raises(Unauthenticated):
+    with pytest.raises(Unauthenticated, match="subprotocol"):
         await door.enter(subprotocol=token)
 
 
@@ -176,6 +176,14 @@ async def test_a_certificate_nobody_asked_for_is_no_credential(door: Door) -> No
     with pytest.raises(Unauthenticated, match="no credential"):
         await door.enter(certificate=named("alice"))
     assert (await door.enter(bearer(door.issuer.token()), certificate=named("alice"))).method == "oidc"
+
+
+async def test_with_static_tokens_alone_any_other_is_simply_not_known(door: Door) -> None:
+    door.door = Authenticator(tokens=StaticTokens(door.token_file))
+    assert (await door.enter(bearer(door.static))).user == "robot"
+    for token in (door.issuer.token(), b"x", b"a.b.c", door.static[:-1], door.static + b"A"):
+        assert (await door.refused(token)).reason == "the token is not known"
+    assert "longer" in (await door.refused(b"x" * 20_000)).reason
 
 
 async def test_without_any_way_in_nobody_gets_in() -> None:
@@ -297,7 +305,8 @@ async def test_a_key_id_is_only_ever_a_name(door: Door, kid: str) -> None:
 async def test_an_algorithm_that_is_not_configured_does_not_get_in(door: Door) -> None:
     for algorithm in ("RS384", "RS512", "PS384", "ES384", "ES512"):
         key = SigningKey("RS256-0", algorithm, private_key(algorithm))
-        assert "algorithm" in (await door.refused(door.issuer.token(key=key))).reason
+        assert "algorithm is not accepted" in (await door.refused(door.issuer.token(key=key))).reason
+    assert not door.issuer.hits["/keys"] > 1, "and costs no fetch"
 
 
 async def test_an_rsa_key_does_not_serve_another_padding(door: Door) -> None:
@@ -474,7 +483,9 @@ async def test_keys_that_cannot_be_had_are_not_the_clients_fault(
 
 async def test_the_door_says_whose_keys_it_waits_for(autojump_clock: trio.testing.MockClock) -> None:
     away = Issuer(fault=Fault.ERROR)
-    door = Authenticator(issuers=[IssuerKeys(IssuerSettings(url=away.url, audiences=("a",)), fetch=away.fetch)])
+    door = Authenticator(
+        issuers=[IssuerKeys(IssuerSettings(url=away.url, audiences=("a",)), fetch=away.fetch)]
+    )
     async with trio.open_nursery() as nursery:
         await nursery.start(door.run)
         await trio.sleep(1.5)

@@ -72,13 +72,16 @@ async def test_the_start_does_not_wait_for_an_issuer_that_hangs(
         assert (await keys.key_for("RS256-0", "RS256")).key_id == "RS256-0"
 
 
-async def test_attempts_back_off_while_an_issuer_is_away(autojump_clock: trio.testing.MockClock) -> None:
+async def test_attempts_back_off_while_an_issuer_is_away_and_the_log_says_so_once(
+    autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
     issuer = Issuer(fault=Fault.ERROR)
     async with running(keys_of(issuer)):
         await trio.sleep(59)  # at 0, 2, 6, 14, 30
         assert issuer.hits["failed"] == 5
         await trio.sleep(600)  # then every 30 s
         assert issuer.hits["failed"] == 25
+    assert len(caplog.records) == 1
 
 
 async def test_a_stampede_costs_one_refresh(autojump_clock: trio.testing.MockClock) -> None:

@@ -54,7 +54,7 @@ def test_every_other_pair_of_algorithm_and_key_is_refused(claimed: str, real: st
     """The header claims one algorithm, the key is bound to another; signed properly either way."""
     for signed_as in (claimed, real):
         forged = make_token({"alg": claimed, "kid": "k"}, PAYLOAD, private_key(signed_as), signed_as)
-        with pytest.raises(Unauthenticated):
+        with pytest.raises(Unauthenticated, match=r"not that of its key|wrong length"):
             check(forged, verification_key(real))
 
 

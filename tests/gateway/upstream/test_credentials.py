@@ -267,6 +267,20 @@ async def test_a_rejection_reads_the_file_at_once(tmp_path: Path) -> None:
         nursery.cancel_scope.cancel()
 
 
+async def test_an_unchanged_file_is_not_read_again(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "token").write_text("one")
+    credential = load_kubeconfig(write_kubeconfig(tmp_path, {"tokenFile": "token"})).credential
+    reads: list[Path] = []
+    monkeypatch.setattr(credentials, "_read_file", lambda path, *_: reads.append(path))
+    async with trio.open_nursery() as nursery:
+        await nursery.start(credential.run)
+        await trio.sleep(5 * CHECK_INTERVAL_S)
+        nursery.cancel_scope.cancel()
+    assert reads == []
+
+
 async def test_a_renewed_certificate_is_a_new_generation(
     tmp_path: Path, autojump_clock: trio.testing.MockClock
 ) -> None:
