@@ -196,9 +196,10 @@ class _Tunnel:
     async def conclude(self, protocol: str) -> None:
         """Say goodbye on both sides, in their protocol, after the outcome is in the log."""
         record = self._record
+        concluded = record.concluded  # by the cluster; our own farewell says nothing of how the command ended
         with trio.move_on_after(GOODBYE_S) as scope:
             scope.shield = True
-            if self._result != "client-left" and not record.concluded:
+            if self._result != "client-left" and not concluded:
                 why = self._why or "the connection to the API server was lost"
                 farewell = closing_events(
                     record.kind,
@@ -210,7 +211,7 @@ class _Tunnel:
                 )
                 for event in farewell:
                     self._send_recorded(event)
-            await self._end_record()
+            await self._end_record(concluded)
             for leg in (self._client, self._cluster):
                 try:
                     await leg.flush()
@@ -224,9 +225,9 @@ class _Tunnel:
             pass  # the words that say so are the one thing that cannot be recorded
         self._client.machine.send(event)
 
-    async def _end_record(self) -> None:
+    async def _end_record(self, concluded: bool) -> None:
         result = self._result or "cut"
-        if self._record.concluded and result in ("client-left", "cluster-left"):
+        if concluded and result in ("client-left", "cluster-left"):
             result = "completed"
         elif result == "cluster-left":
             result = "completed" if self._record.kind == "portforward" else "failed"

@@ -35,7 +35,12 @@ SWITCH_INTERVAL_S = 0.0002
 
 @click.command("serve")
 @click.option(
-    "-c", "--config", type=click.Path(path_type=Path), help="YAML file with all settings; flags win over it."
+    "-c",
+    "--config",
+    envvar="KUBETAPE_CONFIG",
+    show_envvar=True,
+    type=click.Path(path_type=Path),
+    help="YAML file with all settings; flags win over it.",
 )
 @click.option("--upstream-kubeconfig", metavar="FILE", help="Kubeconfig of the cluster to guard.")
 @click.option("--context", metavar="NAME", help="Context of that kubeconfig; default: its current one.")
@@ -54,10 +59,26 @@ SWITCH_INTERVAL_S = 0.0002
     type=click.Choice([mode.value for mode in IdentityMode]),
     help="Whom the cluster sees: our one credential (shared), or the person (impersonate). Default: shared.",
 )
-@click.option("--data-dir", metavar="DIR", help="Where everything is kept. Default: kubetape-data.")
-@click.option("--listen", metavar="HOST:PORT", help="Where clients connect. Default: 127.0.0.1:6443.")
 @click.option(
-    "--mgmt-listen", metavar="HOST:PORT", help="livez and readyz. Default: 127.0.0.1:9090; port 0: any."
+    "--data-dir",
+    envvar="KUBETAPE_RECORD__DIR",
+    show_envvar=True,
+    metavar="DIR",
+    help="Where everything is kept. Default: kubetape-data.",
+)
+@click.option(
+    "--listen",
+    envvar="KUBETAPE_LISTEN__DATA",
+    show_envvar=True,
+    metavar="HOST:PORT",
+    help="Where clients connect. Default: 127.0.0.1:6443.",
+)
+@click.option(
+    "--mgmt-listen",
+    envvar="KUBETAPE_LISTEN__MANAGEMENT",
+    show_envvar=True,
+    metavar="HOST:PORT",
+    help="livez and readyz. Default: 127.0.0.1:9090; port 0: any.",
 )
 @click.option(
     "--tls-name", multiple=True, metavar="NAME", help="A further name or address clients use (repeatable)."

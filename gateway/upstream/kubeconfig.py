@@ -17,8 +17,8 @@ import msgspec
 import yaml
 
 from gateway.errors import GatewayError
-from gateway.yaml_depth import check_depth
 from gateway.upstream.secret import Secret
+from gateway.yaml_depth import check_depth
 from protocol.headers import is_field_value, parse_authority
 
 MAX_KUBECONFIG_BYTES: Final = 4 * 1024 * 1024
