@@ -160,7 +160,12 @@ def _check_observe_mode(settings: Settings) -> None:
 
 def _data_dir(settings: Settings) -> Path:
     directory = Path(settings.record.dir)
-    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise BadConfig(
+            f"cannot use the data directory {directory}: {error.strerror}; choose another --data-dir"
+        ) from error
     return directory
 
 

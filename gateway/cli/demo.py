@@ -38,7 +38,7 @@ def demo(keep: str | None, pace: float, kubectl: str | None, stay: bool) -> None
     try:
         trio.run(tour.run)
     except* (TourFailed, OSError) as group:
-        click.echo(f"Error: {group.exceptions[0]}", err=True)
+        click.echo(f"error: {group.exceptions[0]}", err=True)
         sys.exit(1)
     except* KeyboardInterrupt:
         click.echo("stopped", err=True)

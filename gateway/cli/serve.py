@@ -24,6 +24,7 @@ from gateway.config import (
 from gateway.durability import Durability
 from gateway.errors import GatewayError
 from gateway.identity.settings import CertificateRules, IdentitySettings, IssuerSettings
+from gateway.upstream.kubeconfig import BadKubeconfig
 from gateway.upstream.request import IdentityMode
 from storage.errors import StorageError
 
@@ -117,12 +118,12 @@ def serve(config: Path | None, **flags: object) -> None:
         settings = with_flags(load_settings(config) if config else Settings(), flags)
         check_settings(settings)
     except (BadConfig, msgspec.ValidationError, ValueError) as error:
-        click.echo(f"Error: {error}", err=True)
+        click.echo(f"error: {error}", err=True)
         sys.exit(EXIT_BAD_CONFIG)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     try:
         trio.run(_serve, settings, strict_exception_groups=True)
-    except* BadConfig as group:
+    except* (BadConfig, BadKubeconfig) as group:
         _fail(group, EXIT_BAD_CONFIG)
     except* (GatewayError, StorageError, OSError) as group:
         _fail(group, EXIT_FAILED)
@@ -237,5 +238,5 @@ def _fail(group: BaseExceptionGroup[Exception], code: int) -> None:
     error: BaseException = group
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    click.echo(f"Error: {error}", err=True)
+    click.echo(f"error: {error}", err=True)
     sys.exit(code)

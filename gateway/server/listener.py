@@ -11,6 +11,7 @@ import trio
 from gateway import journal
 from gateway.server.http1 import Http1Connection
 from gateway.server.http2 import Http2Connection
+from gateway.server.listening import open_listeners
 from gateway.server.request import ClientRequest, ConnectionFacts
 from gateway.tls_stream import TlsStream, take_socket
 from protocol.errors import RemoteProtocolError
@@ -21,7 +22,6 @@ HANDSHAKE_TIMEOUT_S: Final = 5.0
 MAX_CONNECTIONS: Final = 10_000
 MAX_HANDSHAKES_PER_SOURCE: Final = 64
 """Unfinished handshakes of one address: like sshd's MaxStartups, before anybody is identified."""
-BACKLOG: Final = 1024
 
 
 class Listener:
@@ -47,7 +47,7 @@ class Listener:
         self, host: str, port: int, *, task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED
     ) -> None:
         """Serve until cancelled or, after `drain`, until the last connection has ended."""
-        listeners = await trio.open_tcp_listeners(port, host=host, backlog=BACKLOG)
+        listeners = await open_listeners(host, port, option="--listen")
         self.port = listeners[0].socket.getsockname()[1]
         async with trio.open_nursery() as connections:
             with self._accepting:

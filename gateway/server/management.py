@@ -10,6 +10,7 @@ import h11
 import trio
 
 from gateway import journal
+from gateway.server.listening import open_listeners
 
 Check = tuple[str, Callable[[], str]]
 """A name and a function that returns "" when all is well, else one line saying what is wrong."""
@@ -37,7 +38,7 @@ async def serve_management(
                 # A probe must never end what it probes.
                 journal.problem("management", "a probe was ended by an unexpected error", error)
 
-    listeners = await trio.open_tcp_listeners(port, host=host)
+    listeners = await open_listeners(host, port, option="--mgmt-listen")
     async with trio.open_nursery() as nursery:
         await nursery.start(trio.serve_listeners, handle, listeners)
         task_status.started(listeners[0].socket.getsockname()[1])
