@@ -72,7 +72,9 @@ def measure(targets: list[Target], operation: str, rounds: int) -> None:
 
 def show(targets: list[Target], operations: list[str]) -> dict[str, object]:
     results: dict[str, object] = {}
-    print(f"{'step':7} {'target':24} {'p50':>7} {'p90':>7} {'p99':>7} {'+p50':>7} {'+p99':>7}   CPU ms per call")
+    print(
+        f"{'step':7} {'target':24} {'p50':>7} {'p90':>7} {'p99':>7} {'+p50':>7} {'+p99':>7}   CPU ms per call"
+    )
     for operation in operations:
         for step in ("post", "delete") if operation == "write" else (operation,):
             base = summary(targets[0].seconds[step])
@@ -81,7 +83,9 @@ def show(targets: list[Target], operations: list[str]) -> dict[str, object]:
                 row = [figures[key] * 1e3 for key in ("p50", "p90", "p99")]
                 row += [(figures[key] - base[key]) * 1e3 for key in ("p50", "p99")]
                 cpu = ", ".join(f"{name} {ms:.2f}" for name, ms in target.cpu_ms[operation].items())
-                print(f"{step:7} {target.name:24} " + " ".join(f"{value:7.2f}" for value in row) + f"   {cpu}")
+                print(
+                    f"{step:7} {target.name:24} " + " ".join(f"{value:7.2f}" for value in row) + f"   {cpu}"
+                )
                 results[f"{step}, {target.name}"] = {
                     "seconds": figures,
                     "cpu_ms_per_call": target.cpu_ms[operation],
@@ -107,11 +111,17 @@ def open_targets(stack: contextlib.ExitStack, kubeconfig: Path, durabilities: li
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kubeconfig", type=Path, help="cluster to measure on; default: the stand-in API server")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--kubeconfig", type=Path, help="cluster to measure on; default: the stand-in API server"
+    )
     parser.add_argument("--operations", nargs="*", choices=OPERATIONS, default=list(OPERATIONS))
     parser.add_argument("--rounds", type=int, default=1000)
-    parser.add_argument("--durability", nargs="*", default=["balanced"], help="settings of kubetape to compare")
+    parser.add_argument(
+        "--durability", nargs="*", default=["balanced"], help="settings of kubetape to compare"
+    )
     parser.add_argument("--json", metavar="FILE", help="write the figures there too")
     arguments = parser.parse_args()
     with contextlib.ExitStack() as stack:

@@ -63,6 +63,9 @@ class Http1Client:
             body += self._read()
         return body
 
+    def close(self) -> None:
+        self._sock.close()
+
     def _read(self) -> bytes:
         return _read(self._sock)
 
@@ -100,7 +103,9 @@ class Http2Client:
             if isinstance(event, ResponseReceived):
                 _check(int(dict(event.headers or ())[b":status"]), method, path)
             elif isinstance(event, DataReceived):
-                self._machine.acknowledge_received_data(event.flow_controlled_length or 0, event.stream_id or 0)
+                self._machine.acknowledge_received_data(
+                    event.flow_controlled_length or 0, event.stream_id or 0
+                )
             elif isinstance(event, StreamReset | ConnectionTerminated):
                 raise SystemExit(f"{method} {path}: the stream was broken off: {event}")
             over = over or isinstance(event, StreamEnded)
@@ -121,7 +126,9 @@ def _check(status: int, method: str, path: str) -> None:
         raise SystemExit(f"{method} {path} was answered with {status}")
 
 
-def open_socket(host: str, port: int, context: ssl.SSLContext | None, server_name: str | None) -> socket.socket:
+def open_socket(
+    host: str, port: int, context: ssl.SSLContext | None, server_name: str | None
+) -> socket.socket:
     sock = socket.create_connection((host, port))
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return context.wrap_socket(sock, server_hostname=server_name) if context else sock

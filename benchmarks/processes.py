@@ -78,7 +78,11 @@ def start_standin(stack: contextlib.ExitStack) -> Standin:
 
 
 def start_gateway(
-    stack: contextlib.ExitStack, kubeconfig: Path, *, durability: str = "balanced", directory: Path | None = None
+    stack: contextlib.ExitStack,
+    kubeconfig: Path,
+    *,
+    durability: str = "balanced",
+    directory: Path | None = None,
 ) -> GatewayProcess:
     """A gateway in observe mode. directory: default a temporary one."""
     if directory is None:

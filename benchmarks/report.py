@@ -29,7 +29,9 @@ def summary(samples: Sequence[float]) -> dict[str, float]:
 
 def environment() -> dict[str, str]:
     """Commit and machine, as far as they explain a difference."""
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
+    )
     return {
         "commit": commit.stdout.strip() or "unknown",
         "python": platform.python_version(),

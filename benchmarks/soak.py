@@ -20,7 +20,7 @@ from typing import Any, Final
 
 import trio
 
-from benchmarks.http_client import connect_http1
+from benchmarks.http_client import Http1Client, connect_http1
 from benchmarks.processes import (
     GatewayProcess,
     Standin,
@@ -90,11 +90,16 @@ class Soak:
             Typist(f"exec-{number}", ("websocket", "spdy")[number % 2]) for number in range(shape.execs)
         ]
         self._watches = [Watch(f"watch-{number}") for number in range(shape.watches)]
+        self._client: Http1Client
         self._go, self._changes = trio.Event(), 0
         self.report = Report()
 
     async def run(self) -> Report:
-        await self._serve_one_call()
+        with contextlib.closing(connect_http1(self._gateway.cluster)) as self._client:
+            return await self._run()
+
+    async def _run(self) -> Report:
+        await self._call("GET", CONFIGMAPS)
         await trio.sleep(1.0)
         base = self._sample()
         async with trio.open_nursery() as nursery:
@@ -117,7 +122,9 @@ class Soak:
         self.report.figures |= {
             "rss_mib_before": base.gateway_rss / 2**20,
             "rss_mib_after": after.gateway_rss / 2**20,
-            "rss_kib_per_exec": (with_execs.gateway_rss - base.gateway_rss) / 1024 / max(1, self._shape.execs),
+            "rss_kib_per_exec": (with_execs.gateway_rss - base.gateway_rss)
+            / 1024
+            / max(1, self._shape.execs),
             "rss_kib_per_watch": (with_watches.gateway_rss - with_execs.gateway_rss)
             / 1024
             / max(1, self._shape.watches),
@@ -133,8 +140,8 @@ class Soak:
 
     # --- the load ------------------------------------------------------------------------------
 
-    async def _serve_one_call(self) -> None:
-        await trio.to_thread.run_sync(connect_http1(self._gateway.cluster).call, "GET", CONFIGMAPS)
+    async def _call(self, method: str, path: str, body: bytes = b"") -> None:
+        await trio.to_thread.run_sync(self._client.call, method, path, body)
 
     async def _type(
         self, typist: Typist, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
@@ -183,18 +190,16 @@ class Soak:
 
     async def _revision(self) -> str:
         """The revision to watch from: that of a change of our own, the first one."""
-        client = connect_http1(self._gateway.cluster)
-        await trio.to_thread.run_sync(client.call, "POST", CONFIGMAPS, _configmap(0))
-        found = await trio.to_thread.run_sync(client.fetch, CONFIGMAPS)
+        await self._call("POST", CONFIGMAPS, _configmap(0))
+        found = await trio.to_thread.run_sync(self._client.fetch, CONFIGMAPS)
         return str(json.loads(found)["metadata"]["resourceVersion"])
 
     async def _write_and_sample(self) -> None:
-        client = connect_http1(self._gateway.cluster)
         ends_at = trio.current_time() + self._shape.seconds
         next_sample = trio.current_time()
         while trio.current_time() < ends_at:
             self._changes += 1
-            await trio.to_thread.run_sync(client.call, "POST", CONFIGMAPS, _configmap(self._changes))
+            await self._call("POST", CONFIGMAPS, _configmap(self._changes))
             if trio.current_time() >= next_sample:
                 self.report.samples.append(self._sample())
                 next_sample += 1.0
@@ -203,7 +208,9 @@ class Soak:
     def _sample(self) -> Sample:
         keeper = self._gateway.keeper_pid
         pid = self._gateway.pid
-        return Sample(trio.current_time(), rss_bytes(pid), rss_bytes(keeper) if keeper else 0, open_descriptors(pid))
+        return Sample(
+            trio.current_time(), rss_bytes(pid), rss_bytes(keeper) if keeper else 0, open_descriptors(pid)
+        )
 
     # --- the comparison ------------------------------------------------------------------------
 
@@ -290,7 +297,9 @@ def _configmap(number: int) -> bytes:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--execs", type=int, default=100)
     parser.add_argument("--watches", type=int, default=200)
     parser.add_argument("--seconds", type=float, default=60.0)
@@ -302,9 +311,10 @@ def main() -> None:
         shape = Shape(arguments.execs, arguments.watches, arguments.seconds)
         report = trio.run(Soak(gateway, standin, shape).run)
     for name, value in report.figures.items():
-        print(f"{name:22} {value:10.1f}")
+        print(f"{name:22} {value:10.2f}")
     print("\n".join(report.problems[:20]) or "every byte is where it should be")
-    write_json(arguments.json, {"soak": report.figures, "problems": report.problems})
+    samples = [vars(sample) for sample in report.samples]
+    write_json(arguments.json, {"soak": report.figures, "samples": samples, "problems": report.problems})
     sys.exit(bool(report.problems))
 
 

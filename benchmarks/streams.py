@@ -16,6 +16,7 @@ import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -137,26 +138,28 @@ async def measure(ways: list[Way], arguments: argparse.Namespace) -> None:
     for transport in TRANSPORTS:
         for _ in range(arguments.starts):
             for way in ways:
-                await way.timed(f"start {transport}", lambda w=way: start_and_end(w.cluster, transport))
+                await way.timed(f"start {transport}", partial(start_and_end, way.cluster, transport))
         typing = [(way, await open_exec(way.cluster, transport, "cat")) for way in ways]
         for number in range(arguments.keys + 20):
             for way, tunnel in typing:
                 # the first ones warm up the way
                 step = f"echo {transport}" if number >= 20 else f"warm {transport}"
-                await way.timed(step, lambda t=tunnel: press_key(t))
+                await way.timed(step, partial(press_key, tunnel))
         for _, tunnel in typing:
             tunnel.close()
         for step, run in (("download", download), ("upload", upload), ("forward", forward)):
             for way in ways:
                 print(f"{step} over {transport}, {way.name}", file=sys.stderr)
                 await way.timed_with_keeper(
-                    f"{step} {transport}", lambda r=run, w=way: r(w.cluster, transport, arguments.mib)
+                    f"{step} {transport}", partial(run, way.cluster, transport, arguments.mib)
                 )
 
 
 def show(ways: list[Way], mib: int) -> dict[str, object]:
     results: dict[str, object] = {}
-    print(f"{'step':20} {'way':10} {'p50':>7} {'p90':>7} {'p99':>7} {'+p50':>7} {'+p99':>7}  ms; gateway CPU ms each")
+    print(
+        f"{'step':20} {'way':10} {'p50':>7} {'p90':>7} {'p99':>7} {'+p50':>7} {'+p99':>7}  ms; gateway CPU ms each"
+    )
     for step in (f"{what} {transport}" for what in ("echo", "start") for transport in TRANSPORTS):
         base = summary(ways[0].seconds[step])
         for way in ways:
@@ -164,10 +167,14 @@ def show(ways: list[Way], mib: int) -> dict[str, object]:
             row = [figures[key] * 1e3 for key in ("p50", "p90", "p99")]
             row += [(figures[key] - base[key]) * 1e3 for key in ("p50", "p99")]
             cpu_ms = way.cpu_s[step] / len(way.seconds[step]) * 1e3
-            print(f"{step:20} {way.name:10} " + " ".join(f"{value:7.2f}" for value in row) + f"  {cpu_ms:.2f}")
+            print(
+                f"{step:20} {way.name:10} " + " ".join(f"{value:7.2f}" for value in row) + f"  {cpu_ms:.2f}"
+            )
             results[f"{step}, {way.name}"] = {"seconds": figures, "gateway_cpu_ms": cpu_ms}
     print(f"\n{'step':20} {'way':10} {'MB/s':>7} {'MB/s/core':>10} {'keeper CPU s per 100 MB':>25}")
-    for step in (f"{what} {transport}" for what in ("download", "upload", "forward") for transport in TRANSPORTS):
+    for step in (
+        f"{what} {transport}" for what in ("download", "upload", "forward") for transport in TRANSPORTS
+    ):
         for way in ways:
             megabytes = mib * MIB / 1e6
             speed = megabytes / way.seconds[step][0]
@@ -183,8 +190,12 @@ def show(ways: list[Way], mib: int) -> dict[str, object]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kubeconfig", type=Path, help="cluster to measure on; default: the stand-in API server")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--kubeconfig", type=Path, help="cluster to measure on; default: the stand-in API server"
+    )
     parser.add_argument("--mib", type=int, default=256, help="size of a transfer, in steps of 64")
     parser.add_argument("--keys", type=int, default=1000, help="keystrokes to time")
     parser.add_argument("--starts", type=int, default=50, help="execs to start")

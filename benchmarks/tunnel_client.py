@@ -5,7 +5,7 @@ its channel events out.
 """
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import trio
@@ -15,14 +15,18 @@ from gateway.upstream.credentials import UpstreamCluster
 from protocol.channels import open_channel_machine
 from protocol.events import (
     Channel,
+    ChannelAccepted,
     ChannelData,
     ChannelEnded,
     ChannelOpened,
     EndOfBody,
     Event,
+    Failed,
     Headers,
     Machine,
+    PeerClosed,
     RequestHead,
+    TunnelClosed,
     Upgraded,
 )
 from protocol.http1 import Http1Client
@@ -45,6 +49,20 @@ class Tunnel:
     stream: TlsStream
     machine: Machine
     leftover: bytes
+    pending: list[Event] = field(default_factory=list)
+
+    async def open(self, *channels: ChannelOpened) -> None:
+        """Open SPDY channels and wait until the server has taken them: data sent before goes nowhere."""
+        await self.send(*channels)
+        missing = {opened.channel for opened in channels}
+        heard: list[Event] = []
+        while missing:
+            events = await self.receive()
+            missing -= {event.channel for event in events if isinstance(event, ChannelAccepted)}
+            heard += events
+            if any(isinstance(event, Failed | PeerClosed | TunnelClosed) for event in events):
+                break
+        self.pending = heard
 
     async def send(self, *events: Event) -> None:
         for event in events:
@@ -53,6 +71,9 @@ class Tunnel:
 
     async def receive(self) -> list[Event]:
         """The events of one read, maybe none; the end of the connection is PeerClosed or Failed."""
+        if self.pending:
+            events, self.pending = self.pending, []
+            return events
         data, self.leftover = self.leftover, b""
         return self.machine.receive(data or await self.stream.receive_some())
 
@@ -83,7 +104,12 @@ def request_headers(cluster: UpstreamCluster, mark: str = "") -> Headers:
 
 
 async def open_exec(
-    cluster: UpstreamCluster, transport: str, *command: str, pod: str = "web", tty: bool = False, mark: str = ""
+    cluster: UpstreamCluster,
+    transport: str,
+    *command: str,
+    pod: str = "web",
+    tty: bool = False,
+    mark: str = "",
 ) -> Tunnel:
     """Run a command in a pod of namespace default, with all its streams. Raises TunnelRefused."""
     query = [("command", word) for word in command]
@@ -92,7 +118,7 @@ async def open_exec(
     tunnel = await _upgrade(cluster, target, "exec", transport, EXEC_PROTOCOL[transport], mark)
     if transport == "spdy":
         channels = [Channel.ERROR, Channel.STDIN, Channel.STDOUT, Channel.RESIZE if tty else Channel.STDERR]
-        await tunnel.send(*(ChannelOpened(channel) for channel in channels))
+        await tunnel.open(*(ChannelOpened(channel) for channel in channels))
     return tunnel
 
 
@@ -100,11 +126,8 @@ async def open_forward(cluster: UpstreamCluster, transport: str, port: int, *, p
     """Forward one connection, number 0, to a port of a pod. Raises TunnelRefused."""
     target = f"/api/v1/namespaces/default/pods/{pod}/portforward".encode()
     tunnel = await _upgrade(cluster, target, "portforward", transport, FORWARD_PROTOCOL[transport], "")
-    await tunnel.send(
-        ChannelOpened(Channel.FORWARD_ERROR, 0, port),
-        ChannelEnded(Channel.FORWARD_ERROR, 0),
-        ChannelOpened(Channel.DATA, 0, port),
-    )
+    await tunnel.open(ChannelOpened(Channel.FORWARD_ERROR, 0, port), ChannelOpened(Channel.DATA, 0, port))
+    await tunnel.send(ChannelEnded(Channel.FORWARD_ERROR, 0))
     return tunnel
 
 

@@ -64,7 +64,11 @@ class _Understood:
 
 
 async def admit(request: ClientRequest, tape: Tape, services: Services) -> Admitted:
-    """Admit one call and append its Intent. Raises Refusal, with the Intent appended too."""
+    """Admit one call and append its Intent. Raises Refusal, with the Intent appended too.
+
+    Only when the disk is all but full a refusal leaves no trace: what is left is for the calls that run.
+    """
+    _check_disk(services)
     so_far = _Understood()
     try:
         admitted = await _understand(request, tape, services, so_far)
@@ -107,7 +111,6 @@ async def _understand(
 ) -> Admitted:
     head = request.head
     _check_host(head, services)
-    _check_disk(services)
     refused: RefusedTarget | None = None
     try:
         so_far.call = parse_call(head.method, head.target)

@@ -272,6 +272,8 @@ def _refuse_malformed(
     tape = Tape(services.recorder, uuid.uuid4().bytes)
     nothing = RequestHead(method=b"", target=b"", authority=b"", headers=())
     try:
+        if services.recorder.headroom() is Headroom.CRITICAL:
+            return head, BodyChunk(body), EndOfBody()  # what is left is for the calls that run
         tape.intent(
             build_intent(
                 nothing, facts, exchange=tape.exchange, at_ns=tape.started_ns, verdict=OBSERVED, durability=2

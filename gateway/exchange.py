@@ -319,11 +319,12 @@ async def _answer_error(request: ClientRequest, tape: Tape, error: Exception) ->
         return
     body = encode_status(refusal.answer.code, refusal.answer.reason, refusal.message)
     try:
-        tape.response_head(refusal.answer.code, status_headers(body))
-        if request.head.method != b"HEAD":
-            tape.response_body(body)
-        tape.end(refusal.answer.result, refusal.message, urgent=True)
-        await tape.durable()
+        if tape.intent_recorded:
+            tape.response_head(refusal.answer.code, status_headers(body))
+            if request.head.method != b"HEAD":
+                tape.response_body(body)
+            tape.end(refusal.answer.result, refusal.message, urgent=True)
+            await tape.durable()
     except LogFailed as failure:
         # The one answer that cannot be recorded is the one that says so.
         refusal = _refusal(request, tape, failure)

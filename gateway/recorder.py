@@ -14,6 +14,7 @@ from typing import Final
 
 import trio
 
+from gateway import journal
 from storage.errors import LogFailed
 from storage.files import REAL_FILES, FileOps, Headroom
 from storage.log import Commit, LogIdentity, SegmentLog
@@ -40,11 +41,12 @@ class Recorder:
         self, directory: Path, *, identity: LogIdentity, settings: LogSettings, files: FileOps = REAL_FILES
     ) -> None:
         self._token = trio.lowlevel.current_trio_token()
-        self._durable = -1  # position up to which everything survives a power cut
+        self._durable = -1  # position up to which everything survives a power cut; set by the log's thread
         self._waiting: list[tuple[int, int, trio.Event]] = []  # heap by position
         self._order = 0  # breaks ties in the heap
         self._marks: deque[tuple[float, int]] = deque()  # (monotonic time, position) not yet durable
-        self._progress = trio.Event()  # replaced at every commit
+        self._progress = trio.Event()  # replaced whenever it is set
+        self._flowing = 0  # tasks that wait for it
         self._headroom, self._headroom_at = Headroom.OK, -HEADROOM_INTERVAL_S
         self.failure: LogFailed | None = None
         self.failed = trio.Event()
@@ -71,7 +73,9 @@ class Recorder:
         """How full the disk is, at most HEADROOM_INTERVAL_S old."""
         now = time.monotonic()
         if now - self._headroom_at >= HEADROOM_INTERVAL_S:
-            self._headroom, self._headroom_at = self._log.headroom(), now
+            before, self._headroom, self._headroom_at = self._headroom, self._log.headroom(), now
+            if before is not self._headroom:
+                _report_headroom(self._headroom)
         return self._headroom
 
     def append(self, record: AnyRecord, *, urgent: bool = False) -> int:
@@ -82,6 +86,7 @@ class Recorder:
         position = self._log.append(encode_record(record), urgent=urgent)
         now = time.monotonic()
         if not self._marks or now - self._marks[-1][0] >= MARK_INTERVAL_S:
+            self._forget_marks()
             self._marks.append((now, position))
         return position
 
@@ -99,19 +104,30 @@ class Recorder:
             event = trio.Event()
             self._order += 1
             heapq.heappush(self._waiting, (position, self._order, event))
-            await event.wait()
+            if position > self._durable:  # see _commit_from_thread
+                await event.wait()
 
     async def flow(self) -> None:
         """Return at once while the lag is within bounds; else when it is again (backpressure)."""
         while self._lags():
             if self.failure is not None:
                 raise self.failure
-            await self._progress.wait()
+            self._flowing += 1
+            try:
+                if self._lags():  # see _commit_from_thread
+                    await self._progress.wait()
+            finally:
+                self._flowing -= 1
 
     def _lags(self) -> bool:
         if self._log.pending_bytes > MAX_LAG_BYTES:
             return True
+        self._forget_marks()
         return bool(self._marks) and time.monotonic() - self._marks[0][0] > MAX_LAG_S
+
+    def _forget_marks(self) -> None:
+        while self._marks and self._marks[0][1] <= self._durable:
+            self._marks.popleft()
 
     async def close(self) -> None:
         """Seal the log. The recorder is unusable afterwards."""
@@ -121,8 +137,15 @@ class Recorder:
     # --- called in the log's writer thread -----------------------------------------------------
 
     def _commit_from_thread(self, commit: Commit) -> None:
-        with suppress(trio.RunFinishedError):  # then nobody is left to be told
-            self._token.run_sync_soon(self._committed, commit.durable_position)
+        """Waking the loop costs both threads more than the commit: only when somebody waits.
+
+        Here the position is set before waiters are looked for; a task registers before it looks at the
+        position again. So one of the two sees the other.
+        """
+        self._durable = commit.durable_position
+        if self._waiting or self._flowing:
+            with suppress(trio.RunFinishedError):  # then nobody is left to be told
+                self._token.run_sync_soon(self._wake, idempotent=True)
 
     def _failure_from_thread(self, failure: LogFailed) -> None:
         with suppress(trio.RunFinishedError):
@@ -130,14 +153,9 @@ class Recorder:
 
     # --- back on the loop ----------------------------------------------------------------------
 
-    def _committed(self, durable: int) -> None:
-        if durable <= self._durable:
-            return
-        self._durable = durable
-        while self._waiting and self._waiting[0][0] <= durable:
+    def _wake(self) -> None:
+        while self._waiting and self._waiting[0][0] <= self._durable:
             heapq.heappop(self._waiting)[2].set()
-        while self._marks and self._marks[0][1] <= durable:
-            self._marks.popleft()
         self._wake_flow()
 
     def _fail(self, failure: LogFailed) -> None:
@@ -151,3 +169,12 @@ class Recorder:
     def _wake_flow(self) -> None:
         self._progress.set()
         self._progress = trio.Event()
+
+
+def _report_headroom(headroom: Headroom) -> None:
+    if headroom is Headroom.OK:
+        journal.note("disk", "there is enough room on the disk again")
+    elif headroom is Headroom.LOW:
+        journal.problem("disk", "the disk is getting full: free some space, or move the data")
+    else:
+        journal.problem("disk", "the disk is full: new calls are refused until there is room")

@@ -108,6 +108,8 @@ class Attendant:
                 return
             except OSError as error:
                 if error.errno in NO_ROOM:
+                    with contextlib.suppress(OSError):  # the little it took is needed more elsewhere
+                        self._files.remove(unfinished)
                     return
                 raise log_failed("spare", path, error) from error
             self._ready.append(path)

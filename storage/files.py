@@ -8,6 +8,7 @@ OSError, which the callers translate. The trap: a rename or a new file is durabl
 `filesystem_of` reads /proc/self/mountinfo, since statvfs does not say the type (proc(5)).
 """
 
+import errno
 import fcntl
 import os
 import re
@@ -160,7 +161,8 @@ def write_all(files: FileOps, fd: int, parts: Sequence[bytes], offset: int) -> i
     expected = sum(map(len, parts))
     taken = files.write(fd, parts, offset)
     if taken != expected:
-        raise OSError(f"short write: {taken} of {expected} bytes taken at {offset}")
+        why = f"short write: {taken} of {expected} bytes taken at {offset}"
+        raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)} ({why})")
     return expected
 
 

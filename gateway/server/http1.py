@@ -209,8 +209,9 @@ class Http1Connection:
 
     async def _flush(self) -> None:
         try:
-            with trio.fail_after(WRITE_TIMEOUT_S):
-                await self._stream.send_all(self._machine.data_to_send())
+            if not self._stream.send_nowait(self._machine.data_to_send()):
+                with trio.fail_after(WRITE_TIMEOUT_S):
+                    await self._stream.send_rest()
         except (trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError) as error:
             self.abort()
             raise ClientLeft("the client's connection broke, or it takes no more data") from error

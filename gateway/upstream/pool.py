@@ -42,7 +42,8 @@ class Pool:
         """
         self._forget_old_credential()
         connection = self._take_idle(fresh=fresh)
-        self._taken.set()
+        if connection is None or not connection.requests_begun:
+            self._taken.set()  # one unused less: time to open another
         return connection or await self._open()
 
     def release(self, connection: UpstreamConnection) -> None:

@@ -24,6 +24,7 @@ from protocol.side import Side
 from tests.crash.ledger import SECRET, ClientCall, Ledger, body_of
 
 TIMEOUT_S: Final = 30.0
+ENDLESS: Final = 1 << 30
 SIZES: Final = (0, 200, 2_000, 20_000, 63_000, 66_000, 140_000, 300_000)
 """Around the border of what is recorded with the Intent (64 KiB), and above one record (128 KiB)."""
 EXEC: Final = (
@@ -91,12 +92,18 @@ class Client(threading.Thread):
         self._count = 0
 
     def run(self) -> None:
-        serve = {"read": self._read, "secret": self._secret, "write": self._write, "watch": self._watch}
+        serve = {
+            "read": self._read,
+            "secret": self._secret,
+            "write": self._write,
+            "watch": self._watch,
+            "quiet": self._quiet,
+        }
         connection = self._access.connect()
         try:
             while not self._told_to_stop.is_set():
-                if self._kind == "exec":
-                    exec_once(self._access, self._begin("exec", "GET", EXEC, 1), self._rng, self._told_to_stop)
+                if self._kind in ("exec", "terminal", "noise"):
+                    self._exec()
                 else:
                     serve[self._kind](connection)
         except BROKEN:
@@ -129,6 +136,20 @@ class Client(threading.Thread):
         name = call.agent.replace("/", ".")
         call_once(connection, self._access, self._begin("delete", "DELETE", f"{target}/{name}", 1))
 
+    def _quiet(self, connection: http.client.HTTPSConnection) -> None:
+        """A watch of what nobody changes: it stands between two events whenever it is cut."""
+        target = "/api/v1/namespaces/kube-system/pods?watch=true&timeoutSeconds=600"
+        call_once(connection, self._access, self._begin("watch", "GET", target, 2))
+        time.sleep(0.02)
+
+    def _exec(self) -> None:
+        """exec: a short session; terminal: one without end; noise: likewise, and no compression helps."""
+        lines = self._rng.randrange(3, 40) if self._kind == "exec" else ENDLESS
+        noise_bytes = 12_000 if self._kind == "noise" else 0
+        call = self._begin("exec", "GET", EXEC, 1)
+        exec_once(self._access, call, self._rng, self._told_to_stop, lines, noise_bytes)
+        time.sleep(0.0 if call.status == 101 else 0.02)  # do not hammer a gateway that refuses
+
     def _watch(self, connection: http.client.HTTPSConnection) -> None:
         target = "/api/v1/namespaces/prod/configmaps?watch=true&timeoutSeconds=1"
         call_once(connection, self._access, self._begin("watch", "GET", target, 2))
@@ -137,17 +158,24 @@ class Client(threading.Thread):
 # --- exec ----------------------------------------------------------------------------------------------
 
 
-def exec_once(access: Access, call: ClientCall, rng: random.Random, stop: threading.Event) -> None:
-    """`cat` in a pod: lines go up, lines come down; `received` is standard output.
+def exec_once(
+    access: Access,
+    call: ClientCall,
+    rng: random.Random,
+    stop: threading.Event,
+    lines: int,
+    noise_bytes: int = 0,
+) -> None:
+    """`cat` in a pod: so many lines go up, lines come down; `received` is standard output.
 
-    finished_ns is set once the result (a Status) has come; `problem` is its text when it is no success.
+    finished_ns is set once the command's result has come (`cat` does not fail); `problem` is any other Status.
     """
     raw = socket.create_connection(("127.0.0.1", access.port), TIMEOUT_S)
     with access.context.wrap_socket(raw, server_hostname="127.0.0.1") as stream:
         try:
             leftover = _upgrade(stream, access, call)
             if call.status == 101:
-                _talk(stream, call, leftover, rng, stop)
+                _talk(stream, call, leftover, rng, stop, lines, noise_bytes)
         except BROKEN as error:
             call.problem = call.problem or repr(error)
             raise
@@ -171,10 +199,16 @@ def _upgrade(stream: ssl.SSLSocket, access: Access, call: ClientCall) -> bytes:
 
 
 def _talk(
-    stream: ssl.SSLSocket, call: ClientCall, leftover: bytes, rng: random.Random, stop: threading.Event
+    stream: ssl.SSLSocket,
+    call: ClientCall,
+    data: bytes,
+    rng: random.Random,
+    stop: threading.Event,
+    lines: int,
+    noise_bytes: int,
 ) -> None:
     machine = open_channel_machine("exec", "websocket", "v5.channel.k8s.io", Side.CLIENT)
-    lines, data, result = rng.randrange(3, 40), leftover, b""
+    result = b""
     stream.settimeout(0.02)
     last_s = time.monotonic()
     while True:
@@ -192,6 +226,7 @@ def _talk(
             machine.send(ChannelEnded(Channel.STDIN))
         elif lines:
             line = b"%s line %d %s\n" % (call.agent.encode(), lines, b"x" * rng.randrange(200))
+            line += base64.b64encode(rng.randbytes(noise_bytes)) + b"\n" if noise_bytes else b""
             call.give(line)
             machine.send(ChannelData(Channel.STDIN, line))
         stream.sendall(machine.data_to_send())
@@ -207,6 +242,7 @@ def _talk(
 
 
 def _conclude(call: ClientCall, result: bytes) -> None:
-    if result:
+    if b'"status":"Success"' in result:
         call.finished_ns = time.time_ns()
-        call.problem = "" if b'"status":"Success"' in result else result.decode("utf-8", "replace")
+    else:
+        call.problem = result.decode("utf-8", "replace")

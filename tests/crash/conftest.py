@@ -17,7 +17,9 @@ def oracle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Oracle]:
 
 
 @pytest.fixture
-def make_scene(oracle: Oracle, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Callable[..., Scene]]:
+def make_scene(
+    oracle: Oracle, tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[Callable[..., Scene]]:
     """make_scene(data_dir, **options of GatewayProcess): a gateway with clients, ended after the test."""
     scenes: list[Scene] = []
 

@@ -20,6 +20,10 @@ from tests.crash.recorded import Exchange, LogContents
 WINDOW_NS: Final = 400_000_000
 """Stream chunks and the ends of class 2 answers may be this young when a kill takes them: at most 50 ms in
 memory by design, the rest for a machine that is busy with other things."""
+REFUSED: Final = 503
+"""What the gateway answers when it cannot record: an answer of its own, not a byte of the cluster's."""
+NOT_TOLD: Final = 500
+"""Its answer to a mutation that went through, and whose answer it cannot record."""
 NOT_FORWARDED: Final = frozenset(
     {"host", "authorization", "content-length", "transfer-encoding", "connection", "upgrade"}
 )
@@ -62,7 +66,7 @@ def _check_seen(
     if call is None:
         return [f"{where}: no client sent it"]
     if exchange is None:
-        may_lack = call.durability == 2 and not call.answered
+        may_lack = call.durability == 2 and call.status in (0, REFUSED)
         return [] if may_lack else [f"{where}: the API server saw it, the log does not know it"]
     intent = exchange.intent
     faults = []
@@ -139,7 +143,8 @@ def _check_repeated(seen: list[dict[str, Any]]) -> list[str]:
 
 def _check_call(call: ClientCall, exchange: Exchange | None, ledger: Ledger) -> list[str]:
     where = f"INV2: {call.agent} {call.method} {call.target} ({call.status})"
-    if call.status == 503 and (exchange is None or exchange.outcome is None):
+    outcome = exchange.outcome if exchange is not None else None
+    if call.status in (REFUSED, NOT_TOLD) and (outcome is None or outcome.status != call.status):
         return []  # the one answer that need not be recorded is the one that says so
     if exchange is None:
         return [f"{where}: answered, and not in the log"] if call.answered else []

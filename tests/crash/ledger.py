@@ -5,6 +5,7 @@ and API server can be laid side by side whatever became of the answer.
 """
 
 import hashlib
+import json
 import threading
 import time
 from dataclasses import dataclass, field
@@ -16,10 +17,8 @@ SECRET: Final = "/api/v1/namespaces/payments/secrets/customer-cards"
 def body_of(agent: str, size: int) -> bytes:
     """A ConfigMap of about so many bytes, named by the call that makes it: anybody can make it again."""
     filler = hashlib.sha256(agent.encode()).hexdigest() * (size // 64 + 1)
-    return (
-        '{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"%s"},"data":{"x":"%s"}}'
-        % (agent.replace("/", "."), filler[:size])
-    ).encode()
+    metadata, data = {"name": agent.replace("/", ".")}, {"x": filler[:size]}
+    return json.dumps({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}).encode()
 
 
 @dataclass

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -197,7 +198,7 @@ def is_running(pid: int) -> bool:
     return state != "Z"
 
 
-def eventually(condition: "Any", within_s: float, what: str) -> float:
+def eventually(condition: Callable[[], object], within_s: float, what: str) -> float:
     """Wait until condition() is true; returns the seconds it took. Fails with `what`."""
     began_s = time.monotonic()
     while time.monotonic() - began_s < within_s:

@@ -64,7 +64,9 @@ class Lane:
         directory.mkdir(parents=True)
         self.name, self.ledger = name, Ledger()
         self._rng = random.Random(seed)
-        self._gateway = GatewayProcess(directory / "data", oracle, directory / "gateway.err", durability=durability)
+        self._gateway = GatewayProcess(
+            directory / "data", oracle, directory / "gateway.err", durability=durability
+        )
         self.rounds = 0
 
     def run(self, rounds: int) -> None:
@@ -90,7 +92,14 @@ class Lane:
         access = Access(self._gateway.kubeconfig, self._gateway.port)
         stop = threading.Event()
         clients = [
-            Client(kind, f"{self.name}.{self.rounds}.{number}.{kind}", access, self.ledger, stop, rng.randrange(1 << 30))
+            Client(
+                kind,
+                f"{self.name}.{self.rounds}.{number}.{kind}",
+                access,
+                self.ledger,
+                stop,
+                rng.randrange(1 << 30),
+            )
             for number, kind in enumerate(CLIENTS)
         ]
         for client in clients:
@@ -103,7 +112,11 @@ class Lane:
 
     def compare(self, oracle: Oracle) -> Report:
         """Read everything back."""
-        mine = [request for request in oracle.settle() if header(request, "user-agent").startswith(self.name + ".")]
+        mine = [
+            request
+            for request in oracle.settle()
+            if header(request, "user-agent").startswith(self.name + ".")
+        ]
         report = Report(
             rounds=self.rounds,
             calls=len(self.ledger.calls),

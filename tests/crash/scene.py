@@ -20,7 +20,9 @@ class Scene:
     """A gateway, clients that keep a ledger, and the oracle's view of them. `end` it."""
 
     def __init__(self, name: str, data_dir: Path, oracle: Oracle, errors: Path, **options: Any) -> None:
-        self.name = re.sub(r"[^a-z0-9.]+", "-", name.lower()).strip("-")  # also the beginning of objects' names
+        self.name = re.sub(r"[^a-z0-9.]+", "-", name.lower()).strip(
+            "-"
+        )  # also the beginning of objects' names
         self.gateway = GatewayProcess(data_dir, oracle, errors, **options)
         self.ledger = Ledger()
         self._oracle = oracle

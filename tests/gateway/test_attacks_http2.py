@@ -61,17 +61,25 @@ async def assert_victim_served(rig: Rig) -> None:
 def floods(rig: Rig) -> dict[str, list[bytes]]:
     get = [wire.headers(number, fields(rig)) for number in range(1, 4001, 2)]
     reset = [piece + wire.reset(number) for number, piece in zip(range(1, 4001, 2), get, strict=True)]
-    overflow = [piece + wire.window_update(n, 2**31 - 1) for n, piece in zip(range(1, 4001, 2), get, strict=True)]
+    overflow = [
+        piece + wire.window_update(n, 2**31 - 1) for n, piece in zip(range(1, 4001, 2), get, strict=True)
+    ]
     posts = [wire.headers(n, fields(rig, b"POST"), end=False) for n in range(1, 4001, 2)]
-    after_end = [p + wire.data(n, b"", end=True) + wire.data(n, b"x") for n, p in zip(range(1, 4001, 2), posts, strict=True)]
-    bomb = wire.headers_frame(1, wire.plain_block(fields(rig)) + b"\x40\x01x\x7f\xe1\x1e" + b"y" * 4000 + b"\xbe" * 12000)
+    after_end = [
+        p + wire.data(n, b"", end=True) + wire.data(n, b"x")
+        for n, p in zip(range(1, 4001, 2), posts, strict=True)
+    ]
+    bomb = wire.headers_frame(
+        1, wire.plain_block(fields(rig)) + b"\x40\x01x\x7f\xe1\x1e" + b"y" * 4000 + b"\xbe" * 12000
+    )
     endless = [wire.headers_frame(1, wire.plain_block(fields(rig)), whole=False)]
     return {
         "F1 rapid reset": reset,
         "F2 made you reset": overflow,
         "F2 data after the end": after_end,
         "F3 empty continuations": endless + [wire.continuation(1, b"", whole=False)] * 5000,
-        "F3 endless continuations": endless + [wire.continuation(1, b"\x00\x01x\x7f\x80\x7f" + b"y" * 255, whole=False)] * 5000,
+        "F3 endless continuations": endless
+        + [wire.continuation(1, b"\x00\x01x\x7f\x80\x7f" + b"y" * 255, whole=False)] * 5000,
         "F4 hpack bomb": [bomb] + [wire.headers_frame(n, b"\xbe" * 16000) for n in range(3, 200, 2)],
         "F5 settings": [wire.settings({3: 100})] * 5000,
         "F5 ping": [wire.ping()] * 20000,
@@ -137,7 +145,9 @@ async def test_f7_a_pseudo_header_that_would_read_differently_in_http_1_goes_now
         (b"upgrade", b"websocket"), (b"te", b"gzip"), (b"content-encoding", b"gzip"), (b"authorization", b"Bearer x"),
     ],
 )  # fmt: skip
-async def test_f7_a_field_http_2_must_not_carry_goes_nowhere(tmp_path: Path, more: tuple[bytes, bytes]) -> None:
+async def test_f7_a_field_http_2_must_not_carry_goes_nowhere(
+    tmp_path: Path, more: tuple[bytes, bytes]
+) -> None:
     async with open_rig(tmp_path) as rig, attacker(rig) as client:
         with trio.move_on_after(0.15):
             await send_until_closed(client, [wire.headers(1, fields(rig, b"GET", PODS, more))])
@@ -186,14 +196,20 @@ async def test_f6_a_client_that_opens_no_window_is_given_up_and_upstream_was_not
 
 async def test_f6_one_byte_windows_move_one_byte_at_a_time(tmp_path: Path) -> None:
     async with open_rig(tmp_path, says(answer(200, b"abcdef"))) as rig, rig.client(["h2"]) as client:
-        await client.send(wire.PREFACE + wire.settings({4: 0}) + wire.settings(ack=True) + wire.headers(1, fields(rig)))
+        await client.send(
+            wire.PREFACE + wire.settings({4: 0}) + wire.settings(ack=True) + wire.headers(1, fields(rig))
+        )
         await rig.orc.wait(lambda: rig.orc.requests)
         for _ in range(6):
             await client.send(wire.window_update(1, 1))
         received = b""
         while not any(f.stream_id == 1 and "END_STREAM" in f.flags for f in wire.frames_of(received)):
             received += await client.more()
-        bodies = [f.data for f in wire.frames_of(received) if f.stream_id == 1 and hasattr(f, "data") and f.type == 0]
+        bodies = [
+            f.data
+            for f in wire.frames_of(received)
+            if f.stream_id == 1 and hasattr(f, "data") and f.type == 0
+        ]
         assert b"".join(bodies) == b"abcdef"
 
 
@@ -217,7 +233,9 @@ async def test_unread_bodies_of_refused_calls_give_their_credit_back(tmp_path: P
             assert (await client.ask(b"POST", PODS, body=b"y" * 200_000)).status == 200
 
 
-async def test_a_body_that_stands_still_is_given_up_with_408(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_body_that_stands_still_is_given_up_with_408(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("gateway.server.http2.BODY_TIMEOUT_S", 0.2)
     async with open_rig(tmp_path) as rig, open_h2(rig) as client:
         stream_id = await client.begin(b"POST", PODS, body=b"half", end=False)

@@ -15,7 +15,9 @@ PODS = b"/api/v1/namespaces/default/pods"
 CANARIES = [b"canary%dQx7" % number for number in range(20)]
 
 
-async def test_no_secret_is_in_anything_we_write_or_send(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+async def test_no_secret_is_in_anything_we_write_or_send(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     c = iter(CANARIES)
     in_subprotocol = urlsafe_b64encode(next(c)).rstrip(b"=")
 
@@ -48,7 +50,9 @@ async def test_no_secret_is_in_anything_we_write_or_send(tmp_path: Path, capfd: 
                 b"Upgrade: websocket",
                 b"Sec-WebSocket-Version: 13",
                 b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
-                b"Sec-WebSocket-Protocol: base64url.bearer.authorization.k8s.io." + in_subprotocol + b", v4.channel.k8s.io",
+                b"Sec-WebSocket-Protocol: base64url.bearer.authorization.k8s.io."
+                + in_subprotocol
+                + b", v4.channel.k8s.io",
                 token=b"",
             ),
             b"GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer " + next(c) + b"\r\nbad line\r\n\r\n",

@@ -38,7 +38,11 @@ async def test_t1_old_versions_and_weak_ciphers_are_refused(tmp_path: Path) -> N
             old.maximum_version = ssl.TLSVersion.TLSv1_1
         old.set_ciphers("ALL:@SECLEVEL=0")
         assert await handshake(rig, old) is None
-        for ciphers in ("ECDHE-ECDSA-AES128-SHA256:ECDHE-RSA-AES128-SHA256:ECDHE-ECDSA-AES256-SHA", "AES128-GCM-SHA256", "DHE-RSA-AES128-GCM-SHA256"):
+        for ciphers in (
+            "ECDHE-ECDSA-AES128-SHA256:ECDHE-RSA-AES128-SHA256:ECDHE-ECDSA-AES256-SHA",
+            "AES128-GCM-SHA256",
+            "DHE-RSA-AES128-GCM-SHA256",
+        ):
             weak = rig.context()
             weak.maximum_version = ssl.TLSVersion.TLSv1_2
             weak.set_ciphers(ciphers)
@@ -68,7 +72,9 @@ async def test_t3_the_first_bytes_must_be_of_the_protocol_agreed_on(tmp_path: Pa
         async with rig.client(["h2"]) as client:
             await client.send(rig.request(b"GET", PODS))
             assert b"HTTP/1.1" not in await client.rest()
-        async with rig.client(["spdy/3"]) as client:  # nothing in common: plain HTTP/1.1, which every client has
+        async with rig.client(
+            ["spdy/3"]
+        ) as client:  # nothing in common: plain HTTP/1.1, which every client has
             assert (await client.ask(rig.request(b"GET", PODS))).status == 200
         assert len(rig.orc.requests) == 1
 

@@ -44,7 +44,9 @@ def test_a_failed_log_says_that_nothing_was_forwarded() -> None:
     assert "secret-path" not in refusal.message
 
 
-@pytest.mark.parametrize("error", [ValueError("secret"), ExceptionGroup("secret", [ValueError("secret")]), ClientLeft("secret")])
+@pytest.mark.parametrize(
+    "error", [ValueError("secret"), ExceptionGroup("secret", [ValueError("secret")]), ClientLeft("secret")]
+)
 def test_an_unexpected_error_tells_the_client_nothing(error: Exception) -> None:
     refusal = refusal_for(error)
     assert (refusal.answer.code, refusal.answer.loud) == (500, True)

@@ -153,7 +153,9 @@ async def test_an_answer_without_a_body_leaves_both_connections_usable(
         for _ in range(2):
             response = await client.ask(rig.request(method, PODS), to_head=method == b"HEAD")
             assert response.status == status
-        assert len([c for c in rig.orc.connections if c.requests]) == 1, "the upstream connection was not reused"
+        assert len([c for c in rig.orc.connections if c.requests]) == 1, (
+            "the upstream connection was not reused"
+        )
         assert [e.response_body for e in await rig.exchanges()] == [b"", b""]
 
 
@@ -193,7 +195,12 @@ async def test_a_client_that_waits_for_100_gets_it_and_the_cluster_never_hears_o
 
 @pytest.mark.parametrize(
     ("method", "target"),
-    [(b"POST", PODS), (b"DELETE", PODS + b"/p"), (b"GET", b"/api/v1/namespaces/default/secrets/s"), (b"PATCH", PODS + b"/p")],
+    [
+        (b"POST", PODS),
+        (b"DELETE", PODS + b"/p"),
+        (b"GET", b"/api/v1/namespaces/default/secrets/s"),
+        (b"PATCH", PODS + b"/p"),
+    ],
 )
 async def test_a_mutation_sends_nothing_upstream_before_its_intent_is_durable(
     tmp_path: Path, method: bytes, target: bytes
@@ -219,7 +226,9 @@ async def test_strict_makes_a_plain_read_wait_too(tmp_path: Path) -> None:
         assert (await client.response()).status == 200
 
 
-async def test_a_read_is_forwarded_at_once_but_answered_only_when_its_intent_is_durable(tmp_path: Path) -> None:
+async def test_a_read_is_forwarded_at_once_but_answered_only_when_its_intent_is_durable(
+    tmp_path: Path,
+) -> None:
     async with blocked_rig(tmp_path) as (rig, files), rig.client() as client, trio.open_nursery() as nursery:
         got: list[int] = []
 
@@ -301,7 +310,9 @@ async def test_the_end_of_a_large_body_goes_upstream_only_when_all_of_it_is_dura
 
 
 @pytest.mark.parametrize("framing", ["length", "chunked"])
-async def test_a_body_beyond_the_limit_is_refused_and_never_complete_upstream(tmp_path: Path, framing: str) -> None:
+async def test_a_body_beyond_the_limit_is_refused_and_never_complete_upstream(
+    tmp_path: Path, framing: str
+) -> None:
     async with open_rig(tmp_path) as rig, rig.client() as client, trio.open_nursery() as nursery:
 
         async def send() -> None:
@@ -426,7 +437,9 @@ async def test_a_connection_closed_while_idle_costs_nobody_a_call(tmp_path: Path
     ],
 )
 @pytest.mark.parametrize("http", ["1.1", "2"])
-async def test_an_answer_that_breaks_off_is_never_taken_for_complete(tmp_path: Path, wire: bytes, http: str) -> None:
+async def test_an_answer_that_breaks_off_is_never_taken_for_complete(
+    tmp_path: Path, wire: bytes, http: str
+) -> None:
     go_on = trio.Event()
 
     async def breaks_off(connection: OrcConnection, request: SeenRequest) -> None:
@@ -498,7 +511,7 @@ async def test_an_event_is_passed_on_the_moment_it_comes_and_leaving_ends_it_wit
             with trio.fail_after(1):
                 assert await client.chunk() == EVENT
         with trio.fail_after(1):
-            await [c for c in rig.orc.connections if c.requests][0].ended.wait()
+            await next(c for c in rig.orc.connections if c.requests).ended.wait()
         await rig.ended()
         exchange = await rig.exchange()
         assert (exchange.outcome.result, exchange.response_body) == ("client-left", EVENT)
@@ -548,7 +561,7 @@ async def test_a_short_call_nobody_waits_for_any_more_is_given_up(tmp_path: Path
         with trio.fail_after(3):
             await rig.ended()
         assert (await rig.exchange()).outcome.result == "client-left"
-        assert [c for c in rig.orc.connections if c.requests][0].ended.is_set()
+        assert next(c for c in rig.orc.connections if c.requests).ended.is_set()
 
 
 async def test_a_client_that_does_not_read_stops_the_reading_upstream(tmp_path: Path) -> None:

@@ -21,7 +21,9 @@ def test_every_event_is_one_line_of_plain_ascii(capsys: pytest.CaptureFixture[st
     assert decoded["ts"].endswith("Z")
 
 
-def test_of_an_unexpected_error_the_place_is_logged_and_not_its_text(capsys: pytest.CaptureFixture[str]) -> None:
+def test_of_an_unexpected_error_the_place_is_logged_and_not_its_text(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     try:
         raise ValueError("secret-canary")
     except ValueError as error:

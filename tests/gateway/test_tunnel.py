@@ -104,7 +104,11 @@ async def test_every_byte_of_a_session_arrives_and_is_recorded_with_its_exit_cod
         assert exchange.channel(Channel.ERROR, from_client=False) == status
         (exited,) = exchange.all(Exited)
         (started,) = exchange.all(TunnelStarted)
-        assert (exited.exit_code, exchange.outcome.exit_code, started.protocol) == (code, code, protocol.decode())
+        assert (exited.exit_code, exchange.outcome.exit_code, started.protocol) == (
+            code,
+            code,
+            protocol.decode(),
+        )
         assert (exchange.outcome.result, exchange.outcome.status) == ("completed", 101)
         assert len(exchange.all(TunnelEnded)) == 1
 
@@ -218,7 +222,7 @@ async def test_a_client_that_leaves_ends_its_session_within_a_second(tmp_path: P
             await frames.next()
             await client.send(goodbye or up(0, b"x"))
         with trio.fail_after(1):
-            await [c for c in rig.orc.connections if c.requests][0].ended.wait()
+            await next(c for c in rig.orc.connections if c.requests).ended.wait()
         assert (await the_exchange(rig)).outcome.result == "client-left"
 
 
@@ -269,8 +273,13 @@ async def _nothing() -> bytes:
     return b""
 
 
-@pytest.mark.parametrize("wire", [frame(2, b"\x01x"), frame(2, b"\x09x", masked=False), frame(2, b"\x01x", masked=False, reserved=4)])
-async def test_a_cluster_that_breaks_the_protocol_is_cut_and_the_client_told(tmp_path: Path, wire: bytes) -> None:
+@pytest.mark.parametrize(
+    "wire",
+    [frame(2, b"\x01x"), frame(2, b"\x09x", masked=False), frame(2, b"\x01x", masked=False, reserved=4)],
+)
+async def test_a_cluster_that_breaks_the_protocol_is_cut_and_the_client_told(
+    tmp_path: Path, wire: bytes
+) -> None:
     async def play(connection: OrcConnection, frames: FrameStream) -> None:
         await connection.send(wire)
 
@@ -414,7 +423,10 @@ async def test_spdy_carries_a_session_and_says_why_it_ends(tmp_path: Path, endin
         assert of(end, Channel.STDIN) == b"in"
         await end.send(ChannelData(Channel.STDOUT, b"out"))
         if ending == "result":
-            await end.send(ChannelData(Channel.ERROR, SUCCESS), *(ChannelEnded(c) for c in CHANNELS if c is not Channel.STDIN))
+            await end.send(
+                ChannelData(Channel.ERROR, SUCCESS),
+                *(ChannelEnded(c) for c in CHANNELS if c is not Channel.STDIN),
+            )
         while await connection.receive():
             pass
 

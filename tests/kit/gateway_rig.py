@@ -2,7 +2,7 @@
 
 import ssl
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,7 @@ from gateway.durability import Durability
 from gateway.recorder import Recorder
 from gateway.upstream.request import IdentityMode
 from protocol.events import Headers
+from storage.errors import LogFailed
 from storage.files import REAL_FILES, FileOps
 from storage.reader import iter_records
 from storage.records import (
@@ -211,7 +212,7 @@ async def open_rig(
             scope = trio.CancelScope()
 
             async def run(*, task_status: trio.TaskStatus[Gateway]) -> None:
-                with scope:
+                with scope, suppress(LogFailed):  # a failed log is said once more at the end
                     await open_gateway(change(settings), task_status=task_status)
 
             gateway: Gateway = await nursery.start(run)

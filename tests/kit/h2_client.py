@@ -53,7 +53,12 @@ class H2Client:
             await self.raw.send(data)
 
     async def begin(
-        self, method: bytes, target: bytes, *fields: tuple[bytes, bytes], body: bytes | None = None, end: bool = True
+        self,
+        method: bytes,
+        target: bytes,
+        *fields: tuple[bytes, bytes],
+        body: bytes | None = None,
+        end: bool = True,
     ) -> int:
         """Send a request (its body must fit the window); returns the stream."""
         stream_id = self.h2.get_next_available_stream_id()
@@ -95,7 +100,9 @@ class H2Client:
         await self.wait(lambda: answer.ended or answer.reset is not None or self.closed)
         return answer
 
-    async def ask(self, method: bytes, target: bytes, *fields: tuple[bytes, bytes], body: bytes | None = None) -> Answer:
+    async def ask(
+        self, method: bytes, target: bytes, *fields: tuple[bytes, bytes], body: bytes | None = None
+    ) -> Answer:
         return await self.answer(await self.begin(method, target, *fields, body=body))
 
     async def wait(self, condition: object) -> None:

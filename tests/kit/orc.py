@@ -2,6 +2,7 @@
 each with its bytes, and answers whatever its script says, legal or not.
 """
 
+import base64
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -42,13 +43,15 @@ class OrcConnection:
 
     def __init__(self, stream: trio.SSLStream[trio.SocketStream]) -> None:
         self._stream = stream
+        self._sending = trio.Lock()
         self.received = bytearray()
         self.requests: list[SeenRequest] = []
         self.ended = trio.Event()
         self.raw = False  # the script reads by itself from now on
 
     async def send(self, data: bytes) -> None:
-        await self._stream.send_all(data)
+        async with self._sending:
+            await self._stream.send_all(data)
 
     async def receive(self) -> bytes:
         """For scripts of upgraded connections."""
@@ -119,8 +122,6 @@ class Orc:
         return sum(len(connection.received) for connection in self.connections)
 
     def write_kubeconfig(self, path: Path, *, host: str = "127.0.0.1", ca: bytes | None = None) -> Path:
-        import base64
-
         cluster = {
             "server": f"https://{host}:{self.port}",
             "certificate-authority-data": base64.b64encode(ca or self.ca).decode(),
@@ -150,6 +151,7 @@ class Orc:
 
     async def serve(self, connection: OrcConnection) -> None:
         self.connections.append(connection)
+        self.happened()
         parser = h11.Connection(h11.SERVER, max_incomplete_event_size=1 << 20)
         try:
             while not connection.raw:
@@ -176,7 +178,9 @@ class Orc:
             if isinstance(event, h11.ConnectionClosed):
                 return False
             if isinstance(event, h11.Request):
-                seen = SeenRequest(bytes(event.method), bytes(event.target), [(bytes(a), bytes(b)) for a, b in event.headers])
+                seen = SeenRequest(
+                    bytes(event.method), bytes(event.target), [(bytes(a), bytes(b)) for a, b in event.headers]
+                )
                 connection.requests.append(seen)
                 self.happened()
                 if self.on_head is not None:
@@ -195,7 +199,10 @@ class Orc:
     @staticmethod
     def _next(parser: h11.Connection) -> None:
         """The script answered behind h11's back: let h11 believe in an answer, to read the next request."""
-        if parser.our_state in (h11.SEND_RESPONSE, h11.SEND_BODY) or parser.our_state is h11.MIGHT_SWITCH_PROTOCOL:
+        if (
+            parser.our_state in (h11.SEND_RESPONSE, h11.SEND_BODY)
+            or parser.our_state is h11.MIGHT_SWITCH_PROTOCOL
+        ):
             parser.send(h11.Response(status_code=200, headers=[("content-length", "0")]))
             parser.send(h11.EndOfMessage())
         if parser.our_state is h11.DONE and parser.their_state is h11.DONE:
@@ -204,7 +211,10 @@ class Orc:
 
 @asynccontextmanager
 async def open_orc(
-    script: Script | None = None, *, names: tuple[str, ...] = ("127.0.0.1", "localhost"), authority: trustme.CA | None = None
+    script: Script | None = None,
+    *,
+    names: tuple[str, ...] = ("127.0.0.1", "localhost"),
+    authority: trustme.CA | None = None,
 ) -> AsyncIterator[Orc]:
     """Serve on a free port of loopback until the block ends."""
     authority = authority or trustme.CA(key_type=trustme.KeyType.ECDSA)

@@ -31,7 +31,10 @@ def spdy_fields(*protocols: bytes) -> tuple[bytes, ...]:
 def switching(request: SeenRequest, protocol: bytes) -> bytes:
     """The 101 an API server answers."""
     if request.header(b"upgrade") == b"SPDY/3.1":
-        return b"HTTP/1.1 101 X\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\nX-Stream-Protocol-Version: %b\r\n\r\n" % protocol
+        return (
+            b"HTTP/1.1 101 X\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\nX-Stream-Protocol-Version: %b\r\n\r\n"
+            % protocol
+        )
     key = request.header(b"sec-websocket-key") or b""
     accept = base64.b64encode(hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
     return (

@@ -10,7 +10,9 @@ async def ask(wire: bytes, *, ready: list[Check], half_close: bool = True) -> by
     async with trio.open_nursery() as nursery:
 
         async def serve(*, task_status: trio.TaskStatus[int]) -> None:
-            await serve_management("127.0.0.1", 0, live=[("loop", lambda: "")], ready=ready, task_status=task_status)
+            await serve_management(
+                "127.0.0.1", 0, live=[("loop", lambda: "")], ready=ready, task_status=task_status
+            )
 
         port = await nursery.start(serve)
         answer = b""
@@ -43,13 +45,25 @@ def _raises() -> str:
         (b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n", ILL, b"200", b"ok"),
         (b"GET /readyz HTTP/1.1\r\nHost: a\r\n\r\n", FINE, b"200", b"ok"),
         (b"GET /readyz HTTP/1.0\r\n\r\n", FINE, b"200", b"ok"),
-        (b"GET /readyz?verbose HTTP/1.1\r\nHost: a\r\n\r\n", FINE, b"200", b"[+]recorder ok\nreadyz check passed\n"),
-        (b"GET /readyz HTTP/1.1\r\nHost: a\r\n\r\n", ILL, b"503", b"[-]upstream failed: cannot be reached\nreadyz check failed\n"),
+        (
+            b"GET /readyz?verbose HTTP/1.1\r\nHost: a\r\n\r\n",
+            FINE,
+            b"200",
+            b"[+]recorder ok\nreadyz check passed\n",
+        ),
+        (
+            b"GET /readyz HTTP/1.1\r\nHost: a\r\n\r\n",
+            ILL,
+            b"503",
+            b"[-]upstream failed: cannot be reached\nreadyz check failed\n",
+        ),
         (b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n", FINE, b"404", b"served here\n"),
         (b"POST /livez HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n", FINE, b"404", b"served here\n"),
     ],
 )
-async def test_a_probe_hears_how_things_are(wire: bytes, ready: list[Check], status: bytes, text: bytes) -> None:
+async def test_a_probe_hears_how_things_are(
+    wire: bytes, ready: list[Check], status: bytes, text: bytes
+) -> None:
     answer = await ask(wire, ready=ready)
     assert answer.split(b" ")[1] == status
     assert answer.endswith(text)

@@ -1,0 +1,125 @@
+"""The cluster's audit log against our record: the same requests, one to one, joined by Audit-ID.
+
+The API server writes one line per stage. An event is ours when the user it acted for is one that only our
+gateway acts for. Source: k8s.io/apiserver pkg/apis/audit/v1 types.go.
+"""
+
+import time
+from collections import Counter
+from pathlib import Path
+
+import msgspec
+
+from tests.kit.tape_reading import Recorded
+
+DEADLINE_S = 30.0
+"""Until the API server has noticed that the clients of its last watches left."""
+
+
+HIJACKED = ("exec", "attach", "portforward", "proxy")
+"""What the API server hands on to a kubelet: audited as 101 once it does, even if the kubelet then says 403."""
+
+
+class User(msgspec.Struct, frozen=True):
+    username: str = ""
+    groups: tuple[str, ...] = ()
+
+
+class Answer(msgspec.Struct, frozen=True):
+    code: int = 0
+
+
+class AuditEvent(msgspec.Struct, frozen=True, rename="camel"):
+    """What of an event is compared."""
+
+    stage: str
+    verb: str
+    user: User
+    audit_id: str = msgspec.field(name="auditID")
+    request_uri: str = msgspec.field(name="requestURI")
+    impersonated_user: User | None = None
+    response_status: Answer | None = None
+
+    @property
+    def acting(self) -> str:
+        """The user whose rights counted."""
+        return (self.impersonated_user or self.user).username
+
+
+class AuditTail:
+    """Reads on from where the log ended when this was made."""
+
+    def __init__(self, log: Path) -> None:
+        self._log = log
+        self._offset = log.stat().st_size
+        self.events: list[AuditEvent] = []
+
+    def read(self) -> list[AuditEvent]:
+        """All events so far."""
+        with self._log.open("rb") as file:
+            file.seek(self._offset)
+            whole, newline, _ = file.read().rpartition(b"\n")
+        self._offset += len(whole) + len(newline)
+        decoder = msgspec.json.Decoder(AuditEvent)
+        self.events += [decoder.decode(line) for line in whole.splitlines()]
+        return self.events
+
+    def read_until_over(self, audit_ids: set[str]) -> list[AuditEvent]:
+        """All events, once each of these requests has ended (or the deadline has passed)."""
+        deadline = time.monotonic() + DEADLINE_S
+        while True:
+            ended = {event.audit_id for event in self.read() if event.stage in ("ResponseComplete", "Panic")}
+            if audit_ids <= ended or time.monotonic() > deadline:
+                return self.events
+            time.sleep(0.1)
+
+
+def differences(exchanges: dict[str, Recorded], events: list[AuditEvent], *, acting: set[str]) -> list[str]:
+    """In words, every way in which the two tell different stories; [] if none.
+
+    acting: the users of our gateway alone; shared mode has one, impersonation as many as there are people.
+    """
+    forwarded = {key: one for key, one in exchanges.items() if one.intent.upstream_target}
+    ours = [event for event in events if event.acting in acting or event.audit_id in forwarded]
+    found = [
+        f"{times} events of stage {stage} for {audit_id}"
+        for (audit_id, stage), times in Counter((one.audit_id, one.stage) for one in ours).items()
+        if times != 1
+    ]
+    ended = {event.audit_id for event in ours if event.stage == "ResponseComplete"}
+    found += [
+        f"recorded as forwarded, not in the audit log: {_show(one)}"
+        for key, one in forwarded.items()
+        if key not in ended
+    ]
+    for event in ours:
+        if event.audit_id not in forwarded:
+            found.append(f"in the audit log, not recorded: {event}")
+        elif (why := _compare(forwarded[event.audit_id], event, acting)) is not None:
+            found.append(f"{why}: recorded {_show(forwarded[event.audit_id])}, audited {event}")
+    return found
+
+
+def _compare(recorded: Recorded, event: AuditEvent, acting: set[str]) -> str | None:
+    intent = recorded.intent
+    assert intent.call is not None
+    assert intent.principal is not None
+    if event.verb != intent.call.verb:
+        return "different verbs"
+    if event.request_uri.encode() != intent.upstream_target:
+        return "different targets"
+    if event.acting not in acting:
+        return "a user that is not ours"
+    if intent.upstream_identity == "impersonate" and event.acting != intent.principal.user:
+        return "somebody else's rights"
+    status = event.response_status.code if event.response_status else 0
+    if status == 101 and intent.call.subresource in HIJACKED:
+        return None
+    if event.stage == "ResponseComplete" and recorded.outcome and recorded.outcome.result == "completed":
+        return None if status == recorded.status else "different statuses"
+    return None
+
+
+def _show(recorded: Recorded) -> str:
+    intent, outcome = recorded.intent, recorded.outcome
+    return f"{intent.method} {intent.upstream_target!r}, {recorded.status}, {outcome.result if outcome else None}"
