@@ -3,6 +3,7 @@
 Refusal                       ends one exchange with a Status; everything below becomes one
     UpstreamError             the API server could not be reached or broke the protocol
         UpstreamUnreachable   nothing was sent: the cluster has not seen the call
+        CredentialRejected    it does not accept our credential: 503, never the client's 401
         UpstreamLost          it may have: the outcome is unknown
 ClientLeft                    the client went away; nobody is there to answer
 """
@@ -28,6 +29,10 @@ class UpstreamError(GatewayError):
 
 class UpstreamUnreachable(UpstreamError):
     """No byte of the call was sent: no connection, or no credential. Safe to try again."""
+
+
+class CredentialRejected(UpstreamError):
+    """The API server does not accept our credential: not the client's fault, and not the client's 401."""
 
 
 class UpstreamLost(UpstreamError):
@@ -66,6 +71,7 @@ NOT_RECORDED: Final = Answer(503, "ServiceUnavailable", "failed")  # said once, 
 UNREACHABLE: Final = Answer(502, "ServiceUnavailable", "failed", loud=True)
 ANSWER_NOT_RECORDED: Final = Answer(500, "InternalError", "failed", loud=True)
 CUT: Final = Answer(503, "ServiceUnavailable", "cut")
+REJECTED: Final = Answer(503, "ServiceUnavailable", "failed", loud=True)
 LOST: Final = Answer(502, "InternalError", "failed", loud=True)
 INTERNAL: Final = Answer(500, "InternalError", "failed", loud=True)
 
@@ -98,6 +104,8 @@ def refusal_for(error: Exception) -> Refusal:
             return Refusal(NOT_RECORDED, "kubetape cannot record this call, so it is refused (see readyz)")
         case UpstreamUnreachable():
             return Refusal(UNREACHABLE, str(error))
+        case CredentialRejected():
+            return Refusal(REJECTED, str(error))
         case UpstreamError():
             return Refusal(LOST, str(error))
         case _:

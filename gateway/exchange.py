@@ -16,38 +16,25 @@ from typing import Final
 
 import trio
 
-from gateway import journal, tunnel
+from gateway import tunnel
 from gateway.admission import Admitted, admit
 from gateway.answer import receive_while_wanted
-from gateway.errors import (
-    ANSWER_NOT_RECORDED,
-    CUT,
-    TOO_LARGE,
-    ClientLeft,
-    Refusal,
-    UpstreamLost,
-    refusal_for,
-)
+from gateway.ending import answer_error, cut_answer, end_quietly
+from gateway.errors import ClientLeft, UpstreamLost
 from gateway.farewell import WatchBorder
 from gateway.live import LiveExchange
 from gateway.server.request import ClientRequest
 from gateway.services import Services
 from gateway.tape import Tape
+from gateway.upload import read_small_body, send_large_body
 from gateway.upstream.connection import UpstreamConnection
 from gateway.upstream.pool import Pool
 from gateway.upstream.response import client_head
 from protocol.apicall import Call
 from protocol.events import BodyChunk, EndOfBody, Event, ResponseHead
-from protocol.status import encode_status, status_headers
 from storage.errors import LogFailed
 
-SMALL_BODY_BYTES: Final = 64 * 1024
-"""A request body up to this size is recorded with its Intent, in one commit, and forwarded in one write."""
-MAX_BODY_BYTES: Final = 3 * 1024 * 1024 + 64 * 1024
-"""kube-apiserver refuses bodies over 3 MiB; the slack lets it say so itself where it would."""
 REPEATABLE: Final = frozenset({b"GET", b"HEAD", b"OPTIONS"})
-GOODBYE_S: Final = 2.0
-"""How long the last words to a client may take; one that does not read them has lost them."""
 UNRECORDED_STREAM: Final = "kubetape can no longer record this session"
 
 
@@ -62,12 +49,12 @@ async def serve(request: ClientRequest, services: Services) -> None:
             else:
                 await _forward(request, tape, services, live, admitted)
         except ClientLeft as left:
-            _end(tape, "client-left", str(left))
+            end_quietly(tape, "client-left", str(left))
             request.abort()
         except Exception as error:
-            await _answer_error(request, tape, error)
+            await answer_error(request, tape, error)
         except BaseException:  # cancelled, possibly as a group
-            _end(tape, "cut", live.reason or "the gateway stopped")
+            end_quietly(tape, "cut", live.reason or "the gateway stopped")
             request.abort()
             raise
 
@@ -79,7 +66,7 @@ async def _forward(
     request: ClientRequest, tape: Tape, services: Services, live: LiveExchange, admitted: Admitted
 ) -> None:
     """Send the call upstream and the answer down."""
-    body, complete = await _small_body(request, admitted.call)
+    body, complete = await read_small_body(request, admitted.call)
     if body:
         tape.request_body(body, urgent=True)
     if services.durability.intent_before_forward(admitted.call.durability_class):
@@ -89,21 +76,10 @@ async def _forward(
         async with _closing_unless_reusable(services.pool, connection):
             await _relay(request, tape, services, live, admitted.call, connection, events)
     else:
-        await _forward_large(request, tape, services, live, admitted, body)
-
-
-async def _small_body(request: ClientRequest, call: Call) -> tuple[bytes, bool]:
-    """The body, if it is small; else its beginning. Returns whether that is all of it."""
-    if request.head.content_length == 0:
-        return b"", True
-    _check_body_size(request.head.content_length or 0, call)
-    body = bytearray()
-    while len(body) < SMALL_BODY_BYTES:
-        chunk = await request.receive_body()
-        if not chunk:
-            return bytes(body), True
-        body += chunk
-    return bytes(body), False
+        connection = await services.pool.acquire()
+        async with _closing_unless_reusable(services.pool, connection):
+            relay = partial(_relay, request, tape, services, live, admitted.call, connection, watched=True)
+            await send_large_body(request, tape, services, admitted, connection, body, relay)
 
 
 async def _ask(
@@ -140,60 +116,6 @@ async def _first_events(
         raise
     tape.mark("upstream_head_us")
     return events
-
-
-async def _forward_large(
-    request: ClientRequest,
-    tape: Tape,
-    services: Services,
-    live: LiveExchange,
-    admitted: Admitted,
-    beginning: bytes,
-) -> None:
-    """Forward a body while it arrives, and whatever answer comes, maybe before the body is complete."""
-    connection = await services.pool.acquire()
-    problems: list[Exception] = []
-    async with _closing_unless_reusable(services.pool, connection), trio.open_nursery() as nursery:
-
-        async def send() -> None:
-            try:
-                length = request.head.content_length
-                head = services.with_credential(admitted.upstream, content_length=length)
-                tape.check()
-                await connection.send(head, BodyChunk(beginning))
-                await _send_rest(request, tape, admitted.call, connection)
-                await request.wait_left()
-                raise ClientLeft("the client left before the answer was complete")
-            except Exception as error:
-                problems.append(error)
-                nursery.cancel_scope.cancel()
-
-        nursery.start_soon(send)
-        tape.mark("upstream_sent_us")
-        try:
-            events = await connection.receive()
-            tape.mark("upstream_head_us")
-            await _relay(request, tape, services, live, admitted.call, connection, events, watched=True)
-        except Exception as error:
-            problems.append(error)
-        nursery.cancel_scope.cancel()  # an early answer ends the sending
-    if problems:
-        raise problems[0]
-
-
-async def _send_rest(request: ClientRequest, tape: Tape, call: Call, connection: UpstreamConnection) -> None:
-    """Each chunk is recorded, then sent; the last one only when the whole body is durable."""
-    held = b""
-    while chunk := await request.receive_body():
-        _check_body_size(tape.request_bytes + len(chunk), call)
-        if held:
-            await connection.send(BodyChunk(held))
-        tape.request_body(chunk)
-        await tape.flow()
-        held = chunk
-    tape.request_ended()
-    await tape.durable()
-    await connection.send(*([BodyChunk(held)] if held else []), EndOfBody())
 
 
 async def _relay(
@@ -238,7 +160,7 @@ async def _relay(
     if problem is not None:
         raise problem
     if live.reason:
-        await _cut(request, tape, border, live.reason)
+        await cut_answer(request, tape, border, live.reason)
     elif left and not tape.ended:
         raise ClientLeft("the client closed the connection or cancelled the call")
 
@@ -283,81 +205,6 @@ async def _relay_batches(
             tape.end("completed")
             return
         events = await receive()
-
-
-async def _cut(request: ClientRequest, tape: Tape, border: WatchBorder, reason: str) -> None:
-    """End an answer that would go on: with a reason where the protocol has room for one."""
-    if not tape.answer_begun:
-        raise Refusal(CUT, reason)
-    farewell = border.farewell(reason)
-    try:
-        if farewell:
-            tape.response_body(farewell)
-        tape.end("cut", reason)
-    except LogFailed:
-        pass  # the words that say so are the one thing that cannot be recorded
-    if not farewell:
-        request.abort()
-        return
-    with trio.move_on_after(GOODBYE_S) as scope:
-        await request.send(BodyChunk(farewell), EndOfBody())
-    if scope.cancelled_caught:
-        request.abort()
-
-
-# --- when it goes wrong ----------------------------------------------------------------------------
-
-
-async def _answer_error(request: ClientRequest, tape: Tape, error: Exception) -> None:
-    """Answer with a Status if nothing was answered yet; else break the answer off, visibly."""
-    refusal = _refusal(request, tape, error)
-    if refusal.answer.loud:
-        journal.problem("exchange", refusal.message, error, exchange=tape.exchange.hex())
-    if tape.answer_begun:
-        _end(tape, refusal.answer.result, refusal.message)
-        request.abort()
-        return
-    body = encode_status(refusal.answer.code, refusal.answer.reason, refusal.message)
-    try:
-        if tape.intent_recorded:
-            tape.response_head(refusal.answer.code, status_headers(body))
-            if request.head.method != b"HEAD":
-                tape.response_body(body)
-            tape.end(refusal.answer.result, refusal.message, urgent=True)
-            await tape.durable()
-    except LogFailed as failure:
-        # The one answer that cannot be recorded is the one that says so.
-        refusal = _refusal(request, tape, failure)
-        body = encode_status(refusal.answer.code, refusal.answer.reason, refusal.message)
-    events: list[Event] = [ResponseHead(refusal.answer.code, status_headers(body))]
-    if request.head.method != b"HEAD":
-        events.append(BodyChunk(body))
-    try:
-        await request.send(*events, EndOfBody())
-    except ClientLeft:
-        return  # the answer is in the record; nobody is there to read it
-
-
-def _refusal(request: ClientRequest, tape: Tape, error: Exception) -> Refusal:
-    """What to say of an error; of a mutation whose answer cannot be recorded, that it may have happened."""
-    if isinstance(error, LogFailed) and tape.forwarded and request.head.method not in REPEATABLE:
-        why = "kubetape cannot record the answer to this call; the cluster may have carried it out: look before you repeat it"
-        return Refusal(ANSWER_NOT_RECORDED, why)
-    return refusal_for(error)
-
-
-def _end(tape: Tape, result: str, why: str) -> None:
-    try:
-        tape.end(result, why)
-    except LogFailed:
-        return  # an Intent without an Outcome reads as "unknown", which is the truth
-
-
-def _check_body_size(size: int, call: Call) -> None:
-    if size > MAX_BODY_BYTES and call.subresource != "proxy":
-        raise Refusal(
-            TOO_LARGE, f"request body is larger than {MAX_BODY_BYTES} bytes, which Kubernetes does not accept"
-        )
 
 
 @asynccontextmanager

@@ -4,7 +4,18 @@ import ast
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-IO_MODULES = {"trio", "socket", "ssl", "asyncio", "threading", "time", "os", "logging", "subprocess", "select"}
+IO_MODULES = {
+    "trio",
+    "socket",
+    "ssl",
+    "asyncio",
+    "threading",
+    "time",
+    "os",
+    "logging",
+    "subprocess",
+    "select",
+}
 
 
 def imports_of(path: Path) -> set[str]:
@@ -40,7 +51,10 @@ def test_protocol_does_no_input_or_output_and_knows_no_clock() -> None:
 
 
 def test_policy_is_pure() -> None:
-    assert offences("gateway/policy", IO_MODULES | {"storage", "tests", "gateway.recorder", "gateway.tape"}) == []
+    assert (
+        offences("gateway/policy", IO_MODULES | {"storage", "tests", "gateway.recorder", "gateway.tape"})
+        == []
+    )
 
 
 def test_storage_knows_neither_trio_nor_the_gateway() -> None:

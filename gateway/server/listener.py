@@ -20,6 +20,8 @@ from protocol.events import Event
 HANDSHAKE_TIMEOUT_S: Final = 5.0
 """A client on the other side of the world needs a second."""
 MAX_CONNECTIONS: Final = 10_000
+MAX_CONNECTIONS_PER_SOURCE: Final = 2_500
+"""A quarter: one address, or one office behind NAT, does not take every place."""
 MAX_HANDSHAKES_PER_SOURCE: Final = 64
 """Unfinished handshakes of one address: like sshd's MaxStartups, before anybody is identified."""
 
@@ -37,7 +39,7 @@ class Listener:
         self._serve = serve
         self._malformed = malformed
         self._connections: set[Http1Connection | Http2Connection] = set()
-        self._open = 0
+        self._open: Counter[str] = Counter()  # by source address
         self._handshakes: Counter[str] = Counter()
         self._accepting = trio.CancelScope()
         self._draining = False
@@ -67,7 +69,14 @@ class Listener:
 
     @property
     def connections(self) -> int:
-        return self._open
+        return self._open.total()
+
+    def _has_room_for(self, source_address: str) -> bool:
+        return (
+            self.connections < MAX_CONNECTIONS
+            and self._open[source_address] < MAX_CONNECTIONS_PER_SOURCE
+            and self._handshakes[source_address] < MAX_HANDSHAKES_PER_SOURCE
+        )
 
     async def _connection(self, transport: trio.SocketStream) -> None:
         try:
@@ -76,10 +85,10 @@ class Listener:
         except OSError:  # it was reset before we got here
             await trio.aclose_forcefully(transport)
             return
-        if self._open >= MAX_CONNECTIONS or self._handshakes[source_address] >= MAX_HANDSHAKES_PER_SOURCE:
+        if not self._has_room_for(source_address):
             await trio.aclose_forcefully(transport)
             return
-        self._open += 1
+        self._open[source_address] += 1
         stream = TlsStream(take_socket(transport), self._context, server_side=True)
         try:
             if await self._handshake(stream, source_address):
@@ -88,7 +97,7 @@ class Listener:
             # One connection's trouble is never another's.
             journal.problem("connection", "a connection was ended by an unexpected error", error)
         finally:
-            self._open -= 1
+            _count_down(self._open, source_address)
             await stream.aclose()
 
     async def _handshake(self, stream: TlsStream, source_address: str) -> bool:
@@ -100,9 +109,7 @@ class Listener:
         except (ssl.SSLError, trio.BrokenResourceError, OSError):
             return False  # a scanner, or a client that does not trust our certificate
         finally:
-            self._handshakes[source_address] -= 1
-            if not self._handshakes[source_address]:
-                del self._handshakes[source_address]
+            _count_down(self._handshakes, source_address)
         return False
 
     async def _serve_connection(self, stream: TlsStream, source_address: str, source_port: int) -> None:
@@ -136,3 +143,9 @@ def _port_when_started(
             task_status.started(port)
 
     return Started()
+
+
+def _count_down(counter: Counter[str], key: str) -> None:
+    counter[key] -= 1
+    if not counter[key]:
+        del counter[key]

@@ -6,7 +6,7 @@ the token along): it passes only where it stays on our own origin, on the paths 
 
 from typing import Final
 
-from gateway.errors import UpstreamLost
+from gateway.errors import CredentialRejected, UpstreamLost
 from protocol.apicall import Call
 from protocol.events import Headers, ResponseHead
 
@@ -29,7 +29,15 @@ HOP_BY_HOP: Final = frozenset(
 
 
 def client_head(head: ResponseHead, call: Call) -> ResponseHead:
-    """The head to send down. Raises UpstreamLost for a redirect that would leave the gateway."""
+    """The head to send down.
+
+    Raises UpstreamLost for a redirect that would leave the gateway, CredentialRejected for a 401: it speaks of
+    our credential, and a client that took it for its own would log in again and again.
+    """
+    if head.status == 401 and call.subresource != "proxy":  # behind proxy an application answers for itself
+        raise CredentialRejected(
+            "the API server does not accept kubetape's own credential; its operator must renew it"
+        )
     if 300 <= head.status < 400 and head.status != 304:
         _check_redirect(head, call)
     headers: Headers = tuple(pair for pair in head.headers if pair[0] not in HOP_BY_HOP)

@@ -102,6 +102,8 @@ def _wait_for_port(errors: Path, process: subprocess.Popen[bytes]) -> int:
     deadline = time.monotonic() + START_S
     while not (found := re.search(r" on port (\d+);", errors.read_text())):
         assert process.poll() is None, f"the gateway did not start: {errors.read_text()}"
-        assert time.monotonic() < deadline, f"the gateway is not ready after {START_S} s: {errors.read_text()}"
+        assert time.monotonic() < deadline, (
+            f"the gateway is not ready after {START_S} s: {errors.read_text()}"
+        )
         time.sleep(0.05)
     return int(found[1])

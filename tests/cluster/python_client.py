@@ -53,9 +53,7 @@ def watching(core: Any, namespace: str) -> None:
 
 def logs(core: Any, namespace: str) -> None:
     assert core.read_namespaced_pod_log("web", namespace, tail_lines=3).count("\n") == 3
-    follow = core.read_namespaced_pod_log(
-        "web", namespace, follow=True, tail_lines=1, _preload_content=False
-    )
+    follow = core.read_namespaced_pod_log("web", namespace, follow=True, tail_lines=1, _preload_content=False)
     read = b""
     while read.count(b"\n") < 5:
         read += follow.read1()

@@ -42,7 +42,9 @@ class Scene(msgspec.Struct, frozen=True):
 
     def credential(self, account: str, path: Path) -> Path:
         """Write a kubeconfig with a token of one of the service accounts."""
-        view = json.loads(self.admin.run("config", "view", "--raw", "--minify", "--flatten", "-o", "json").text)
+        view = json.loads(
+            self.admin.run("config", "view", "--raw", "--minify", "--flatten", "-o", "json").text
+        )
         token = self.admin.run("create", "token", account, "--duration=4h").text.strip()
         return write_kubeconfig(path, view["clusters"][0]["cluster"], token, self.namespace)
 
@@ -116,7 +118,11 @@ def _objects(scene: Scene) -> list[dict[str, Any]]:
     person = {"apiGroup": "rbac.authorization.k8s.io", "kind": "User"}
     impersonator = _rbac("ClusterRole", f"{name}-impersonator") | {
         "rules": [
-            {"apiGroups": [""], "resources": ["users", "groups", "serviceaccounts"], "verbs": ["impersonate"]},
+            {
+                "apiGroups": [""],
+                "resources": ["users", "groups", "serviceaccounts"],
+                "verbs": ["impersonate"],
+            },
             {
                 "apiGroups": ["authentication.k8s.io"],
                 "resources": ["uids", "userextras/*"],
@@ -129,7 +135,10 @@ def _objects(scene: Scene) -> list[dict[str, Any]]:
         impersonator,
         _binding("ClusterRoleBinding", f"{name}-shared", "cluster-admin", _account(name, "shared")),
         _binding(
-            "ClusterRoleBinding", f"{name}-impersonator", f"{name}-impersonator", _account(name, "impersonator")
+            "ClusterRoleBinding",
+            f"{name}-impersonator",
+            f"{name}-impersonator",
+            _account(name, "impersonator"),
         ),
         _binding("RoleBinding", "member", "admin", person | {"name": scene.member}),
         _binding("RoleBinding", "reader", "view", person | {"name": scene.reader}),

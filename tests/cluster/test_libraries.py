@@ -40,5 +40,7 @@ def test_node_client_can(scene: Scene, open_front: OpenFront, tmp_path: Path, mo
 def _run(command: list[str | Path], scratch: Path) -> None:
     inherited = {key: value for key, value in os.environ.items() if key != "KUBECONFIG"}
     environ = inherited | {"HOME": str(scratch)}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S, cwd=scratch, env=environ)
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=DEADLINE_S, cwd=scratch, env=environ
+    )
     assert done.returncode == 0, done.stderr[-4000:]

@@ -21,10 +21,13 @@ LOAD = ("read", "secret", "write", "write", "watch", "exec", "terminal")
 
 
 def killed_under_load(make_scene: Callable[..., Scene]) -> Scene:
-    scene = make_scene(segment_bytes=128 << 10)
+    scene = make_scene(segment_bytes=48 << 10)
     scene.gateway.start()
     scene.load(*LOAD)
-    eventually(lambda: len(scene.ledger.finished()) > 60, 20.0, "calls are served")
+    eventually(
+        lambda: sum(call.kind == "delete" for call in scene.ledger.finished()) > 5, 30.0, "calls are served"
+    )
+    eventually(lambda: list(scene.gateway.log.glob("*.kseg")), 30.0, "a segment is sealed")
     scene.ledger.kills_ns.append(time.time_ns())
     scene.gateway.kill()
     scene.stop_load()

@@ -13,15 +13,15 @@ from tests.crash.scene import Scene
 
 pytestmark = [pytest.mark.crash, pytest.mark.slow]
 
-LOAD = ("read", "secret", "write", "write", "watch", "quiet", "exec", "terminal")
+LOAD = ("read", "secret", "write", "write", "watch", "exec", "terminal")
 DRAIN_S = 10.0
 STOPPED_S = 10.0
 
 
-def under_load(make_scene: Callable[..., Scene], **options: object) -> Scene:
+def under_load(make_scene: Callable[..., Scene], *more: str, **options: object) -> Scene:
     scene = make_scene(**options)
     scene.gateway.start()
-    scene.load(*LOAD)
+    scene.load(*LOAD, *more)
     eventually(lambda: len(scene.ledger.finished()) > 20, 20.0, "calls are served")
     eventually(
         lambda: any(call.kind == "exec" and call.received for call in scene.ledger.calls), 10.0, "a terminal"
@@ -32,7 +32,7 @@ def under_load(make_scene: Callable[..., Scene], **options: object) -> Scene:
 def test_sigterm_under_load_drains_seals_and_leaves_no_call_without_an_outcome(
     make_scene: Callable[..., Scene],
 ) -> None:
-    scene = under_load(make_scene, drain_seconds=3)
+    scene = under_load(make_scene, "quiet", drain_seconds=3)
     keepers = scene.gateway.keeper_pids()
     began_s = time.monotonic()
     scene.gateway.signal(signal.SIGTERM)

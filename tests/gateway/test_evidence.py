@@ -17,7 +17,10 @@ def test_no_credential_reaches_the_record_wherever_it_stands() -> None:
         (b"authorization", b"Bearer " + CANARY),
         (b"proxy-authorization", b"Basic " + CANARY),
         (b"cookie", b"session=" + CANARY),
-        (b"sec-websocket-protocol", b"base64url.bearer.authorization.k8s.io." + CANARY + b", v4.channel.k8s.io"),
+        (
+            b"sec-websocket-protocol",
+            b"base64url.bearer.authorization.k8s.io." + CANARY + b", v4.channel.k8s.io",
+        ),
         (b"accept", b"application/json"),
     )
     cleaned = without_credentials(headers)
@@ -31,17 +34,36 @@ def test_an_intent_carries_call_person_and_kubectls_own_words() -> None:
         method=b"GET",
         target=b"/api/v1/namespaces/prod/pods/web-0/exec?command=sh",
         authority=b"gw",
-        headers=((b"user-agent", b"kubectl/v1.33"), (b"kubectl-command", b"kubectl exec"), (b"kubectl-session", b"s1")),
+        headers=(
+            (b"user-agent", b"kubectl/v1.33"),
+            (b"kubectl-command", b"kubectl exec"),
+            (b"kubectl-session", b"s1"),
+        ),
     )
     principal = Principal("alice", ("sre",), "oidc", "ab" * 16, issuer="https://idp")
     call = parse_call(head.method, head.target)
     intent = build_intent(
-        head, FACTS, exchange=b"x" * 16, at_ns=5, verdict=OBSERVED, durability=1, principal=principal, call=call
+        head,
+        FACTS,
+        exchange=b"x" * 16,
+        at_ns=5,
+        verdict=OBSERVED,
+        durability=1,
+        principal=principal,
+        call=call,
     )
     assert decode_record(encode_record(intent)) == intent
     assert intent.principal is not None
     assert intent.call is not None
-    assert (intent.principal.user, intent.principal.groups, intent.principal.issuer) == ("alice", ("sre",), "https://idp")
+    assert (intent.principal.user, intent.principal.groups, intent.principal.issuer) == (
+        "alice",
+        ("sre",),
+        "https://idp",
+    )
     assert (intent.call.resource, intent.call.subresource, intent.call.argv) == ("pods", "exec", ("sh",))
-    assert (intent.kubectl_command, intent.kubectl_session, intent.user_agent) == ("kubectl exec", "s1", "kubectl/v1.33")
+    assert (intent.kubectl_command, intent.kubectl_session, intent.user_agent) == (
+        "kubectl exec",
+        "s1",
+        "kubectl/v1.33",
+    )
     assert intent.verdict.mode == "observe"

@@ -12,7 +12,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from gateway.durability import Durability
-from gateway.exchange import MAX_BODY_BYTES, SMALL_BODY_BYTES
+from gateway.upload import MAX_BODY_BYTES, SMALL_BODY_BYTES
 from storage.records import Outcome, RequestBody, RequestEnded
 from tests.kit.blocked_files import BlockedFiles
 from tests.kit.gateway_rig import Rig, open_rig, read_log
@@ -468,7 +468,7 @@ async def test_an_answer_that_breaks_off_is_never_taken_for_complete(
         assert (outcome.result, outcome.status) == ("failed", 200)
 
 
-async def test_a_rejected_credential_is_renewed_and_the_refusal_passed_on(
+async def test_a_rejected_credential_is_renewed_and_is_not_the_clients_fault(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with open_rig(tmp_path, says(answer(401, b"who?", b"WWW-Authenticate: Bearer"))) as rig:
@@ -476,7 +476,7 @@ async def test_a_rejected_credential_is_renewed_and_the_refusal_passed_on(
         credential = rig.gateway.services.pool.cluster.credential
         monkeypatch.setattr(type(credential), "rejected", lambda self: told.append(401))
         response = await rig.ask(b"GET", PODS)
-        assert (response.status, response.header(b"www-authenticate")) == (401, None)
+        assert (response.status, response.header(b"www-authenticate")) == (503, None)
         assert told == [401]
 
 

@@ -365,7 +365,7 @@ async def test_a_rejected_credential_is_renewed_after_an_upgrade_too(
         told: list[int] = []
         credential = rig.gateway.services.pool.cluster.credential
         monkeypatch.setattr(type(credential), "rejected", lambda self: told.append(401))
-        assert (await rig.ask(b"GET", EXEC, *websocket_fields(V5))).status == 401
+        assert (await rig.ask(b"GET", EXEC, *websocket_fields(V5))).status == 503
         assert told == [401]
 
 

@@ -76,7 +76,7 @@ def name_shown_to(cluster: UpstreamCluster) -> str:
 async def until(condition: Callable[[], bool]) -> None:
     """Let the other tasks run until something is so."""
     with trio.fail_after(30):
-        while not condition():  # noqa: ASYNC110 - files and fields have no event
+        while not condition():
             await trio.sleep(0.01)
 
 

@@ -115,7 +115,7 @@ print(json.dumps({{"kind": "ExecCredential", "apiVersion": "{V1}", "status": {{"
 async def gone(pid: int) -> None:
     """Wait until a process is dead (a zombie that nobody reaps counts as dead)."""
     with trio.fail_after(20):
-        while is_alive(pid):  # noqa: ASYNC110 - nothing tells of the death of a grandchild
+        while is_alive(pid):
             await trio.sleep(0.02)
 
 
@@ -149,7 +149,7 @@ async def test_cancelling_kills_the_plugin(tmp_path: Path) -> None:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(run_plugin, plugin, None)
         with trio.fail_after(20):
-            while not (mark.exists() and mark.read_text()):  # noqa: ASYNC110 - a file has no event
+            while not (mark.exists() and mark.read_text()):
                 await trio.sleep(0.02)
         nursery.cancel_scope.cancel()
     await gone(int(mark.read_text()))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.errors import UpstreamLost
+from gateway.errors import CredentialRejected, UpstreamLost
 from gateway.upstream.response import client_head
 from protocol.apicall import parse_call
 from protocol.events import ResponseHead
@@ -38,3 +38,12 @@ def test_redirects_the_api_server_really_uses_pass() -> None:
 
 def test_not_modified_is_no_redirect() -> None:
     assert client_head(ResponseHead(304, ((b"etag", b'"e"'),)), PODS).status == 304
+
+
+def test_a_401_of_our_credential_is_not_the_clients() -> None:
+    with pytest.raises(CredentialRejected):
+        client_head(ResponseHead(401), PODS)
+
+
+def test_a_401_of_a_proxied_application_is_its_own() -> None:
+    assert client_head(ResponseHead(401), PROXIED).status == 401
