@@ -67,7 +67,7 @@ def _wait_ready(process: "subprocess.Popen[bytes]", output: Path, ready: str) ->
         if found := re.search(ready, output.read_text()):
             return found[1]
         time.sleep(0.02)
-    raise SystemExit(f"{process.args} did not become ready: {output.read_text()[-2000:]}")
+    raise SystemExit(f"{process.args!r} did not become ready: {output.read_text()[-2000:]}")
 
 
 def start_standin(stack: contextlib.ExitStack) -> Standin:

@@ -37,7 +37,7 @@ from storage.records import ChannelChunk, Intent, Outcome, ResponseBody, decode_
 from storage.sources import SegmentLogs
 
 HTTP2_CONNECTIONS: Final = 4
-WATCH_TAIL_S: Final = 4
+WATCH_TAIL_S: Final = 6
 """How long watches outlive the last change."""
 CONFIGMAPS: Final = "/api/v1/namespaces/default/configmaps"
 

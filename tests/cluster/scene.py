@@ -40,6 +40,11 @@ class Scene(msgspec.Struct, frozen=True):
     member: str
     reader: str
 
+    @property
+    def twin(self) -> str:
+        """A user with the reader's rights whom no gateway of ours ever acts for."""
+        return f"{self.reader}-twin"
+
     def credential(self, account: str, path: Path) -> Path:
         """Write a kubeconfig with a token of one of the service accounts."""
         view = json.loads(
@@ -142,6 +147,7 @@ def _objects(scene: Scene) -> list[dict[str, Any]]:
         ),
         _binding("RoleBinding", "member", "admin", person | {"name": scene.member}),
         _binding("RoleBinding", "reader", "view", person | {"name": scene.reader}),
+        _binding("RoleBinding", "twin", "view", person | {"name": scene.twin}),
         pod("web", ["sh", "-c", SERVE]),
     ]
 

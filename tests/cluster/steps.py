@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from tests.clients import steps
-from tests.clients.rig import ClientRig
+from tests.clients.rig import ClientRig, Terminal
 from tests.cluster.forwarded import converse, converse_at_once, get, local_port
 from tests.cluster.scene import LARGE_BYTES, container_of, pod
 from tests.cluster.surroundings import IMAGE
@@ -54,7 +54,9 @@ def watch_and_wait(rig: ClientRig) -> None:
         for number in range(3):
             running.read_until(f"configmap/{name}-{number}\n")
     rig.run("wait", "--for=condition=Ready", "pod/web", "--timeout=20s")
-    with rig.start("wait", "--for=delete", f"configmap/{name}-0", "--timeout=30s") as waiting:
+    # -v=6 shows the requests: what is deleted before kubectl watches is not waited for
+    with rig.start("wait", "--for=delete", f"configmap/{name}-0", "--timeout=30s", "-v=6") as waiting:
+        waiting.read_until("watch=true")
         rig.run("delete", "configmap", "-l", f"of={name}")
         waiting.read_until("condition met")
         assert waiting.wait() == 0
@@ -131,6 +133,22 @@ def execute_large_output(rig: ClientRig) -> None:
     body = rig.run("exec", "web", "--", "cat", "/www/large").stdout
     said = rig.run("exec", "web", "--", "sha256sum", "/www/large").text.split()[0]
     assert (len(body), hashlib.sha256(body).hexdigest()) == (LARGE_BYTES, said)
+
+
+def execute_in_terminal(rig: ClientRig) -> None:
+    with rig.terminal("exec", "-it", "web", "--", "sh", columns=120, rows=40) as terminal:
+        terminal.read_until("/ # ")
+        _expect_size(terminal, "40 120")
+        terminal.resize(132, 50)
+        _expect_size(terminal, "50 132")
+        # Only once the line runs: what is typed while the shell still edits is a key to it, not a signal.
+        terminal.type(b"echo sta''rted; sleep 1000\r")
+        terminal.read_until("started\r\n")
+        terminal.type(b"\x03")
+        terminal.read_until("^C\r\n/ # ")
+        terminal.type(b"echo abX\x7fc; exit 7\r")
+        terminal.read_until("\r\nabc\r\n")
+        assert terminal.wait() == 7
 
 
 def attach(rig: ClientRig) -> None:
@@ -221,7 +239,7 @@ def debug_in_place(rig: ClientRig) -> None:
 STREAMS: tuple[Step, ...] = (
     execute,
     execute_with_stdin,
-    steps.execute_in_terminal,
+    execute_in_terminal,
     steps.copy_both_ways,
     attach,
     port_forward,
@@ -233,7 +251,7 @@ SHORT: tuple[Step, ...] = (
     steps.apply_server_side,
     logs,
     execute,
-    steps.execute_in_terminal,
+    execute_in_terminal,
     steps.copy_both_ways,
     port_forward,
 )
@@ -264,6 +282,15 @@ ALL: tuple[Step, ...] = (
 def _config_map(name: str, group: str) -> bytes:
     metadata = {"name": name, "labels": {"of": group}}
     return json.dumps({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}).encode()
+
+
+def _expect_size(terminal: Terminal, size: str) -> None:
+    """The size travels beside the keystrokes, not in front of them: ask until it has arrived."""
+    for _ in range(50):
+        terminal.type(b"stty size\r")
+        if f"{size}\r\n" in terminal.read_until("\r\n/ # "):
+            return
+    raise AssertionError(f"the terminal size {size} never arrived")
 
 
 def _deployment(name: str) -> bytes:

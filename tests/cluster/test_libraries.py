@@ -25,7 +25,7 @@ OpenFront = Callable[[str], Front]
 @pytest.mark.parametrize("mode", MODES)
 def test_python_client_can(scene: Scene, open_front: OpenFront, tmp_path: Path, mode: str, step: str) -> None:
     pytest.importorskip("kubernetes", reason="the Python client is not installed")
-    program = [sys.executable, HERE / "python_client.py"]
+    program: list[str | Path] = [sys.executable, HERE / "python_client.py"]
     _run([*program, open_front(mode).member, scene.namespace, step], tmp_path)
 
 
@@ -33,7 +33,7 @@ def test_python_client_can(scene: Scene, open_front: OpenFront, tmp_path: Path, 
 @pytest.mark.parametrize("step", ["rest", "watch", "logs", "exec"])
 @pytest.mark.parametrize("mode", MODES)
 def test_node_client_can(scene: Scene, open_front: OpenFront, tmp_path: Path, mode: str, step: str) -> None:
-    program = [find_node() or "", HERE / "node_client.mjs", NODE_CLIENT]
+    program: list[str | Path] = [find_node() or "", HERE / "node_client.mjs", NODE_CLIENT]
     _run([*program, open_front(mode).member, scene.namespace, step], tmp_path)
 
 

@@ -82,7 +82,7 @@ def _watch(core: Any, namespace: str, version: str) -> list[int]:
         field_selector="metadata.name=load",
         _preload_content=False,
     )
-    numbers = []
+    numbers: list[int] = []
     for line in _lines(answer):
         event = json.loads(line)
         if event["type"] == "DELETED":
@@ -103,7 +103,7 @@ def _list(core: Any, namespace: str, over: threading.Event) -> int:
 
 def _follow(core: Any, namespace: str, over: threading.Event) -> list[int]:
     answer = core.read_namespaced_pod_log("web", namespace, follow=True, tail_lines=1, _preload_content=False)
-    numbers = []
+    numbers: list[int] = []
     for line in _lines(answer):
         numbers.append(int(line.removeprefix(b"line=")))
         if over.is_set():

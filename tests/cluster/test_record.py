@@ -111,8 +111,8 @@ def test_the_join_notices(scene: Scene, tmp_path: Path, change: str) -> None:
         ClientRig(find_kubectls()[-1], front.member, tmp_path).run("get", "pods")
     exchanges = read_exchanges(front.data_dir)
     events = [event for event in tail.read_until_over(set(exchanges)) if event.audit_id in exchanges]
-    lies: dict[str, Callable[[], None]] = {
-        "missing record": lambda: exchanges.pop(events[0].audit_id) and None,
+    lies: dict[str, Callable[[], object]] = {
+        "missing record": lambda: exchanges.pop(events[0].audit_id),
         "missing event": events.clear,
         "verb": lambda: events.append(_changed(events.pop(), verb="delete")),
         "user": lambda: events.append(_changed(events.pop(), impersonated_user=None)),

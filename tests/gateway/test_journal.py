@@ -33,3 +33,20 @@ def test_of_an_unexpected_error_the_place_is_logged_and_not_its_text(
     decoded = json.loads(line)
     assert (decoded["level"], decoded["error"], decoded["exchange"]) == ("error", "ValueError", "ab")
     assert decoded["at"].startswith("test_journal.py:")
+
+
+def test_of_a_group_the_error_inside_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    def fail() -> None:
+        raise KeyError("inside")
+
+    try:
+        try:
+            fail()
+        except KeyError as error:
+            raise ExceptionGroup("outer", [ExceptionGroup("inner", [error])]) from None
+    except ExceptionGroup as group:
+        journal.problem("connection", "ended", group)
+    line = json.loads(capsys.readouterr().err)
+    assert line["error"] == "KeyError"
+    assert "test_journal.py" in line["at"]
+    assert "fail" in line["at"]

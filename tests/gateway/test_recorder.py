@@ -75,6 +75,21 @@ async def test_durable_returns_only_after_the_sync(tmp_path: Path) -> None:
         assert records(tmp_path)[-1] == RECORD
 
 
+async def test_no_waiter_is_forgotten_whenever_the_commit_comes(tmp_path: Path) -> None:
+    """The log's thread wakes the loop only when it sees a waiter: before, during and after registering."""
+
+    async def append_and_wait(pauses: int) -> None:
+        for number in range(100):
+            position = recorder.append(RECORD, urgent=True)
+            for _ in range((number * pauses) % 7):
+                await trio.lowlevel.checkpoint()
+            await recorder.durable(position)
+
+    async with open_recorder(tmp_path) as recorder, trio.open_nursery() as nursery:
+        for pauses in range(4):
+            nursery.start_soon(append_and_wait, pauses)
+
+
 async def test_waiters_are_woken_in_any_order_of_positions(tmp_path: Path) -> None:
     async with open_recorder(tmp_path) as recorder, trio.open_nursery() as nursery:
         positions = [recorder.append(RECORD, urgent=True) for _ in range(20)]

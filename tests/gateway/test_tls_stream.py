@@ -74,6 +74,18 @@ async def test_what_a_cancelled_send_left_over_comes_before_what_is_sent_next() 
         assert server.is_idle()
 
 
+async def test_what_the_socket_does_not_take_at_once_goes_with_the_rest() -> None:
+    data = bytes(index % 251 for index in range(4_000_000))
+    async with pair() as (server, client), trio.open_nursery() as nursery:
+        assert server.send_nowait(b"first, ")
+        assert not server.send_nowait(data)
+        nursery.start_soon(server.send_rest)
+        await trio.testing.wait_all_tasks_blocked()
+        assert not server.send_nowait(b"behind")  # the other task is sending: ours must not overtake it
+        nursery.start_soon(server.send_rest)
+        assert await read_exactly(client, len(data) + 13) == b"first, " + data + b"behind"
+
+
 async def test_idle_is_open_and_silent() -> None:
     async with pair() as (server, client):
         assert client.is_idle()
