@@ -1,12 +1,16 @@
 """kubetape, the program. Conduct: straight-line async code that pumps translation through decision.
 
-app           the only place where long-lived objects are made and meet
-server/       listener (TLS, limits) and connection (bytes -> requests)
-exchange      one API call, head to last byte: the heart; tunnel: one upgraded connection
-identity/     bearer token or certificate -> Principal
-policy/       facts -> Verdict (pure)
-recorder      the only door to storage for writing
+app           the only place where long-lived objects are made and meet (services: what an exchange gets)
+server/       listener (TLS, limits) and connections (bytes -> requests)
+exchange      one API call, head to last byte: the heart. Before it admission, beside it upload (large
+              bodies), answer (waiting for one), ending and farewell (when it goes wrong)
+tunnel        one upgraded connection; tunnel_record: what happens in it as records
+identity/     bearer token or certificate -> Principal; sessions: which session a call belongs to
+policy/       facts -> Verdict (pure); evidence: facts -> Intent (pure); durability: what waits (pure)
+recorder      the only door to storage for writing; tape: one exchange's way through it
 upstream/     kubeconfig -> credentials, connections, pool
-keeper        whatever may be slow: index; worker runs the data path; supervisor starts both
+live          exchanges under way, so that endless ones can be ended with a reason
+supervisor    signals; keeper: the index, in a process of its own; journal: what the operator reads
+config        settings from YAML and flags; first_user: observe mode's token and kubeconfig
 cli/          one verb a file; demo/ a stand-in API server and a guided tour
 """

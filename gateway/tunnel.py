@@ -176,6 +176,7 @@ class _Tunnel:
         self._client, self._cluster = client, cluster
         self._tape, self._record, self._live = tape, record, live
         self._result, self._why = "", ""
+        self._held = False  # events of the cluster are recorded and not handed on yet
 
     async def run(self, services: Services, from_client: bytes, from_cluster: bytes) -> None:
         """Carry events until one side ends, or the session is cut."""
@@ -199,7 +200,7 @@ class _Tunnel:
         concluded = record.concluded  # by the cluster; our own farewell says nothing of how the command ended
         with trio.move_on_after(GOODBYE_S) as scope:
             scope.shield = True
-            if self._result != "client-left" and not concluded:
+            if self._result != "client-left" and (self._held or not concluded):
                 why = self._why or "the connection to the API server was lost"
                 farewell = closing_events(
                     record.kind,
@@ -265,6 +266,7 @@ class _Tunnel:
     async def _pass_on(self, source: Leg, sink: Leg, data: bytes, *, is_client: bool) -> bool:
         """Record and forward what one read brought; True when it was the last."""
         over = False
+        recorded: list[Event] = []
         for event in source.machine.receive(data):
             if isinstance(event, Ping | Pong):
                 continue  # answered by the machine; each leg keeps itself alive
@@ -277,7 +279,8 @@ class _Tunnel:
                 over = True
             else:
                 self._record.carried(event, from_client=is_client)
-                sink.machine.send(event)
+                recorded.append(event)
+                self._held = self._held or not is_client
                 if isinstance(event, TunnelClosed):
                     self._ends("client-left" if is_client else "cluster-left", "")
                     over = True
@@ -286,6 +289,10 @@ class _Tunnel:
             await self._tape.durable()
             self._record.must_be_durable = False
         await self._tape.flow()
+        # Not before: whatever is in the sink's machine goes out with the next flush, whoever does it.
+        for event in recorded:
+            sink.machine.send(event)
+        self._held = self._held and is_client
         await sink.flush()
         return over
 

@@ -478,6 +478,10 @@ def test_a_live_directory_is_read_through_the_index_of_the_gateway(gateway: Gate
     assert ran.lines[1].split("\t")[5] == "live"
 
 
+def _obey_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Following:
     """`sessions tail` in the background."""
 
@@ -497,6 +501,8 @@ class Following:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=environment(),
+            # A shell that starts the tests in the background has them ignore SIGINT, children included.
+            preexec_fn=_obey_interrupts,
         )
 
     def first(self) -> bytes:
