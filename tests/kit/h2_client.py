@@ -90,7 +90,7 @@ class H2Client:
                 await self.flush()
             else:
                 await self._news.wait()
-        if end:
+        if end and not answer.ended and answer.reset is None:
             self.h2.end_stream(stream_id)
             await self.flush()
 
