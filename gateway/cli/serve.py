@@ -1,6 +1,7 @@
 """`kubetape serve`: run the gateway."""
 
 import gc
+import resource
 import sys
 from pathlib import Path
 
@@ -32,6 +33,8 @@ EXIT_FAILED, EXIT_BAD_CONFIG, EXIT_UNREACHABLE = 1, 3, 6
 
 SWITCH_INTERVAL_S = 0.0002
 """How long the log's writer may hold the interpreter while a request waits (Python's own default is 5 ms)."""
+MAX_OPEN_FILES = 65_536
+"""A watch holds two sockets; the usual soft limit of 1024 would end at 500 of them."""
 
 
 @click.command("serve")
@@ -120,13 +123,21 @@ def serve(config: Path | None, **flags: object) -> None:
     except (BadConfig, msgspec.ValidationError, ValueError) as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(EXIT_BAD_CONFIG)
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    _prepare_process()
     try:
         trio.run(_serve, settings, strict_exception_groups=True)
     except* (BadConfig, BadKubeconfig) as group:
         _fail(group, EXIT_BAD_CONFIG)
     except* (GatewayError, StorageError, OSError) as group:
         _fail(group, EXIT_FAILED)
+
+
+def _prepare_process() -> None:
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core dump would hold tokens and keys
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_OPEN_FILES)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 async def _serve(settings: Settings) -> None:
