@@ -5,6 +5,7 @@ The API server is asked first: only after its 101, checked, do we send ours. Wha
 ordinary response, and that connection is closed: it never becomes a pipe.
 """
 
+from contextlib import suppress
 from typing import Final
 
 import trio
@@ -44,6 +45,7 @@ MAX_REFUSAL_BYTES: Final = 64 * 1024
 """Body of an answer that is not 101: a Status, or a kubelet's line of text."""
 GOODBYE_S: Final = 2.0
 """How long the last words to a client may take; one that does not read them has lost them."""
+UNRECORDED: Final = "this session can no longer be recorded"
 KEEPALIVE_S: Final = 30.0
 """Our pings to the API server: a silent session outlives its idle timeout, as it would without us."""
 
@@ -176,7 +178,7 @@ class _Tunnel:
         self._client, self._cluster = client, cluster
         self._tape, self._record, self._live = tape, record, live
         self._result, self._why = "", ""
-        self._held = False  # events of the cluster are recorded and not handed on yet
+        self._undelivered: list[Event] = []  # of the cluster: recorded, not handed on to the client yet
 
     async def run(self, services: Services, from_client: bytes, from_cluster: bytes) -> None:
         """Carry events until one side ends, or the session is cut."""
@@ -196,37 +198,47 @@ class _Tunnel:
 
     async def conclude(self, protocol: str) -> None:
         """Say goodbye on both sides, in their protocol, after the outcome is in the log."""
-        record = self._record
-        concluded = record.concluded  # by the cluster; our own farewell says nothing of how the command ended
+        concluded = self._record.concluded  # by the cluster; a farewell says nothing of how the command ended
         with trio.move_on_after(GOODBYE_S) as scope:
             scope.shield = True
-            if self._result != "client-left" and (self._held or not concluded):
-                why = self._why or "the connection to the API server was lost"
-                farewell = closing_events(
-                    record.kind,
-                    record.tty,
-                    f"kubetape: {why}",
-                    protocol=protocol,
-                    code=503,
-                    connections=record.open_connections(),
-                )
-                for event in farewell:
-                    self._send_recorded(event)
-            await self._end_record(concluded)
+            if not concluded:
+                self._deliver()
+                if self._result != "client-left":
+                    self._say_farewell(self._why or "the connection to the API server was lost", protocol)
+            is_durable = await self._end_record(concluded)
+            if self._undelivered and not is_durable:
+                self._undelivered.clear()  # a result that may not survive is not given
+                self._say_farewell(UNRECORDED, protocol)
+            self._deliver()
             for leg in (self._client, self._cluster):
                 try:
                     await leg.flush()
                 except (trio.BrokenResourceError, trio.ClosedResourceError):
                     continue  # that side is gone already
 
-    def _send_recorded(self, event: Event) -> None:
-        try:
-            self._record.carried(event, from_client=False)
-        except LogFailed:
-            pass  # the words that say so are the one thing that cannot be recorded
-        self._client.machine.send(event)
+    def _deliver(self) -> None:
+        """Hand on to the client what was recorded for it."""
+        for event in self._undelivered:
+            self._client.machine.send(event)
+        self._undelivered.clear()
 
-    async def _end_record(self, concluded: bool) -> None:
+    def _say_farewell(self, why: str, protocol: str) -> None:
+        record = self._record
+        farewell = closing_events(
+            record.kind,
+            record.tty,
+            f"kubetape: {why}",
+            protocol=protocol,
+            code=503,
+            connections=record.open_connections(),
+        )
+        for event in farewell:
+            with suppress(LogFailed):  # the words that say so are the one thing that cannot be recorded
+                record.carried(event, from_client=False)
+            self._client.machine.send(event)
+
+    async def _end_record(self, concluded: bool) -> bool:
+        """Write how it ended; whether that, and all before it, survives a power cut."""
         result = self._result or "cut"
         if concluded and result in ("client-left", "cluster-left"):
             result = "completed"
@@ -237,7 +249,8 @@ class _Tunnel:
             self._tape.end(result, self._why, urgent=True)
             await self._tape.durable()
         except LogFailed:
-            return
+            return False
+        return True
 
     def _ended_by(self, result: str) -> str:
         if result in ("cut", "failed") and self._why:
@@ -259,14 +272,14 @@ class _Tunnel:
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             self._ends("client-left" if is_client else "cluster-left", "")
         except LogFailed:
-            self._ends("failed", "this session can no longer be recorded")
+            self._ends("failed", UNRECORDED)
         except (ClientLeft, UpstreamError) as error:
             self._ends("failed", str(error))
 
     async def _pass_on(self, source: Leg, sink: Leg, data: bytes, *, is_client: bool) -> bool:
         """Record and forward what one read brought; True when it was the last."""
         over = False
-        recorded: list[Event] = []
+        recorded: list[Event] = [] if is_client else self._undelivered
         for event in source.machine.receive(data):
             if isinstance(event, Ping | Pong):
                 continue  # answered by the machine; each leg keeps itself alive
@@ -280,7 +293,6 @@ class _Tunnel:
             else:
                 self._record.carried(event, from_client=is_client)
                 recorded.append(event)
-                self._held = self._held or not is_client
                 if isinstance(event, TunnelClosed):
                     self._ends("client-left" if is_client else "cluster-left", "")
                     over = True
@@ -292,7 +304,7 @@ class _Tunnel:
         # Not before: whatever is in the sink's machine goes out with the next flush, whoever does it.
         for event in recorded:
             sink.machine.send(event)
-        self._held = self._held and is_client
+        recorded.clear()
         await sink.flush()
         return over
 
