@@ -174,6 +174,35 @@ async def test_the_result_of_a_command_goes_down_only_when_it_is_durable(tmp_pat
         assert await frames.next() == (2, b"\x03" + SUCCESS)
 
 
+async def test_a_result_that_waits_for_the_disk_is_the_only_one_recorded_when_the_client_leaves(
+    tmp_path: Path,
+) -> None:
+    """kubectl cp leaves once it has its archive: a farewell of ours beside the cluster's Status would be invented."""
+    files = BlockedFiles()
+
+    async def play(connection: OrcConnection, frames: FrameStream) -> None:
+        await connection.send(down(1, b"out"))
+        await frames.next()
+        files.block()
+        await connection.send(down(3, SUCCESS) + close_frame(1000, masked=False))
+
+    async with open_rig(tmp_path, exec_server(play), files=files) as rig:
+        try:
+            async with rig.client() as client:
+                frames = await start(rig, client)
+                assert await frames.next() == (2, b"\x01out")
+                await client.send(up(0, b"go"))
+                while not files.waiting.is_set():
+                    await trio.sleep(0.002)
+                await wait_all_tasks_blocked(0.1)  # the gateway has read the result, and waits for the disk
+            await wait_all_tasks_blocked(0.1)  # and has seen that the client is gone
+        finally:
+            files.release()
+        exchange = await the_exchange(rig)
+    assert exchange.channel(Channel.ERROR, from_client=False) == SUCCESS
+    assert (exchange.outcome.result, exchange.outcome.exit_code) == ("completed", 0)
+
+
 async def idle(connection: OrcConnection, frames: FrameStream) -> None:
     await connection.send(down(1, b"$ "))
 
