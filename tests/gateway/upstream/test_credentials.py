@@ -74,10 +74,13 @@ def name_shown_to(cluster: UpstreamCluster) -> str:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Let the other tasks run until something is so."""
-    with trio.fail_after(30):
+    """Let the other tasks run until something is so.
+
+    A clock that jumps does so while a thread reads files, too: the limit is far beyond what that can take.
+    """
+    with trio.fail_after(36_000):
         while not condition():
-            await trio.sleep(0.01)
+            await trio.sleep(0.1)
 
 
 # --- stored in the kubeconfig or in files -----------------------------------------------------------
