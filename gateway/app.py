@@ -292,7 +292,7 @@ async def _end_streams_when_recording_fails(gateway: Gateway) -> None:
     journal.problem(
         "recording", f"recording failed, every call is refused from now on: {gateway.recorder.failure}"
     )
-    gateway.services.live.cut_all("kubetape can no longer record this session")
+    gateway.services.live.cut_all(exchange.UNRECORDED_STREAM)
 
 
 async def _drain(gateway: Gateway) -> None:

@@ -16,6 +16,7 @@ from storage.errors import LogFailed
 GOODBYE_S: Final = 2.0
 """How long the last words to a client may take; one that does not read them has lost them."""
 READING: Final = frozenset({b"GET", b"HEAD", b"OPTIONS"})
+"""Methods that change nothing: safe to send again, and to have answered twice."""
 
 
 async def cut_answer(request: ClientRequest, tape: Tape, border: WatchBorder, reason: str) -> None:

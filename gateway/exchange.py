@@ -19,7 +19,7 @@ import trio
 from gateway import tunnel
 from gateway.admission import Admitted, admit
 from gateway.answer import receive_while_wanted
-from gateway.ending import answer_error, cut_answer, end_quietly
+from gateway.ending import READING, answer_error, cut_answer, end_quietly
 from gateway.errors import ClientLeft, UpstreamLost
 from gateway.farewell import WatchBorder
 from gateway.live import LiveExchange
@@ -34,7 +34,6 @@ from protocol.apicall import Call
 from protocol.events import BodyChunk, EndOfBody, Event, ResponseHead
 from storage.errors import LogFailed
 
-REPEATABLE: Final = frozenset({b"GET", b"HEAD", b"OPTIONS"})
 UNRECORDED_STREAM: Final = "kubetape can no longer record this session"
 
 
@@ -96,7 +95,7 @@ async def _ask(
     try:
         return connection, await _first_events(request, tape, connection, parts)
     except UpstreamLost:
-        repeatable = admitted.upstream.method in REPEATABLE and not body
+        repeatable = admitted.upstream.method in READING and not body
         if not repeatable or connection.answer_begun or not connection.was_idle:
             raise
     connection = await services.pool.acquire(fresh=True)
