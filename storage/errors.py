@@ -33,5 +33,21 @@ class UnknownDictionary(StorageError):
     """A segment names a compression dictionary this version does not have."""
 
 
+class WrongKey(StorageError):
+    """A data key does not fit its segment: the key file was exchanged or damaged. Use the one it was written with."""
+
+
+class NoKey(StorageError):
+    """A segment is encrypted and nothing at hand opens it. Give the key; the message says which."""
+
+
+class Shredded(NoKey):
+    """A segment's key was destroyed on purpose. Its frames can be proven, and never be read again."""
+
+
+class BadKeyFile(StorageError):
+    """A key file, recipient or key envelope cannot be used; the message names it and what would do."""
+
+
 class BadQuery(StorageError):
     """A search expression that cannot be understood; the message says where and what would do."""

@@ -22,7 +22,8 @@ from storage.errors import CorruptFrame
 
 PAGE_BYTES: Final = 4096
 """The header page: one disk page, so that it is written whole or not at all on common disks."""
-MAGIC: Final = b"KSEG0001"
+MAGIC: Final = b"KSEG0002"
+"""The number is that of the format: 1 kept the time of a commit in its (now encrypted) payload."""
 TRAILER_MAGIC: Final = b"KSEGEND1"
 SCHEMA_VERSION: Final = 1
 
@@ -33,13 +34,11 @@ MAX_PAYLOAD_BYTES: Final = MAX_RAW_BYTES + 8 * 1024
 MAX_RECORDS: Final = 65_535
 """Records of one frame: the count is a u16."""
 RECORD_PREFIX_BYTES: Final = 4
-BLOCK_PREFIX_BYTES: Final = 8
-MAX_RECORD_BYTES: Final = MAX_RAW_BYTES - BLOCK_PREFIX_BYTES - RECORD_PREFIX_BYTES
+MAX_RECORD_BYTES: Final = MAX_RAW_BYTES - RECORD_PREFIX_BYTES
 MAX_BLOCKS: Final = 262_144
 """Frames of one segment: 64 MiB of the smallest frames would have a table larger than themselves."""
 
 TYPE_DATA: Final = 1
-TYPE_EMPTY: Final = 2
 TYPE_TABLE: Final = 3
 TYPE_SEAL: Final = 4
 
@@ -51,14 +50,16 @@ SUFFIX_OPEN: Final = ".open"
 SUFFIX_SEALED: Final = ".kseg"
 SUFFIX_RECOVERED: Final = ".recovered"
 SUFFIX_TORN: Final = ".torn"
+SUFFIX_TOMBSTONE: Final = ".tombstone"
 
 _U32: Final = struct.Struct("<I")
 _U64: Final = struct.Struct("<Q")
-_FRAME: Final = struct.Struct("<IIIBBHQI")
+_FRAME: Final = struct.Struct("<IIIBBHQIQ")
 _ENTRY: Final = struct.Struct("<QIHBBQQ32s")
 _TRAILER: Final = struct.Struct("<8sQII32sI")
 
-FRAME_HEADER_BYTES: Final = _FRAME.size + _U32.size
+FRAME_CRC_BYTES: Final = _U32.size
+FRAME_HEADER_BYTES: Final = _FRAME.size + FRAME_CRC_BYTES
 ENTRY_BYTES: Final = _ENTRY.size
 TRAILER_BYTES: Final = _TRAILER.size + _U32.size
 ENTRIES_PER_TABLE_FRAME: Final = MAX_RAW_BYTES // ENTRY_BYTES
@@ -103,7 +104,11 @@ class ZstdParameters(msgspec.Struct, frozen=True):
 
 
 class CipherParameters(msgspec.Struct, frozen=True):
+    """How payloads are encrypted. The data key is in no segment: `<segment>.keys` holds it, wrapped."""
+
     suite: str  # "none": payloads are only compressed
+    salt24: bytes = b""  # random, of the key schedule
+    commitment32: bytes = b""  # to the data key: no second key opens this segment to something else
 
 
 class SegmentHeader(msgspec.Struct, frozen=True):
@@ -134,9 +139,14 @@ _HEADER_ENCODER: Final = msgspec.msgpack.Encoder()
 _HEADER_DECODER: Final = msgspec.msgpack.Decoder(SegmentHeader)
 
 
+def encode_header_map(header: SegmentHeader) -> bytes:
+    """The msgpack map of page 0: deterministic, so that a key schedule can be bound to it."""
+    return _HEADER_ENCODER.encode(header)
+
+
 def encode_header_page(header: SegmentHeader) -> bytes:
     """Encode page 0: exactly PAGE_BYTES. Raises ValueError when the map does not fit (a huge origin)."""
-    encoded = _HEADER_ENCODER.encode(header)
+    encoded = encode_header_map(header)
     page = MAGIC + _U32.pack(len(encoded)) + encoded
     if len(page) + _U32.size > PAGE_BYTES:
         raise ValueError(f"a segment header of {len(page)} bytes does not fit its page")
@@ -164,7 +174,7 @@ def parse_header_page(page: bytes, segment: str) -> SegmentHeader:
 
 
 class FrameHeader(msgspec.Struct, frozen=True, gc=False):
-    """The 32 bytes before a payload, but for salt and CRC, which are checked and dropped."""
+    """The 40 bytes before a payload, but for salt and CRC, which are checked and dropped."""
 
     payload_len: int
     block_seq: int
@@ -173,6 +183,7 @@ class FrameHeader(msgspec.Struct, frozen=True, gc=False):
     nrec: int
     first_record_seq: int
     raw_len: int  # bytes before compression
+    committed_ns: int  # UTC nanoseconds when the frame was built; in the clear, for readers without keys
 
     @property
     def frame_len(self) -> int:
@@ -180,7 +191,7 @@ class FrameHeader(msgspec.Struct, frozen=True, gc=False):
 
 
 def encode_frame_header(header: FrameHeader, salt32: int) -> bytes:
-    """Encode bytes 0..28: what the CRC covers before the payload, and a cipher's additional data."""
+    """Encode bytes 0..36: what the CRC covers before the payload, and a cipher's additional data."""
     return _FRAME.pack(
         salt32,
         header.payload_len,
@@ -190,34 +201,35 @@ def encode_frame_header(header: FrameHeader, salt32: int) -> bytes:
         header.nrec,
         header.first_record_seq,
         header.raw_len,
+        header.committed_ns,
     )
 
 
 def encode_frame_crc(authenticated: bytes, payload: bytes) -> bytes:
-    """Encode bytes 28..32: CRC-32/ISO-HDLC over bytes 0..28 and the payload."""
+    """Encode bytes 36..40: CRC-32/ISO-HDLC over bytes 0..36 and the payload."""
     return _U32.pack(zlib.crc32(payload, zlib.crc32(authenticated)))
 
 
 def parse_frame_header(data: bytes, salt32: int, segment: str, offset: int) -> FrameHeader:
-    """Decode the 32 bytes before a payload and check all that can be checked without it.
+    """Decode the 40 bytes before a payload and check all that can be checked without it.
 
     data: exactly FRAME_HEADER_BYTES, not all zero (that is the end of the log). Lengths are bounded
     here, before anybody allocates.
     """
-    salt, payload_len, block_seq, kind, flags, nrec, first_record_seq, raw_len = _FRAME.unpack_from(data)
+    salt, payload_len, block_seq, kind, flags, nrec, first_seq, raw_len, at_ns = _FRAME.unpack_from(data)
     if salt != salt32:
         raise CorruptFrame(segment, offset, "the frame does not carry the salt of this segment")
-    if not TYPE_DATA <= kind <= TYPE_SEAL:
+    if kind not in (TYPE_DATA, TYPE_TABLE, TYPE_SEAL):
         raise CorruptFrame(segment, offset, f"frame type {kind} is unknown")
     if not (0 < payload_len <= MAX_PAYLOAD_BYTES and 0 < raw_len <= MAX_RAW_BYTES):
         raise CorruptFrame(
             segment, offset, f"a payload of {payload_len} bytes ({raw_len} raw) is out of bounds"
         )
-    return FrameHeader(payload_len, block_seq, kind, flags, nrec, first_record_seq, raw_len)
+    return FrameHeader(payload_len, block_seq, kind, flags, nrec, first_seq, raw_len, at_ns)
 
 
 def frame_crc_holds(header: bytes, payload: bytes) -> bool:
-    """header: the 32 bytes; payload: all of it."""
+    """header: the 40 bytes; payload: all of it."""
     crc: int = _U32.unpack_from(header, _FRAME.size)[0]
     return crc == zlib.crc32(payload, zlib.crc32(header[: _FRAME.size]))
 
@@ -230,9 +242,9 @@ def encode_salt(salt32: int) -> bytes:
 # --- blocks: what a payload holds once decompressed ----------------------------------------------
 
 
-def encode_block(records: Sequence[bytes], committed_ns: int) -> bytes:
-    """Join records into the raw bytes of one data frame: u64 time, then u32 length and bytes of each."""
-    parts = [_U64.pack(committed_ns)]
+def encode_block(records: Sequence[bytes]) -> bytes:
+    """Join records into the raw bytes of one data frame: of each its u32 length and its bytes."""
+    parts = []
     pack = _U32.pack
     for record in records:
         parts.append(pack(len(record)))
@@ -240,12 +252,10 @@ def encode_block(records: Sequence[bytes], committed_ns: int) -> bytes:
     return b"".join(parts)
 
 
-def parse_block(raw: bytes, nrec: int, segment: str, offset: int) -> tuple[int, list[bytes]]:
-    """Split the raw bytes of a data frame: (committed_ns, records). Every byte must be accounted for."""
-    if len(raw) < BLOCK_PREFIX_BYTES:
-        raise CorruptFrame(segment, offset, "a block shorter than its time")
+def parse_block(raw: bytes, nrec: int, segment: str, offset: int) -> list[bytes]:
+    """Split the raw bytes of a data frame into records. Every byte must be accounted for."""
     records: list[bytes] = []
-    at = BLOCK_PREFIX_BYTES
+    at = 0
     for _ in range(nrec):
         start = at + RECORD_PREFIX_BYTES
         if start > len(raw):
@@ -254,7 +264,7 @@ def parse_block(raw: bytes, nrec: int, segment: str, offset: int) -> tuple[int, 
         records.append(raw[start:at])
     if at != len(raw):
         raise CorruptFrame(segment, offset, "the records of a block do not end where it ends")
-    return _U64.unpack_from(raw)[0], records
+    return records
 
 
 # --- footer: block table, seal, trailer ------------------------------------------------------------

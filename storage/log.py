@@ -17,7 +17,7 @@ from typing import Final
 import msgspec
 
 from storage.attendant import Attendant
-from storage.cipher import SUITE_NONE
+from storage.cipher import SUITE_NONE, new_cipher_parameters
 from storage.dictionary import shipped_parameters
 from storage.errors import LogFailed, LogInUse
 from storage.files import (
@@ -31,6 +31,8 @@ from storage.files import (
 )
 from storage.format import CipherParameters, SegmentHeader
 from storage.intake import Intake
+from storage.key_pool import KeyPool
+from storage.keys import DataKey
 from storage.pace import (
     Clock,
     LogSettings,
@@ -41,9 +43,14 @@ from storage.pace import (
 )
 from storage.records import SegmentRecovered, encode_record
 from storage.recovery import Recovery, mark_recovered, recover
-from storage.writer import SegmentWriter, new_salt, new_segment_id, open_segment
+from storage.segment_id import new_segment_id
+from storage.writer import SegmentWriter, new_salt, open_segment
 
 LOCK_NAME: Final = "LOCK"
+KEY_RETRY_S: Final = 1.0
+"""How often a rotation that is due and lacks a key is tried again."""
+KEY_WAIT_S: Final = 10.0
+"""For a data key when the pool is empty and a segment must begin: nothing is acknowledged meanwhile."""
 
 
 class LogIdentity(msgspec.Struct, frozen=True):
@@ -79,6 +86,8 @@ class SegmentLog:
         on_failure: Callable[[LogFailed], None],
         settings: LogSettings,
         clock: Clock,
+        keys: KeyPool | None,
+        on_data_key: Callable[[DataKey], None],
     ) -> None:
         self.directory = directory
         self.recovered: tuple[SegmentRecovered, ...] = ()
@@ -86,6 +95,7 @@ class SegmentLog:
         self._lock: int | None = lock
         self._identity, self._files, self._settings, self._clock = identity, files, settings, clock
         self._on_commit, self._on_failure = on_commit, on_failure
+        self._keys, self._on_data_key = keys, on_data_key
         self._zstd = shipped_parameters(settings.dict_id, settings.level)
         self._intake = Intake(directory, settings, clock)
         # The writer thread's own.
@@ -109,12 +119,15 @@ class SegmentLog:
         files: FileOps = REAL_FILES,
         settings: LogSettings = LogSettings(),  # noqa: B008 - frozen
         clock: Clock = Clock(),  # noqa: B008 - frozen
+        keys: KeyPool | None = None,
+        on_data_key: Callable[[DataKey], None] = lambda _: None,
     ) -> "SegmentLog":
         """Lock the directory, examine what earlier runs left, begin a new segment, start writing.
 
         Blocks (milliseconds, longer after a crash); creates the directory. on_commit and on_failure are
-        called from the writer thread and must not raise; on_failure at most once. Raises LogInUse,
-        LogFailed, UnknownDictionary.
+        called from the writer thread and must not raise; on_failure at most once. keys: a started pool, which
+        encrypts what is written; the log stops it at its end. on_data_key: told the key of each new segment,
+        also from this call. Raises LogInUse, LogFailed, UnknownDictionary.
         """
         try:
             files.make_directory(directory)
@@ -126,7 +139,9 @@ class SegmentLog:
         except OSError as error:
             raise log_failed("lock", directory, error) from error
         try:
-            log = cls(directory, lock, identity, files, on_commit, on_failure, settings, clock)
+            log = cls(
+                directory, lock, identity, files, on_commit, on_failure, settings, clock, keys, on_data_key
+            )
             log._begin(recover(files, directory))
         except BaseException:
             files.close(lock)
@@ -207,6 +222,8 @@ class SegmentLog:
         elif self._lock is not None:
             self._files.close(self._lock)
             self._lock = None
+        if self._keys is not None:
+            self._keys.stop()
         if self._intake.failed is not None:
             raise self._intake.refusal()
 
@@ -256,7 +273,10 @@ class SegmentLog:
         return sync_due_s(unsynced_bytes, self._unsynced_since_s, self._settings)
 
     def _rotation_due_s(self) -> float:
-        return rotation_due_s(self._segment.blocks, self._first_block_s, self._settings)
+        due_s = rotation_due_s(self._segment.blocks, self._first_block_s, self._settings)
+        if due_s <= self._clock.monotonic_s() and not self._has_key():
+            return self._clock.monotonic_s() + KEY_RETRY_S
+        return due_s
 
     def _report(self) -> None:
         """Say how far the log is, unless it has failed meanwhile: then nothing is acknowledged."""
@@ -278,8 +298,9 @@ class SegmentLog:
 
     def _open_segment(self, first_record_seq: int, *, spare: Path | None) -> SegmentWriter:
         settings, now_ns = self._settings, self._clock.now_ns()
+        data_key = self._take_key()
         header = SegmentHeader(
-            segment_id=new_segment_id(now_ns),
+            segment_id=data_key.envelope.segment_id if data_key else new_segment_id(now_ns),
             log_origin=self._identity.log_origin,
             gateway_id=self._identity.gateway_id,
             worker=self._identity.worker,
@@ -290,13 +311,32 @@ class SegmentLog:
             created_ns=now_ns,
             salt32=new_salt(),
             zstd=self._zstd,
-            cipher=CipherParameters(SUITE_NONE),
+            cipher=new_cipher_parameters() if data_key else CipherParameters(SUITE_NONE),
         )
         self._next_number += 1
         capacity = (
             settings.segment_bytes if spare else min(settings.first_segment_bytes, settings.segment_bytes)
         )
-        return open_segment(self._files, self.directory, header, capacity_bytes=capacity, spare=spare)
+        segment = open_segment(
+            self._files, self.directory, header, capacity_bytes=capacity, spare=spare, data_key=data_key
+        )
+        if data_key is not None:
+            self._on_data_key(data_key)
+        return segment
+
+    def _has_key(self) -> bool:
+        """A segment that could go on is not ended while no key for the next is ready: at most until it is
+        full, or the hour is over."""
+        return self._keys is None or self._keys.is_ready
+
+    def _take_key(self) -> DataKey | None:
+        if self._keys is None:
+            return None
+        data_key = self._keys.take(KEY_WAIT_S)
+        if data_key is None:
+            why = self._keys.problem or f"none within {KEY_WAIT_S:.0f} s"
+            raise LogFailed("data key", str(self.directory), why)
+        return data_key
 
     def _finish(self) -> None:
         self._sync()

@@ -15,7 +15,7 @@ import msgspec
 
 from storage.dictionary import DEFAULT_DICTIONARY_ID, DEFAULT_LEVEL
 from storage.files import Watermarks
-from storage.format import BLOCK_PREFIX_BYTES, MAX_RAW_BYTES, MAX_RECORDS, RECORD_PREFIX_BYTES
+from storage.format import MAX_RAW_BYTES, MAX_RECORDS, RECORD_PREFIX_BYTES
 
 NOW: Final = -math.inf
 NEVER: Final = math.inf
@@ -89,7 +89,7 @@ def cut_blocks(records: list[bytes]) -> list[list[bytes]]:
     for record in records:
         size = len(record) + RECORD_PREFIX_BYTES
         if size > room or len(block) == MAX_RECORDS:
-            block, room = [], MAX_RAW_BYTES - BLOCK_PREFIX_BYTES
+            block, room = [], MAX_RAW_BYTES
             blocks.append(block)
         block.append(record)
         room -= size

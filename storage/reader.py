@@ -5,27 +5,31 @@ A log can be read while it is written: reading stops cleanly at the current end 
 an open segment counts only if the successor was known before; else it is read once more.
 
 Nothing unproven is returned: a frame that fails a check, a number out of order, a segment that does not
-link to the one before it raise `CorruptFrame` with segment and offset, after everything before it.
+link to the one before it raise `CorruptFrame` with segment and offset, after everything before it. Two holes
+are legal: a segment whose key was destroyed (its frames are counted, not read) and one that retention deleted
+and left a tombstone for. Whether the tombstone is genuine is `verify`'s question.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import msgspec
 
-from storage.errors import CorruptFrame, StorageError
+from storage.errors import CorruptFrame, Shredded, StorageError
 from storage.files import REAL_FILES, FileOps
 from storage.format import (
     PAGE_BYTES,
     SUFFIX_OPEN,
     SUFFIX_RECOVERED,
     SUFFIX_SEALED,
+    SUFFIX_TOMBSTONE,
     FrameInfo,
     SegmentHeader,
     SegmentName,
     parse_segment_name,
 )
-from storage.segment_file import GLANCE_BYTES, WINDOW_BYTES, Cursor, Frame, SegmentFile, is_data
+from storage.keys import NO_KEYS, KeyRing
+from storage.segment_file import GLANCE_BYTES, WINDOW_BYTES, Cursor, Frame, SegmentFile, describe, is_data
 
 READABLE = (SUFFIX_OPEN, SUFFIX_SEALED, SUFFIX_RECOVERED)
 """In the order in which names change: looking for them in this order cannot miss a file being renamed."""
@@ -46,35 +50,46 @@ class Position(msgspec.Struct, frozen=True):
 
 def list_segments(directory: Path, *, files: FileOps = REAL_FILES) -> list[SegmentName]:
     """All readable segments of one log in order."""
+    return names_with(files.names(directory), *READABLE)
+
+
+def names_with(file_names: Iterable[str], *suffixes: str) -> list[SegmentName]:
+    """The segments that have a file with one of these suffixes, in order."""
     found = set()
-    for name in files.names(directory):
+    for name in file_names:
         stem, dot, suffix = name.partition(".")
-        parsed = parse_segment_name(stem) if dot + suffix in READABLE else None
+        parsed = parse_segment_name(stem) if dot + suffix in suffixes else None
         if parsed is not None:
             found.add(parsed)
     return sorted(found)
 
 
 def open_segment_file(
-    directory: Path, name: SegmentName, files: FileOps, *, window_bytes: int = WINDOW_BYTES
+    directory: Path,
+    name: SegmentName,
+    files: FileOps,
+    *,
+    keys: KeyRing = NO_KEYS,
+    window_bytes: int = WINDOW_BYTES,
 ) -> SegmentFile:
     """Open a segment under whichever suffix it has now. Raises FileNotFoundError, CorruptFrame."""
     for suffix in READABLE:
         try:
-            return SegmentFile(files, directory / (name.stem + suffix), window_bytes=window_bytes)
+            path = directory / (name.stem + suffix)
+            return SegmentFile(files, path, keys=keys, window_bytes=window_bytes)
         except FileNotFoundError:
             pass
     raise FileNotFoundError(f"segment {name.stem} is not in {directory}")
 
 
-def read_segment(path: Path, *, files: FileOps = REAL_FILES) -> Iterator[Frame]:
+def read_segment(path: Path, *, files: FileOps = REAL_FILES, keys: KeyRing = NO_KEYS) -> Iterator[Frame]:
     """All data frames of one segment file, decoded and checked.
 
     Run to its end, this proves a sealed segment: every frame against the block table, every byte against
     the trailer. An open or recovered one is proven up to where the log ends in it. Raises CorruptFrame,
-    UnknownDictionary, OSError.
+    UnknownDictionary, NoKey, Shredded, WrongKey, OSError.
     """
-    with SegmentFile(files, path) as segment:
+    with SegmentFile(files, path, keys=keys) as segment:
         cursor = segment.start()
         infos: list[FrameInfo] = []
         while (raw := segment.next_block(cursor, whole=True)) is not None:
@@ -86,11 +101,14 @@ def read_segment(path: Path, *, files: FileOps = REAL_FILES) -> Iterator[Frame]:
 
 
 def read_block_table(path: Path, *, files: FileOps = REAL_FILES) -> list[FrameInfo]:
-    """The blocks of a segment: of a sealed one from its footer, of another by reading it."""
+    """The blocks of a segment: of a sealed one from its footer, of another by reading it. Needs no key."""
     with SegmentFile(files, path) as segment:
         if segment.sealed:
             return segment.footer()[0]
-    return [frame.info for frame in read_segment(path, files=files)]
+        cursor, infos = segment.start(), []
+        while (raw := segment.next_block(cursor, whole=True)) is not None:
+            infos.append(describe(raw))
+        return infos
 
 
 def first_position(directory: Path, name: SegmentName, *, files: FileOps = REAL_FILES) -> Position:
@@ -99,11 +117,13 @@ def first_position(directory: Path, name: SegmentName, *, files: FileOps = REAL_
         return Position(name.stem, PAGE_BYTES, 0, segment.header.first_record_seq)
 
 
-def read_record(directory: Path, position: Position, *, files: FileOps = REAL_FILES) -> bytes:
-    """The record at a position that `iter_records` gave. Raises CorruptFrame, FileNotFoundError, and
+def read_record(
+    directory: Path, position: Position, *, files: FileOps = REAL_FILES, keys: KeyRing = NO_KEYS
+) -> bytes:
+    """The record at a position that `iter_records` gave. Raises CorruptFrame, FileNotFoundError, NoKey, and
     StorageError when the position belongs to another log."""
     name = _name_of(position)
-    with open_segment_file(directory, name, files, window_bytes=GLANCE_BYTES) as segment:
+    with open_segment_file(directory, name, files, keys=keys, window_bytes=GLANCE_BYTES) as segment:
         raw = segment.frame_at(position.offset)
         if raw is None or not is_data(raw):
             raise StorageError(f"there is no record at byte {position.offset} of {position.segment}")
@@ -126,13 +146,18 @@ def _name_of(position: Position) -> SegmentName:
 
 
 def iter_records(
-    directory: Path, *, start: Position | None = None, files: FileOps = REAL_FILES
+    directory: Path,
+    *,
+    start: Position | None = None,
+    files: FileOps = REAL_FILES,
+    keys: KeyRing = NO_KEYS,
 ) -> Iterator[tuple[Position, bytes]]:
     """The records of one log in order, from `start` (included) to the current end.
 
     start: the first record wanted; None: the oldest there is. To follow a log, call again with the last
     position's `next()`. Raises CorruptFrame where the log is damaged or a segment is missing (use
-    `first_position` to read on behind it), FileNotFoundError when the segment of `start` is gone.
+    `first_position` to read on behind it), NoKey where nothing at hand decrypts it, FileNotFoundError when
+    the segment of `start` is gone.
     """
     names = list_segments(directory, files=files)
     if start is not None:
@@ -142,7 +167,9 @@ def iter_records(
     cursor = Cursor()
     while names:
         name, *successors = names
-        with open_segment_file(directory, name, files) as segment:
+        with open_segment_file(directory, name, files, keys=keys) as segment:
+            if previous is not None and _was_deleted_between(files, directory, previous, segment.header):
+                previous = None
             cursor = _cursor_into(segment, previous, cursor, start)
             yield from _records(segment, cursor, start, whole=bool(successors))
             if not successors:
@@ -153,6 +180,17 @@ def iter_records(
                 cursor.next_record_seq = start.record_seq - start.index_in_frame
             previous = segment.header
         names, start = successors, None
+
+
+def _was_deleted_between(
+    files: FileOps, directory: Path, previous: SegmentHeader, header: SegmentHeader
+) -> bool:
+    """Whether retention deleted every segment between two: each left a tombstone."""
+    missing = range(previous.segment_number + 1, header.segment_number)
+    if not missing:
+        return False
+    gone = {name.number for name in names_with(files.names(directory), SUFFIX_TOMBSTONE)}
+    return all(number in gone for number in missing)
 
 
 def _cursor_into(
@@ -181,7 +219,10 @@ def _records(
     """Records from the cursor to the end of a segment; leaves the cursor there."""
     stem = segment.header.name.stem
     while (raw := segment.next_block(cursor, whole=whole)) is not None:
-        frame = segment.decode(raw)
+        try:
+            frame = segment.decode(raw)
+        except Shredded:
+            continue
         first = frame.info.first_record_seq
         skipped = 0
         if start is not None and start.offset == raw.offset:

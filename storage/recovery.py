@@ -32,6 +32,7 @@ from storage.format import (
     SegmentName,
     parse_segment_name,
 )
+from storage.keys import SUFFIX_KEYS
 from storage.records import SegmentRecovered
 from storage.segment_file import CHUNK_BYTES, SegmentFile, is_data
 from storage.writer import SUFFIX_TEMPORARY
@@ -78,8 +79,9 @@ class Recovery(msgspec.Struct, frozen=True):
 def recover(files: FileOps, directory: Path) -> Recovery:
     """Look at a log's directory before writing to it. The caller holds its lock.
 
-    Reads every open segment whole and the end of the newest one; sealed ones cost nothing. Removes
-    temporary files, which never hold a record. Raises LogFailed on an I/O error.
+    Reads every open segment whole and the end of the newest one; sealed ones cost nothing. Removes temporary
+    files, which never hold a record, and key envelopes whose segment was never begun. Raises LogFailed on
+    an I/O error.
     """
     try:
         return _recover(files, directory)
@@ -89,13 +91,20 @@ def recover(files: FileOps, directory: Path) -> Recovery:
 
 def _recover(files: FileOps, directory: Path) -> Recovery:
     segments: list[tuple[SegmentName, Path]] = []
+    envelopes: list[Path] = []
     for file_name in files.names(directory):
         path = directory / file_name
         if path.suffix == SUFFIX_TEMPORARY:
             files.remove(path)
+        elif path.suffix == SUFFIX_KEYS:
+            envelopes.append(path)
         parsed = parse_segment_name(path.stem)
         if parsed is not None and path.suffix in (SUFFIX_OPEN, SUFFIX_SEALED, SUFFIX_RECOVERED):
             segments.append((parsed, path))
+    begun = {path.stem for _, path in segments}
+    for envelope in envelopes:
+        if envelope.stem not in begun:
+            files.remove(envelope)
     if not segments:
         return Recovery((), 1, 1, "", 1)
     segments.sort()

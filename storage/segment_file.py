@@ -15,18 +15,18 @@ from typing import Final
 
 import msgspec
 
-from storage.cipher import open_cipher
+from storage.cipher import SUITE_NONE, BadTag, FrameCipher, open_cipher
 from storage.dictionary import BadCompression, Compression
 from storage.errors import CorruptFrame
 from storage.files import FileOps
 from storage.format import (
     FLAG_ALL_BEFORE_SYNCED,
+    FRAME_CRC_BYTES,
     FRAME_HEADER_BYTES,
     PAGE_BYTES,
     SUFFIX_SEALED,
     TRAILER_BYTES,
     TYPE_DATA,
-    TYPE_EMPTY,
     TYPE_SEAL,
     TYPE_TABLE,
     ZERO_FRAME_HEADER,
@@ -43,6 +43,7 @@ from storage.format import (
     parse_seal,
     parse_trailer,
 )
+from storage.keys import NO_KEYS, KeyRing, read_envelope
 
 WINDOW_BYTES: Final = 256 * 1024
 """One read of a sequential pass: hundreds of frames, a fraction of a millisecond."""
@@ -82,18 +83,20 @@ class Cursor(msgspec.Struct):
 class SegmentFile:
     """A segment opened for reading; use it as a context manager.
 
-    Raises CorruptFrame (offset 0) when the header page is not intact, UnknownDictionary when it names
+    keys: opens its data key when the first frame is decoded; finding and checking frames needs none. Raises CorruptFrame (offset 0) when the header page is not intact, UnknownDictionary when it names
     a dictionary this version lacks, OSError from the file system.
     """
 
-    def __init__(self, files: FileOps, path: Path, *, window_bytes: int = WINDOW_BYTES) -> None:
+    def __init__(
+        self, files: FileOps, path: Path, *, keys: KeyRing = NO_KEYS, window_bytes: int = WINDOW_BYTES
+    ) -> None:
         self.path, self.sealed = path, path.suffix == SUFFIX_SEALED
-        self._files, self._fd = files, files.open_read(path)
+        self._files, self._fd, self._keys = files, files.open_read(path), keys
+        self._cipher: FrameCipher | None = None
         self._window, self._window_offset, self._window_bytes = b"", 0, window_bytes
         try:
             self.page = files.read(self._fd, PAGE_BYTES, 0)
             self.header = parse_header_page(self.page, path.name)
-            self._cipher = open_cipher(self.header.cipher.suite, path.name)
             self._compression = Compression(self.header.zstd)
         except BaseException:
             self.close()
@@ -192,31 +195,30 @@ class SegmentFile:
             at = region.find(salt, at + 1)
 
     def decode(self, frame: RawFrame) -> Frame:
-        """Open, decompress and split a data frame. Raises CorruptFrame."""
-        header = frame.header
+        """Decrypt, decompress and split a data frame. Raises CorruptFrame, NoKey, Shredded, WrongKey."""
         raw = self._decompress(frame)
-        committed_ns, records = parse_block(raw, header.nrec, self.path.name, frame.offset)
-        digest = hashlib.sha256(frame.data).digest()
-        info = FrameInfo(
-            frame.offset,
-            len(frame.data),
-            header.block_seq,
-            header.nrec,
-            header.flags,
-            header.first_record_seq,
-            committed_ns,
-            digest,
-        )
-        return Frame(info, records)
+        return Frame(describe(frame), parse_block(raw, frame.header.nrec, self.path.name, frame.offset))
 
     def _decompress(self, frame: RawFrame) -> bytes:
         header, payload = frame.header, frame.data[FRAME_HEADER_BYTES:]
         if is_data(frame):
-            payload = self._cipher.open(header.block_seq, frame.data[: FRAME_HEADER_BYTES - 4], payload)
+            payload = self._decrypt(frame, payload)
         try:
             return self._compression.decompress(payload, header.raw_len)
         except BadCompression as error:
             raise self._damage(frame.offset, str(error)) from error
+
+    def _decrypt(self, frame: RawFrame, payload: bytes) -> bytes:
+        if self._cipher is None:
+            is_clear = self.header.cipher.suite == SUITE_NONE
+            key = None if is_clear else self._keys.data_key(read_envelope(self._files, self.path))
+            self._cipher = open_cipher(self.header, key)
+        try:
+            return self._cipher.open(
+                frame.header.block_seq, frame.data[: FRAME_HEADER_BYTES - FRAME_CRC_BYTES], payload
+            )
+        except BadTag as error:
+            raise self._damage(frame.offset, "the frame fails its authentication") from error
 
     # --- footer of a sealed segment ---------------------------------------------------------------
 
@@ -298,4 +300,19 @@ class SegmentFile:
 
 def is_data(frame: RawFrame) -> bool:
     """Whether a frame holds records: behind the first that does not comes only the footer."""
-    return frame.header.kind in (TYPE_DATA, TYPE_EMPTY)
+    return frame.header.kind == TYPE_DATA
+
+
+def describe(frame: RawFrame) -> FrameInfo:
+    """What block table and hash tree say of a data frame; needs no key."""
+    header = frame.header
+    return FrameInfo(
+        frame.offset,
+        len(frame.data),
+        header.block_seq,
+        header.nrec,
+        header.flags,
+        header.first_record_seq,
+        header.committed_ns,
+        hashlib.sha256(frame.data).digest(),
+    )

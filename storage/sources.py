@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final, Protocol
 
+from storage.files import REAL_FILES, FileOps
+from storage.keys import NO_KEYS, KeyRing
 from storage.reader import Position, iter_records
 
 LOG_DIRECTORY: Final = "log"
@@ -36,22 +38,39 @@ class RecordSource(Protocol):
 
 
 class SegmentLogs:
-    """The logs below a data directory, which may be a copy of one."""
+    """The logs below a data directory, which may be a copy of one, or a bucket that looks like one (`files`).
 
-    def __init__(self, data_dir: Path) -> None:
-        self._directory = data_dir / LOG_DIRECTORY
+    keys: what opens encrypted segments.
+    """
+
+    def __init__(self, data_dir: Path, *, files: FileOps = REAL_FILES, keys: KeyRing = NO_KEYS) -> None:
+        self._directory, self._files, self._keys = data_dir / LOG_DIRECTORY, files, keys
 
     def logs(self) -> list[str]:
-        try:
-            return sorted(entry.name for entry in self._directory.iterdir() if entry.is_dir())
-        except FileNotFoundError:
-            return []
+        return log_names(self._files, self._directory)
 
     def records(self, log: str, start: Position | None) -> Iterator[tuple[Position, bytes]]:
-        return iter_records(self._directory / log, start=start)
+        return iter_records(self._directory / log, start=start, files=self._files, keys=self._keys)
 
     def is_live(self, log: str) -> bool:
-        return is_locked(self._directory / log / LOCK_NAME)
+        return self._files is REAL_FILES and is_locked(self._directory / log / LOCK_NAME)
+
+
+def log_names(files: FileOps, directory: Path) -> list[str]:
+    """The logs below a `log/` directory, sorted; [] when there is none."""
+    try:
+        names = files.names(directory)
+    except FileNotFoundError:
+        return []
+    return sorted(name for name in names if _is_directory(files, directory / name))
+
+
+def _is_directory(files: FileOps, path: Path) -> bool:
+    try:
+        files.names(path)
+    except NotADirectoryError:
+        return False
+    return True
 
 
 def is_locked(path: Path) -> bool:

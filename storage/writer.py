@@ -15,11 +15,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from storage.cipher import FrameCipher, open_cipher
+from storage.cipher import FrameCipher, commit_to_key, open_cipher
 from storage.dictionary import Compression
 from storage.files import FileOps, log_failed, write_all
 from storage.format import (
-    BLOCK_PREFIX_BYTES,
     ENTRIES_PER_TABLE_FRAME,
     ENTRY_BYTES,
     FLAG_ALL_BEFORE_SYNCED,
@@ -46,6 +45,7 @@ from storage.format import (
     encode_seal,
     encode_trailer,
 )
+from storage.keys import SUFFIX_KEYS, DataKey, write_envelope
 
 SUFFIX_TEMPORARY: Final = ".tmp"
 ZERO_CHUNK: Final = bytes(1024 * 1024)
@@ -68,14 +68,6 @@ def footer_bound(blocks: int) -> int:
     tables = blocks // ENTRIES_PER_TABLE_FRAME + 1
     entries = payload_bound(blocks * ENTRY_BYTES) + tables * (FRAME_HEADER_BYTES + 128)
     return entries + FRAME_HEADER_BYTES + SEAL_BOUND_BYTES + TRAILER_BYTES
-
-
-def new_segment_id(now_ns: int) -> str:
-    """A UUID version 7 (RFC 9562): UTC milliseconds, then 74 random bits."""
-    value = (now_ns // 1_000_000 & 0xFFFF_FFFF_FFFF) << 80 | secrets.randbits(80)
-    value = value & ~(0xF << 76) & ~(0x3 << 62) | 0x7 << 76 | 0x2 << 62
-    digits = f"{value:032x}"
-    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
 
 
 def new_salt() -> int:
@@ -104,17 +96,29 @@ def write_zeros(files: FileOps, path: Path, size: int, pause: Callable[[], None]
 
 
 def open_segment(
-    files: FileOps, directory: Path, header: SegmentHeader, *, capacity_bytes: int, spare: Path | None
+    files: FileOps,
+    directory: Path,
+    header: SegmentHeader,
+    *,
+    capacity_bytes: int,
+    spare: Path | None,
+    data_key: DataKey | None = None,
 ) -> "SegmentWriter":
     """Begin a segment, on a pre-zeroed spare or on new zeros. Raises LogFailed.
 
-    On return file, header page and name are durable. A crash before the rename leaves a spare with a
-    header page, which the next use overwrites, or a temporary file.
+    data_key: what it is encrypted with; None for suite "none". On return key envelope, file, header page and
+    name are durable. A crash before the rename leaves a spare with a header page, which the next use
+    overwrites, or a temporary file, and perhaps an envelope of no segment.
     """
     path = directory / (header.name.stem + SUFFIX_OPEN)
     source = spare or path.with_suffix(SUFFIX_TEMPORARY)
+    if data_key is not None:
+        header = commit_to_key(header, data_key.key)
+    cipher = open_cipher(header, data_key.key if data_key else None)
     page = encode_header_page(header)
     try:
+        if data_key is not None:  # before the segment has its name: no frame may exist that nobody can read
+            write_envelope(files, path.with_suffix(SUFFIX_KEYS), data_key.envelope)
         fd = files.open_write(spare) if spare else write_zeros(files, source, capacity_bytes)
         try:
             write_all(files, fd, [page], 0)
@@ -126,14 +130,21 @@ def open_segment(
             raise
     except OSError as error:
         raise log_failed("create", path, error) from error
-    return SegmentWriter(files, path, fd, header, page, capacity_bytes)
+    return SegmentWriter(files, path, fd, header, page, cipher, capacity_bytes)
 
 
 class SegmentWriter:
     """An open segment. Not for two threads at once; `open_segment` makes it."""
 
     def __init__(
-        self, files: FileOps, path: Path, fd: int, header: SegmentHeader, page: bytes, capacity_bytes: int
+        self,
+        files: FileOps,
+        path: Path,
+        fd: int,
+        header: SegmentHeader,
+        page: bytes,
+        cipher: FrameCipher,
+        capacity_bytes: int,
     ) -> None:
         self.path, self.header = path, header
         self.blocks = 0
@@ -141,7 +152,7 @@ class SegmentWriter:
         self.first_committed_ns = self.last_committed_ns = 0
         self._files, self._fd, self._capacity_bytes = files, fd, capacity_bytes
         self._compression = Compression(header.zstd)
-        self._cipher: FrameCipher = open_cipher(header.cipher.suite, path.name)
+        self._cipher = cipher
         self._offset = self._synced_offset = PAGE_BYTES
         self._frames = 0
         self._table = bytearray()
@@ -155,7 +166,7 @@ class SegmentWriter:
         """
         if not self.blocks:
             return True
-        raw_bytes = BLOCK_PREFIX_BYTES + sum(map(len, records)) + RECORD_PREFIX_BYTES * len(records)
+        raw_bytes = sum(map(len, records)) + RECORD_PREFIX_BYTES * len(records)
         frame = FRAME_HEADER_BYTES + payload_bound(raw_bytes) + self._cipher.overhead_bytes
         fits = self._offset + frame + footer_bound(self.blocks + 1) <= self._capacity_bytes
         return fits and self.blocks < MAX_BLOCKS and same_hour(self.first_committed_ns, committed_ns)
@@ -165,10 +176,10 @@ class SegmentWriter:
 
         The result is what a hash tree needs for its leaf; the block table keeps it too.
         """
-        raw = encode_block(records, committed_ns)
+        raw = encode_block(records)
         flags = self._flags()
         offset, block_seq, first = self._offset, self.blocks, self.next_record_seq
-        frame = self._write_frame(TYPE_DATA, flags, len(records), raw)
+        frame = self._write_frame(TYPE_DATA, flags, len(records), raw, committed_ns)
         self.blocks += 1
         self.next_record_seq += len(records)
         self.first_committed_ns = self.first_committed_ns or committed_ns
@@ -190,13 +201,20 @@ class SegmentWriter:
         # Not for a seal behind an unsynced table: a power cut may keep the seal and lose the table.
         return FLAG_ALL_BEFORE_SYNCED if self._synced_offset == self._offset else 0
 
-    def _write_frame(self, kind: int, flags: int, nrec: int, raw: bytes) -> bytes:
+    def _write_frame(self, kind: int, flags: int, nrec: int, raw: bytes, at_ns: int) -> bytes:
         """Compress, seal, frame and write at the known end; returns the frame as on disk."""
         payload = self._compression.compress(raw)
         overhead = self._cipher.overhead_bytes if kind == TYPE_DATA else 0
         authenticated = encode_frame_header(
             FrameHeader(
-                len(payload) + overhead, self._frames, kind, flags, nrec, self.next_record_seq, len(raw)
+                len(payload) + overhead,
+                self._frames,
+                kind,
+                flags,
+                nrec,
+                self.next_record_seq,
+                len(raw),
+                at_ns,
             ),
             self.header.salt32,
         )
@@ -233,7 +251,7 @@ class SegmentWriter:
         footer_offset = self._offset
         for start in range(0, len(self._table), ENTRIES_PER_TABLE_FRAME * ENTRY_BYTES):
             table = bytes(self._table[start : start + ENTRIES_PER_TABLE_FRAME * ENTRY_BYTES])
-            self._write_frame(TYPE_TABLE, self._flags(), 0, table)
+            self._write_frame(TYPE_TABLE, self._flags(), 0, table, self.last_committed_ns)
         seal = Seal(
             self.blocks,
             self.header.first_record_seq,
@@ -241,7 +259,7 @@ class SegmentWriter:
             self.first_committed_ns,
             self.last_committed_ns,
         )
-        self._write_frame(TYPE_SEAL, self._flags(), 0, encode_seal(seal))
+        self._write_frame(TYPE_SEAL, self._flags(), 0, encode_seal(seal), self.last_committed_ns)
         footer_len = self._offset - footer_offset
         self._write(encode_trailer(Trailer(footer_offset, footer_len, self.blocks, self._digest.digest())))
         return self._finish()

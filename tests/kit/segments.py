@@ -5,7 +5,8 @@ from pathlib import Path
 from storage.dictionary import shipped_parameters
 from storage.files import REAL_FILES, FileOps
 from storage.format import CipherParameters, SegmentHeader
-from storage.writer import SegmentWriter, new_segment_id, open_segment
+from storage.segment_id import new_segment_id
+from storage.writer import SegmentWriter, open_segment
 
 START_NS = 1_790_000_000_123_456_789
 SALT = 0x5EED_1234

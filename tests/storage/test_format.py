@@ -13,7 +13,7 @@ from storage.errors import CorruptFrame
 from tests.kit.segments import SALT, header
 
 FORMAT_PAGE = Path(fmt.__file__).with_name("FORMAT.md").read_text()
-HEADER = fmt.FrameHeader(7, 3, fmt.TYPE_DATA, 1, 2, 99, 40)
+HEADER = fmt.FrameHeader(7, 3, fmt.TYPE_DATA, 1, 2, 99, 40, 5)
 INFO = fmt.FrameInfo(4096, 80, 0, 3, 1, 17, 1_790_000_000_000_000_000, bytes(range(32)))
 
 
@@ -50,8 +50,8 @@ def layout(title: str) -> list[tuple[int, str]]:
     [
         (
             "## 3. Frame header",
-            fmt.encode_frame_header(fmt.FrameHeader(2, 3, 4, 5, 6, 7, 8), 1) + b"\x09\0\0\0",
-            [1, 2, 3, 4, 5, 6, 7, 8, 9],
+            fmt.encode_frame_header(fmt.FrameHeader(2, 3, 4, 5, 6, 7, 8, 9), 1) + b"\x0a\0\0\0",
+            [1, 2, 3, 4, 5, 6, 7, 8, 9, 10],
         ),
         (
             "## 6. Footer",
@@ -115,7 +115,7 @@ def test_a_frame_header_comes_back_as_it_went() -> None:
     whole = head + fmt.encode_frame_crc(head, b"payload")
     assert len(whole) == fmt.FRAME_HEADER_BYTES
     assert fmt.parse_frame_header(whole, SALT, "s", 4096) == HEADER
-    assert HEADER.frame_len == 39
+    assert HEADER.frame_len == 47
     assert fmt.frame_crc_holds(whole, b"payload")
     assert not fmt.frame_crc_holds(whole, b"Payload")
 
@@ -123,12 +123,13 @@ def test_a_frame_header_comes_back_as_it_went() -> None:
 @pytest.mark.parametrize(
     ("changed", "why"),
     [
-        (fmt.FrameHeader(7, 3, 0, 1, 2, 99, 40), "type 0 is unknown"),
-        (fmt.FrameHeader(7, 3, 5, 1, 2, 99, 40), "type 5 is unknown"),
-        (fmt.FrameHeader(0, 3, 1, 1, 2, 99, 40), "out of bounds"),
-        (fmt.FrameHeader(fmt.MAX_PAYLOAD_BYTES + 1, 3, 1, 1, 2, 99, 40), "out of bounds"),
-        (fmt.FrameHeader(7, 3, 1, 1, 2, 99, 0), "out of bounds"),
-        (fmt.FrameHeader(7, 3, 1, 1, 2, 99, fmt.MAX_RAW_BYTES + 1), "out of bounds"),
+        (fmt.FrameHeader(7, 3, 0, 1, 2, 99, 40, 5), "type 0 is unknown"),
+        (fmt.FrameHeader(7, 3, 2, 1, 2, 99, 40, 5), "type 2 is unknown"),
+        (fmt.FrameHeader(7, 3, 5, 1, 2, 99, 40, 5), "type 5 is unknown"),
+        (fmt.FrameHeader(0, 3, 1, 1, 2, 99, 40, 5), "out of bounds"),
+        (fmt.FrameHeader(fmt.MAX_PAYLOAD_BYTES + 1, 3, 1, 1, 2, 99, 40, 5), "out of bounds"),
+        (fmt.FrameHeader(7, 3, 1, 1, 2, 99, 0, 5), "out of bounds"),
+        (fmt.FrameHeader(7, 3, 1, 1, 2, 99, fmt.MAX_RAW_BYTES + 1, 5), "out of bounds"),
     ],
 )
 def test_a_frame_header_out_of_bounds_is_refused_before_its_payload_is_read(
@@ -145,21 +146,18 @@ def test_a_frame_of_another_segment_is_refused() -> None:
 
 
 @settings(max_examples=200)
-@given(st.lists(st.binary(max_size=60), max_size=20), st.integers(0, 2**63))
-def test_a_block_comes_back_as_it_went(records: list[bytes], committed_ns: int) -> None:
-    assert fmt.parse_block(fmt.encode_block(records, committed_ns), len(records), "s", 0) == (
-        committed_ns,
-        records,
-    )
+@given(st.lists(st.binary(max_size=60), max_size=20))
+def test_a_block_comes_back_as_it_went(records: list[bytes]) -> None:
+    assert fmt.parse_block(fmt.encode_block(records), len(records), "s", 0) == records
 
 
 @pytest.mark.parametrize(
     ("raw", "nrec", "why"),
     [
-        (b"1234567", 0, "shorter than its time"),
-        (fmt.encode_block([b"a"], 0), 2, "2 records announced, 1 found"),
-        (fmt.encode_block([b"a", b"b"], 0), 1, "do not end where it ends"),
-        (fmt.encode_block([b"abc"], 0)[:-1], 1, "do not end where it ends"),
+        (b"123", 1, "1 records announced, 0 found"),
+        (fmt.encode_block([b"a"]), 2, "2 records announced, 1 found"),
+        (fmt.encode_block([b"a", b"b"]), 1, "do not end where it ends"),
+        (fmt.encode_block([b"abc"])[:-1], 1, "do not end where it ends"),
     ],
 )
 def test_a_block_whose_bytes_do_not_add_up_is_refused(raw: bytes, nrec: int, why: str) -> None:

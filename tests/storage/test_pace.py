@@ -54,4 +54,4 @@ def test_blocks_keep_order_and_fit_a_frame(sizes: list[int]) -> None:
     records = [bytes(size) for size in sizes]
     blocks = cut_blocks(records)
     assert [record for block in blocks for record in block] == records
-    assert all(8 + sum(len(record) + 4 for record in block) <= MAX_RAW_BYTES for block in blocks)
+    assert all(sum(len(record) + 4 for record in block) <= MAX_RAW_BYTES for block in blocks)

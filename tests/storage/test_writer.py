@@ -16,7 +16,8 @@ from storage.format import (
     parse_trailer,
 )
 from storage.reader import read_block_table, read_segment
-from storage.writer import footer_bound, new_salt, new_segment_id, open_segment, same_hour, write_zeros
+from storage.segment_id import new_segment_id
+from storage.writer import footer_bound, new_salt, open_segment, same_hour, write_zeros
 from tests.kit.faulty_files import FailingFiles
 from tests.kit.segments import CAPACITY, START_NS, begin, header, record, write_blocks
 
