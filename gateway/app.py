@@ -16,7 +16,7 @@ from typing import Final
 
 import trio
 
-from gateway import exchange, journal
+from gateway import exchange, heartbeat, journal
 from gateway.config import BadConfig, Settings, check_settings, parse_address
 from gateway.errors import refusal_for
 from gateway.evidence import build_intent
@@ -25,6 +25,7 @@ from gateway.identity.authenticate import Authenticator
 from gateway.identity.keys import IssuerKeys
 from gateway.identity.tokens import StaticTokens
 from gateway.keeper import Keeper
+from gateway.keeper_messages import Orders
 from gateway.live import Live
 from gateway.policy.decide import OBSERVED
 from gateway.recorder import Recorder
@@ -56,12 +57,14 @@ LAST_WORDS_S: Final = 3.0
 class Gateway:
     """A running gateway: where it listens, how it is, and how to end it."""
 
-    def __init__(self, settings: Settings, data_dir: Path, recorder: Recorder, services: Services) -> None:
+    def __init__(
+        self, settings: Settings, data_dir: Path, recorder: Recorder, services: Services, keeper: Keeper
+    ) -> None:
         self.settings = settings
         self.data_dir = data_dir
         self.recorder = recorder
         self.services = services
-        self.keeper = Keeper(data_dir)
+        self.keeper = keeper
         self.listener: Listener | None = None
         self.management_port = 0
         self.first_token = ""  # of observe mode's one user
@@ -89,33 +92,51 @@ async def open_gateway(
     certificate = _certificate(settings, data_dir)
     context = server_context(certificate, client_ca=_client_ca(settings))
     first_token = "" if settings.has_identity else ensure_token(data_dir)
+    keeper = Keeper(Orders(str(data_dir), gateway_id(data_dir), settings))
     recorder = _open_recorder(settings, data_dir, cluster)
     pool = Pool(cluster)
+    failure: LogFailed | None = None
+    async with (
+        trio.open_nursery() as keeping
+    ):  # outlives the log, and brings everything made of it to its end
+        keeping.start_soon(keeper.run)
+        try:
+            async with trio.open_nursery() as nursery:
+                services = Services(
+                    authenticator=_authenticator(settings, data_dir),
+                    recorder=recorder,
+                    sessions=Sessions(),
+                    live=Live(),
+                    pool=pool,
+                    identity_mode=settings.cluster.identity,
+                    durability=settings.record.durability,
+                    host_names=_host_names(settings, certificate),
+                )
+                gateway = Gateway(settings, data_dir, recorder, services, keeper)
+                gateway.first_token = first_token
+                await _start(gateway, nursery, context, certificate)
+                task_status.started(gateway)
+                await gateway.draining.wait()
+                await _drain(gateway)
+                gateway.drained.set()
+                nursery.cancel_scope.cancel()
+        finally:
+            pool.close()
+            failure = await _close(recorder)
+        keeper.stop()
+    if failure is not None:
+        raise failure
+
+
+async def _close(recorder: Recorder) -> LogFailed | None:
+    """End the log in order; what went wrong is returned, for the keeper still has to end."""
+    with suppress(LogFailed):  # it has been reported
+        recorder.append(LogStopped(time.time_ns(), "drained"), urgent=True)
     try:
-        async with trio.open_nursery() as nursery:
-            services = Services(
-                authenticator=_authenticator(settings, data_dir),
-                recorder=recorder,
-                sessions=Sessions(),
-                live=Live(),
-                pool=pool,
-                identity_mode=settings.cluster.identity,
-                durability=settings.record.durability,
-                host_names=_host_names(settings, certificate),
-            )
-            gateway = Gateway(settings, data_dir, recorder, services)
-            gateway.first_token = first_token
-            await _start(gateway, nursery, context, certificate)
-            task_status.started(gateway)
-            await gateway.draining.wait()
-            await _drain(gateway)
-            gateway.drained.set()
-            nursery.cancel_scope.cancel()
-    finally:
-        pool.close()
-        with suppress(LogFailed):  # it has been reported
-            recorder.append(LogStopped(time.time_ns(), "drained"), urgent=True)
         await recorder.close()
+    except LogFailed as failure:
+        return failure
+    return None
 
 
 async def _start(
@@ -125,7 +146,7 @@ async def _start(
     await nursery.start(services.pool.cluster.credential.run)
     await nursery.start(services.authenticator.run)
     nursery.start_soon(services.pool.run)
-    nursery.start_soon(gateway.keeper.run)
+    nursery.start_soon(heartbeat.beat, gateway.recorder)
     nursery.start_soon(_end_streams_when_recording_fails, gateway)
     serve = partial(exchange.serve, services=services)
     gateway.listener = Listener(context, serve, partial(_refuse_malformed, services))
@@ -224,12 +245,10 @@ def _authenticator(settings: Settings, data_dir: Path) -> Authenticator:
 
 
 def _open_recorder(settings: Settings, data_dir: Path, cluster: UpstreamCluster) -> Recorder:
-    gateway_id = _gateway_id(data_dir)
+    name = gateway_id(data_dir)
     recorder = Recorder(
         data_dir / "log" / str(WORKER),
-        identity=LogIdentity(
-            gateway_id=gateway_id, log_origin=f"kubetape/{gateway_id}/{WORKER}", worker=WORKER
-        ),
+        identity=LogIdentity(gateway_id=name, log_origin=f"kubetape/{name}/{WORKER}", worker=WORKER),
         settings=LogSettings(segment_bytes=settings.record.segment_bytes),
     )
     for found in recorder.recovered:
@@ -240,7 +259,7 @@ def _open_recorder(settings: Settings, data_dir: Path, cluster: UpstreamCluster)
     recorder.append(
         LogStarted(
             at_ns=time.time_ns(),
-            gateway_id=gateway_id,
+            gateway_id=name,
             version=version("kubetape"),
             worker=WORKER,
             mode=OBSERVED.mode.value,
@@ -252,7 +271,7 @@ def _open_recorder(settings: Settings, data_dir: Path, cluster: UpstreamCluster)
     return recorder
 
 
-def _gateway_id(data_dir: Path) -> str:
+def gateway_id(data_dir: Path) -> str:
     """The name of this data directory's gateway: made once, kept beside the log."""
     path = data_dir / "gateway-id"
     if not path.exists():

@@ -1,83 +1,126 @@
-"""Whatever may be slow and can be rebuilt: today the index. A process of its own.
+"""The gateway's side of the keeper: a process of its own for whatever may be slow and can be made again.
 
-Indexing is all Python, and in the same process it would hold the interpreter while calls wait (measured:
+Indexing, hashing and uploading in the same process would hold the interpreter while calls wait (measured:
 docs/decisions/0006). The keeper reads the log like any reader; if it dies, nothing is lost, and it is
-started again.
+started again with the same orders. What it does is in `gateway.keeper_process`.
 """
 
-import os
-import select
 import subprocess
 import sys
-from pathlib import Path
+from collections import OrderedDict
+from contextlib import suppress
 from typing import Final
 
 import trio
 
 from gateway import journal
-from storage.errors import StorageError
-from storage.index import Indexer
+from gateway.keeper_messages import Finish, KeeperStatus, Orders, SegmentKey, encode_line, parse_status
 
-POLL_S: Final = 0.25
-"""How soon a call can be found: searching is for people."""
-NICENESS: Final = 10
-STOP_S: Final = 5.0
+STOP_S: Final = 10.0
+"""For the last checkpoint and the last segments to reach the bucket; what is left goes at the next start."""
+MARGIN_S: Final = 2.0
+GONE_S: Final = 5.0
+"""How soon it must be gone when the gateway does not wait for it to finish."""
 MAX_BACKOFF_S: Final = 30.0
+MAX_KEYS: Final = 128
+"""Keys kept for a keeper that has to be started again: two hours of segments at one a minute."""
 
 
 class Keeper:
-    """Runs the keeper process of one data directory and starts it again when it dies."""
+    """Runs the keeper process of one data directory and starts it again when it dies.
 
-    def __init__(self, data_dir: Path) -> None:
-        self._data_dir = data_dir
-        self.problem = ""  # why the index does not follow, "" while it does
+    status: what it said last. problem: why it does not run, "" while it does.
+    """
+
+    def __init__(self, orders: Orders) -> None:
+        self._orders = orders
+        self._keys: OrderedDict[str, SegmentKey] = OrderedDict()
+        self._process: trio.Process | None = None
+        self._stopping = False
+        self._token = trio.lowlevel.current_trio_token()
+        self._outbox: trio.MemorySendChannel[SegmentKey] | None = None
+        self.status = KeeperStatus()
+        self.problem = ""
+
+    def tell_key_from_thread(self, segment_id: str, key: bytes) -> None:
+        """Let the keeper read a segment that this gateway itself cannot. From any thread."""
+        with suppress(trio.RunFinishedError):
+            self._token.run_sync_soon(self._tell_key, SegmentKey(segment_id, key))
+
+    def _tell_key(self, key: SegmentKey) -> None:
+        self._keys[key.segment_id] = key
+        while len(self._keys) > MAX_KEYS:
+            self._keys.popitem(last=False)
+        if self._outbox is not None:
+            with suppress(trio.WouldBlock, trio.BrokenResourceError):
+                self._outbox.send_nowait(key)
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Until cancelled or stopped."""
         backoff_s = 1.0
-        while True:
+        while not self._stopping:
             started = trio.current_time()
             code = await self._run_once()
+            if self._stopping:
+                return
             if trio.current_time() - started > MAX_BACKOFF_S:
                 backoff_s = 1.0
-            self.problem = f"the indexing process ended with code {code} and is started again"
+            self.problem = f"the keeper process ended with code {code} and is started again"
             journal.problem("keeper", self.problem)
             await trio.sleep(backoff_s)
             self.problem = ""
             backoff_s = min(2 * backoff_s, MAX_BACKOFF_S)
 
+    def stop(self) -> None:
+        """Let it finish what there is, and end: `run` returns within STOP_S."""
+        self._stopping = True
+        if self._outbox is not None:
+            self._outbox.close()
+
     async def _run_once(self) -> int:
-        command = [sys.executable, "-m", "gateway.keeper", str(self._data_dir)]
-        process = await trio.lowlevel.open_process(command, stdin=subprocess.PIPE, start_new_session=True)
+        command = [sys.executable, "-m", "gateway.keeper_process"]
+        process = await trio.lowlevel.open_process(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+        )
+        self._outbox, inbox = trio.open_memory_channel[SegmentKey](MAX_KEYS)
+        for key in self._keys.values():
+            self._outbox.send_nowait(key)
+        if self._stopping:
+            self._outbox.close()
         try:
-            return await process.wait()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._speak, process, inbox)
+                nursery.start_soon(self._listen, process)
+                code = await process.wait()
+                nursery.cancel_scope.cancel()
         finally:
-            with trio.move_on_after(STOP_S) as scope:
+            self._outbox = None
+            with trio.move_on_after(GONE_S) as scope:
                 scope.shield = True
                 if process.stdin is not None:
-                    await process.stdin.aclose()  # the end of its input is the sign to stop
+                    await process.stdin.aclose()  # without a Finish: stop at once
                 await process.wait()
             if process.returncode is None:
                 process.kill()
+        return code
 
+    async def _speak(self, process: trio.Process, inbox: trio.MemoryReceiveChannel[SegmentKey]) -> None:
+        assert process.stdin is not None
+        with suppress(trio.BrokenResourceError, trio.ClosedResourceError):  # it died: `run` notices
+            await process.stdin.send_all(encode_line(self._orders))
+            async for key in inbox:
+                await process.stdin.send_all(encode_line(key))
+            await process.stdin.send_all(encode_line(Finish(STOP_S - MARGIN_S)))
+            with trio.move_on_after(STOP_S):
+                await process.wait()
+            if process.returncode is None:
+                journal.problem("keeper", f"the keeper did not finish within {STOP_S:.0f} s and is ended")
+                process.kill()
 
-def main(data_dir: Path) -> None:
-    """Tail the log into the index until standard input ends, so that no keeper outlives its gateway."""
-    os.nice(NICENESS)
-    indexer = Indexer(data_dir)
-    try:
-        stopping = False
-        while not stopping:
-            while indexer.run_once():
-                pass
-            stopping = bool(select.select([sys.stdin], [], [], POLL_S)[0])
-    finally:
-        indexer.close()
-
-
-if __name__ == "__main__":
-    try:
-        main(Path(sys.argv[1]))
-    except (StorageError, OSError) as problem:
-        journal.problem("index", f"the index does not follow the log: {problem}")
-        sys.exit(1)
+    async def _listen(self, process: trio.Process) -> None:
+        assert process.stdout is not None
+        buffer = b""
+        async for chunk in process.stdout:
+            *lines, buffer = (buffer + chunk).split(b"\n")
+            if lines:
+                self.status = parse_status(lines[-1])

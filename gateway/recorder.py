@@ -8,6 +8,7 @@ Once the log has failed, every append raises `LogFailed` and every waiter is wok
 import heapq
 import time
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -17,6 +18,8 @@ import trio
 from gateway import journal
 from storage.errors import LogFailed
 from storage.files import REAL_FILES, FileOps, Headroom
+from storage.key_pool import KeyPool
+from storage.keys import DataKey
 from storage.log import Commit, LogIdentity, SegmentLog
 from storage.pace import LogSettings
 from storage.records import AnyRecord, SegmentRecovered, encode_record
@@ -38,8 +41,16 @@ class Recorder:
     """
 
     def __init__(
-        self, directory: Path, *, identity: LogIdentity, settings: LogSettings, files: FileOps = REAL_FILES
+        self,
+        directory: Path,
+        *,
+        identity: LogIdentity,
+        settings: LogSettings,
+        files: FileOps = REAL_FILES,
+        keys: KeyPool | None = None,
+        on_data_key: Callable[[DataKey], None] = lambda _: None,
     ) -> None:
+        """keys: a started pool, which encrypts the log. on_data_key: see `SegmentLog.open`."""
         self._token = trio.lowlevel.current_trio_token()
         self._durable = -1  # position up to which everything survives a power cut; set by the log's thread
         self._waiting: list[tuple[int, int, trio.Event]] = []  # heap by position
@@ -57,7 +68,10 @@ class Recorder:
             on_commit=self._commit_from_thread,
             on_failure=self._failure_from_thread,
             files=files,
+            keys=keys,
+            on_data_key=on_data_key,
         )
+        self.last_append_s = time.monotonic()
 
     @property
     def recovered(self) -> tuple[SegmentRecovered, ...]:
@@ -78,13 +92,14 @@ class Recorder:
                 _report_headroom(self._headroom)
         return self._headroom
 
-    def append(self, record: AnyRecord, *, urgent: bool = False) -> int:
+    def append(self, record: AnyRecord, *, urgent: bool = False, quiet: bool = False) -> int:
         """Queue one record; returns its position. Raises LogFailed once the log has failed.
 
-        urgent: somebody is going to wait for it, so the next commit syncs at once.
+        urgent: somebody is going to wait for it, so the next commit syncs at once. quiet: it is no reason to
+        end a segment.
         """
-        position = self._log.append(encode_record(record), urgent=urgent)
-        now = time.monotonic()
+        position = self._log.append(encode_record(record), urgent=urgent, quiet=quiet)
+        now = self.last_append_s = time.monotonic()
         if not self._marks or now - self._marks[-1][0] >= MARK_INTERVAL_S:
             self._forget_marks()
             self._marks.append((now, position))

@@ -39,6 +39,7 @@ from storage.records import (
     Intent,
     LogStarted,
     LogStopped,
+    LossAccepted,
     PolicyLoaded,
     SegmentRecovered,
     SessionOpened,
@@ -200,7 +201,7 @@ class Indexer:
             day = self._day(day_of(record.at_ns))
             if not day.has(log, at.record_seq):
                 day.note_session(record)
-        elif isinstance(record, Gap | SegmentRecovered | PolicyLoaded):
+        elif isinstance(record, Gap | SegmentRecovered | LossAccepted | PolicyLoaded):
             self._note(log, at, record)
         elif not isinstance(record, UnknownRecord):
             self._continue(log, at, record)
@@ -239,7 +240,10 @@ class Indexer:
                 del self._open[exchange]
 
     def _note(
-        self, log: str, at: Position, record: LogStarted | LogStopped | Gap | SegmentRecovered | PolicyLoaded
+        self,
+        log: str,
+        at: Position,
+        record: LogStarted | LogStopped | Gap | SegmentRecovered | LossAccepted | PolicyLoaded,
     ) -> None:
         day = self._day(day_of(record.at_ns))
         if not day.has(log, at.record_seq):

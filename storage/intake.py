@@ -28,7 +28,7 @@ class Intake:
         self._bell.acquire()  # held: silent. Rung by releasing it, at most once per sleep
         self._asleep_until_s = NOW  # NOW: awake
 
-    def append(self, record: bytes, urgent: bool) -> int:
+    def append(self, record: bytes, urgent: bool, quiet: bool = False) -> int:
         """Queue one record; returns its position. Raises LogFailed, ValueError."""
         size = len(record)
         if not 0 < size <= MAX_RECORD_BYTES:
@@ -47,6 +47,8 @@ class Intake:
             queued.byte_count += size
             if urgent:
                 queued.urgent = True
+            if not quiet:
+                queued.quiet = False
             self.appended_bytes += size
             position = self.position
             self.position = position + 1

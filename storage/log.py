@@ -34,6 +34,7 @@ from storage.intake import Intake
 from storage.key_pool import KeyPool
 from storage.keys import DataKey
 from storage.pace import (
+    NEVER,
     Clock,
     LogSettings,
     Queued,
@@ -101,7 +102,8 @@ class SegmentLog:
         # The writer thread's own.
         self._written_bytes = 0
         self._written_position = self._durable_position = 0
-        self._unsynced_since_s = self._first_block_s = 0.0
+        self._unsynced_since_s = 0.0
+        self._content_since_s = NEVER  # of the open segment
         self._reported = Commit(0, 0)
         self._epoch, self._prev_segment_id, self._next_number = 1, "", 1
         self._segment: SegmentWriter
@@ -166,8 +168,8 @@ class SegmentLog:
     def _say_recovered(self, recovery: Recovery) -> None:
         now_ns = self._clock.now_ns()
         self.recovered = tuple(examination.record(now_ns) for examination in recovery.examined)
-        self._first_block_s = self._clock.monotonic_s()
         for block in cut_blocks([encode_record(record) for record in self.recovered]):
+            self._content_since_s = self._clock.monotonic_s()
             self._append_block(block, now_ns)
         self._sync()
         self._intake.position = self._written_position + 1
@@ -176,14 +178,15 @@ class SegmentLog:
 
     # --- for callers ----------------------------------------------------------------------------
 
-    def append(self, record: bytes, *, urgent: bool) -> int:
+    def append(self, record: bytes, *, urgent: bool, quiet: bool = False) -> int:
         """Queue one encoded record; returns its position: dense, from 1, going on after a restart.
 
         Nothing is durable on return, and the call never waits for the disk. An urgent record is written
-        and synced at once with all before it; others within the bounds of LogSettings. Raises LogFailed
+        and synced at once with all before it; others within the bounds of LogSettings. A quiet record (a
+        heartbeat) does not age its segment: idle hours make few files. Raises LogFailed
         once the log has failed or is closed, ValueError for a record no frame can hold (MAX_RECORD_BYTES).
         """
-        return self._intake.append(record, urgent)
+        return self._intake.append(record, urgent, quiet)
 
     @property
     def next_position(self) -> int:
@@ -246,8 +249,8 @@ class SegmentLog:
                 self._rotate()
             if self._written_bytes == self._intake.durable_bytes:
                 self._unsynced_since_s = queued.since_s
-            if not self._segment.blocks:
-                self._first_block_s = self._clock.monotonic_s()
+            if not queued.quiet:
+                self._content_since_s = min(self._content_since_s, self._clock.monotonic_s())
             self._append_block(block, committed_ns)
             if self._sync_due_s() <= self._clock.monotonic_s():
                 self._sync()
@@ -273,7 +276,7 @@ class SegmentLog:
         return sync_due_s(unsynced_bytes, self._unsynced_since_s, self._settings)
 
     def _rotation_due_s(self) -> float:
-        due_s = rotation_due_s(self._segment.blocks, self._first_block_s, self._settings)
+        due_s = rotation_due_s(self._content_since_s, self._settings)
         if due_s <= self._clock.monotonic_s() and not self._has_key():
             return self._clock.monotonic_s() + KEY_RETRY_S
         return due_s
@@ -293,6 +296,7 @@ class SegmentLog:
         can ever be torn."""
         self._sync()
         full, self._prev_segment_id = self._segment, self._segment.header.segment_id
+        self._content_since_s = NEVER
         self._attendant.seal(full)
         self._segment = self._open_segment(full.next_record_seq, spare=self._attendant.take_spare())
 

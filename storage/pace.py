@@ -36,7 +36,7 @@ class LogSettings(msgspec.Struct, frozen=True):
     """What is not urgent is synced when it is so old or so much. The caller's backpressure must begin well
     above sync_bytes (4 MiB), or it waits for the age every time."""
     max_segment_age_s: float = 60.0
-    """Since its first block: how fresh an export can be."""
+    """Since its first record that is not quiet: how fresh an export can be."""
     max_pending_bytes: int = 64 << 20
     """Queued or unsynced. The gateway stops reading sockets long before; beyond it the log fails."""
     dict_id: int = DEFAULT_DICTIONARY_ID
@@ -52,12 +52,13 @@ class Clock(msgspec.Struct, frozen=True):
 
 
 class Queued(msgspec.Struct):
-    """Records that wait to be written. since_s: when the oldest came, monotonic."""
+    """Records that wait to be written. since_s: when the oldest came, monotonic. quiet: all of them are."""
 
     records: list[bytes]
     byte_count: int = 0
     since_s: float = 0.0
     urgent: bool = False
+    quiet: bool = True
 
 
 def write_due_s(queued: Queued, settings: LogSettings) -> float:
@@ -76,9 +77,10 @@ def sync_due_s(unsynced_bytes: int, since_s: float, settings: LogSettings) -> fl
     return NOW if unsynced_bytes >= settings.sync_bytes else since_s + settings.sync_s
 
 
-def rotation_due_s(blocks: int, first_block_s: float, settings: LogSettings) -> float:
-    """From when on a segment is old enough to be sealed; an empty one never is."""
-    return first_block_s + settings.max_segment_age_s if blocks else NEVER
+def rotation_due_s(content_since_s: float, settings: LogSettings) -> float:
+    """From when on a segment is old enough to be sealed. content_since_s: when the first record came that is
+    worth exporting; NEVER: it holds none."""
+    return content_since_s + settings.max_segment_age_s
 
 
 def cut_blocks(records: list[bytes]) -> list[list[bytes]]:

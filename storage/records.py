@@ -88,6 +88,8 @@ class LogStarted(Record, frozen=True, array_like=True, tag=1):
     mode: str  # "observe" or "enforce"
     policy_sha256: str = ""
     upstream: str = ""  # URL of the API server
+    log_key: str = ""  # public key that signs this log's checkpoints, as a C2SP verifier key
+    encryption: str = ""  # "none", or for whom data keys are wrapped, separated by commas
 
 
 class LogStopped(Record, frozen=True, array_like=True, tag=2):
@@ -115,6 +117,20 @@ class SegmentRecovered(Record, frozen=True, array_like=True, tag=4):
     finding: str  # "clean", "torn" or "corrupt"
     valid_sha256: bytes = b""
     torn_sha256: bytes = b""
+
+
+class Heartbeat(Record, frozen=True, array_like=True, tag=5):
+    """Nothing happened for a minute, and the gateway was there: silence without it is a finding."""
+
+    at_ns: int
+
+
+class LossAccepted(Record, frozen=True, array_like=True, tag=6):
+    """This log begins behind a hole that a checkpoint proves; an operator said to go on all the same."""
+
+    at_ns: int
+    finding: str
+    reason: str
 
 
 class SessionOpened(Record, frozen=True, array_like=True, tag=10):
@@ -287,6 +303,8 @@ AnyRecord: TypeAlias = (
     | LogStopped
     | Gap
     | SegmentRecovered
+    | Heartbeat
+    | LossAccepted
     | SessionOpened
     | Intent
     | RequestBody
@@ -306,7 +324,7 @@ AnyRecord: TypeAlias = (
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _DECODER: Final = msgspec.msgpack.Decoder(AnyRecord)
 _LOOSE_DECODER: Final = msgspec.msgpack.Decoder()
-KNOWN_NUMBERS: Final = frozenset((*range(1, 5), *range(10, 17), *range(20, 26), 30))
+KNOWN_NUMBERS: Final = frozenset((*range(1, 7), *range(10, 17), *range(20, 26), 30))
 
 
 def encode_record(record: AnyRecord) -> bytes:

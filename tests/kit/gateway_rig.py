@@ -15,6 +15,7 @@ from gateway import app
 from gateway.app import Gateway, open_gateway
 from gateway.config import Cluster, KubeconfigSource, Listen, Record, Settings
 from gateway.durability import Durability
+from gateway.keeper_messages import KeeperStatus, Orders
 from gateway.recorder import Recorder
 from gateway.upstream.request import IdentityMode
 from protocol.events import Headers
@@ -161,15 +162,22 @@ def exchanges_of(records: list[object]) -> list[Exchange]:
 
 
 class NoKeeper:
-    """Instead of the indexing process, which costs half a second of a core to start."""
+    """Instead of the keeper process, which costs half a second of a core to start."""
 
     problem = ""
+    status = KeeperStatus()
 
-    def __init__(self, data_dir: Path) -> None:
-        pass
+    def __init__(self, orders: Orders) -> None:
+        self._stopped = trio.Event()
 
     async def run(self) -> None:
-        await trio.sleep_forever()
+        await self._stopped.wait()
+
+    def stop(self) -> None:
+        self._stopped.set()
+
+    def tell_key_from_thread(self, segment_id: str, key: bytes) -> None:
+        pass
 
 
 def rig_settings(kubeconfig: Path, directory: Path, **record: object) -> Settings:

@@ -142,6 +142,18 @@ def test_a_segment_is_sealed_by_age_and_never_when_empty(tmp_path: Path) -> None
     assert seqs(tmp_path) == [1, 2]
 
 
+def test_quiet_records_do_not_age_their_segment(tmp_path: Path) -> None:
+    acks = Acks()
+    log = open_log(tmp_path, acks, settings=msgspec.structs.replace(SMALL, max_segment_age_s=0.0))
+    for _ in range(3):
+        assert acks.wait_durable(log.append(b"heartbeat", urgent=True, quiet=True))
+    assert len(list_segments(tmp_path)) == 1
+    assert acks.wait_durable(log.append(b"x", urgent=True))
+    log.close(PATIENCE_S)
+    assert len(list_segments(tmp_path)) == 2
+    assert seqs(tmp_path) == [1, 2, 3, 4]
+
+
 def test_a_segment_holds_one_hour_whatever_the_clock_does(tmp_path: Path) -> None:
     hour = 3_600_000_000_000
     now = START_NS

@@ -30,8 +30,8 @@ def test_a_sync_is_due_by_age_or_by_size_of_what_is_unsynced() -> None:
 
 
 def test_a_segment_is_due_by_age_unless_it_is_empty() -> None:
-    assert rotation_due_s(0, 7.0, PACE) == NEVER
-    assert rotation_due_s(1, 7.0, PACE) == 67.0
+    assert rotation_due_s(NEVER, PACE) == NEVER
+    assert rotation_due_s(7.0, PACE) == 67.0
 
 
 def test_a_short_queue_is_one_block() -> None:

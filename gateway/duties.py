@@ -1,0 +1,69 @@
+"""One part of the keeper's work, done again and again in a thread, and how it goes.
+
+A duty that fails says why, waits, and is tried again; it never ends another. What it works on is the log, so
+nothing is lost by waiting.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+import trio
+
+from gateway import journal
+from gateway.keeper_messages import DutyStatus
+from storage.errors import StorageError
+
+FIRST_BACKOFF_S: Final = 1.0
+MAX_BACKOFF_S: Final = 30.0
+
+
+class Duty:
+    """step: does a bounded piece of work and says whether there is more to do at once; called in a thread,
+    one call at a time. interval_s: from one round to the next. facts: figures for the metrics."""
+
+    def __init__(
+        self,
+        name: str,
+        step: Callable[[], bool],
+        interval_s: float,
+        *,
+        facts: Callable[[], dict[str, float]] = dict,
+    ) -> None:
+        self.name = name
+        self._step, self._interval_s, self._facts = step, interval_s, facts
+        self._problem = ""
+        self._busy = trio.Lock()
+
+    async def run(self) -> None:
+        """Until cancelled; a step under way is waited for."""
+        backoff_s = FIRST_BACKOFF_S
+        while True:
+            if await self.round():
+                backoff_s = FIRST_BACKOFF_S
+                await trio.sleep(self._interval_s)
+            else:
+                await trio.sleep(backoff_s)
+                backoff_s = min(2 * backoff_s, MAX_BACKOFF_S)
+
+    async def round(self) -> bool:
+        """Work until there is nothing more to do now. False if it failed: see `status`."""
+        async with self._busy:
+            try:
+                while await trio.to_thread.run_sync(self._step):
+                    pass
+            except (StorageError, OSError) as error:
+                self._fail(str(error), None)
+                return False
+            except Exception as error:
+                self._fail(f"{type(error).__name__}: a bug", error)
+                return False
+            self._problem = ""
+            return True
+
+    def _fail(self, problem: str, bug: Exception | None) -> None:
+        if problem != self._problem:
+            journal.problem(self.name, f"{self.name} does not follow the log: {problem}", bug)
+        self._problem = problem
+
+    def status(self) -> DutyStatus:
+        return DutyStatus(self._problem, self._facts())
