@@ -1,4 +1,4 @@
-"""livez and readyz on a port of their own: on the data port those paths are the cluster's.
+"""livez, readyz and metrics on a port of their own: on the data port those paths are the cluster's.
 
 Plain HTTP/1.1 by h11: no identity, no secrets, meant for a probe on the same host or network.
 """
@@ -15,6 +15,7 @@ from gateway.server.listening import open_listeners
 Check = tuple[str, Callable[[], str]]
 """A name and a function that returns "" when all is well, else one line saying what is wrong."""
 
+METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 REQUEST_TIMEOUT_S: Final = 5.0
 MAX_REQUEST_BYTES: Final = 16 * 1024
 
@@ -25,15 +26,19 @@ async def serve_management(
     *,
     live: list[Check],
     ready: list[Check],
+    metrics: Callable[[], bytes] | None = None,
     task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Answer GET /livez and /readyz, with ?verbose a line per check, as kube-apiserver does."""
+    """Answer GET /livez and /readyz, with ?verbose a line per check, as kube-apiserver does, and /metrics.
+
+    metrics: Prometheus' text.
+    """
 
     async def handle(stream: trio.SocketStream) -> None:
         async with stream:
             try:
                 with trio.move_on_after(REQUEST_TIMEOUT_S):
-                    await _answer(stream, {"/livez": live, "/readyz": ready})
+                    await _answer(stream, {"/livez": live, "/readyz": ready}, metrics)
             except Exception as error:
                 # A probe must never end what it probes.
                 journal.problem("management", "a probe was ended by an unexpected error", error)
@@ -44,7 +49,9 @@ async def serve_management(
         task_status.started(listeners[0].socket.getsockname()[1])
 
 
-async def _answer(stream: trio.SocketStream, probes: dict[str, list[Check]]) -> None:
+async def _answer(
+    stream: trio.SocketStream, probes: dict[str, list[Check]], metrics: Callable[[], bytes] | None
+) -> None:
     connection = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_REQUEST_BYTES)
     try:
         while True:
@@ -52,13 +59,12 @@ async def _answer(stream: trio.SocketStream, probes: dict[str, list[Check]]) -> 
             if event is h11.NEED_DATA:
                 connection.receive_data(await stream.receive_some(4096))
             elif isinstance(event, h11.Request):
-                status, text = _report(event, probes)
                 break
             else:
                 return
-        body = text.encode()
+        status, body, content_type = _reply(event, probes, metrics)
         headers = [
-            ("content-type", "text/plain; charset=utf-8"),
+            ("content-type", content_type),
             ("content-length", str(len(body))),
             ("connection", "close"),
         ]
@@ -70,11 +76,21 @@ async def _answer(stream: trio.SocketStream, probes: dict[str, list[Check]]) -> 
         return  # a probe that does not speak HTTP gets no answer
 
 
+def _reply(
+    request: h11.Request, probes: dict[str, list[Check]], metrics: Callable[[], bytes] | None
+) -> tuple[int, bytes, str]:
+    """Status, body and content type."""
+    if metrics is not None and request.method == b"GET" and request.target.partition(b"?")[0] == b"/metrics":
+        return 200, metrics(), METRICS_TYPE
+    status, text = _report(request, probes)
+    return status, text.encode(), "text/plain; charset=utf-8"
+
+
 def _report(request: h11.Request, probes: dict[str, list[Check]]) -> tuple[int, str]:
     path, _, query = request.target.decode("ascii", "replace").partition("?")
     checks = probes.get(path)
     if request.method != b"GET" or checks is None:
-        return 404, "only GET /livez and GET /readyz are served here\n"
+        return 404, "only GET /livez, GET /readyz and GET /metrics are served here\n"
     results = [(name, check()) for name, check in checks]
     failed = any(why for _, why in results)
     lines = [f"[-]{name} failed: {why}" if why else f"[+]{name} ok" for name, why in results]

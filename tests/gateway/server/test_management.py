@@ -94,3 +94,28 @@ async def test_a_check_that_fails_by_itself_ends_one_probe_only(capfd: pytest.Ca
 async def test_a_probe_that_says_nothing_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.server.management.REQUEST_TIMEOUT_S", 0.1)
     assert await ask(b"GET /li", ready=FINE, half_close=False) == b"nothing"
+
+
+async def test_metrics_are_served_as_prometheus_text() -> None:
+    async with trio.open_nursery() as nursery:
+
+        async def serve(*, task_status: trio.TaskStatus[int]) -> None:
+            await serve_management(
+                "127.0.0.1",
+                0,
+                live=[],
+                ready=[],
+                metrics=lambda: b"kubetape_calls_active 2.0\n",
+                task_status=task_status,
+            )
+
+        port = await nursery.start(serve)
+        async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
+            await stream.send_all(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
+            answer = b""
+            while data := await stream.receive_some(4096):
+                answer += data
+        nursery.cancel_scope.cancel()
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert b"text/plain; version=0.0.4" in answer
+    assert answer.endswith(b"\r\n\r\nkubetape_calls_active 2.0\n")
