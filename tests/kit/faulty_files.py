@@ -3,7 +3,8 @@
 `FailingFiles` wraps real files and makes one call fail; like Linux after a failed fsync, every later call
 succeeds again. `CrashFiles` is a file system in memory that knows what is durable: after a cut, each write
 since the last sync of its file may be there, be torn at a sector, or be missing, and each name changed
-since the last sync of the directory may be new or old.
+since the last sync of its directory may be new or old. Directories themselves are not modelled: each is
+there, and durable, from the start.
 """
 
 import errno
@@ -144,7 +145,8 @@ class CrashFiles:
         self._cut_at = cut_at
         self._names = {path: _Inode(content) for path, content in (names or {}).items()}
         self._durable_names = dict(self._names)
-        self._name_changes: list[tuple[Path, Path | None, _Inode]] = []  # (new name, old name if any, file)
+        # (new name or none: removed, old name if any, file), since the last sync of their directory
+        self._name_changes: list[tuple[Path | None, Path | None, _Inode]] = []
         self._open: dict[int, _Inode] = {}
         self._next_fd = 1_000_000
 
@@ -171,7 +173,7 @@ class CrashFiles:
         pass
 
     def names(self, directory: Path) -> list[str]:
-        return [path.name for path in self._names]
+        return [path.name for path in self._names if path.parent == directory]
 
     def lock(self, path: Path) -> int:
         return self._descriptor(_Inode())
@@ -213,16 +215,26 @@ class CrashFiles:
 
     def rename(self, source: Path, target: Path) -> None:
         self._count()
-        self._names[target] = self._names.pop(source)
+        self._names[target] = self._inode(source)
+        del self._names[source]
         self._name_changes.append((target, source, self._names[target]))
 
     def remove(self, path: Path) -> None:
         self._count()
+        self._name_changes.append((None, path, self._inode(path)))
         del self._names[path]
 
     def sync_directory(self, directory: Path) -> None:
         self._count()
-        self._durable_names, self._name_changes = dict(self._names), []
+        elsewhere = {path: inode for path, inode in self._durable_names.items() if path.parent != directory}
+        here = {path: inode for path, inode in self._names.items() if path.parent == directory}
+        self._durable_names = elsewhere | here
+        # Renames stay within their directory, so a change belongs to one.
+        self._name_changes = [
+            change
+            for change in self._name_changes
+            if (change[0] or change[1] or directory).parent != directory
+        ]
 
     def close(self, fd: int) -> None:
         self._open.pop(fd, None)
@@ -263,7 +275,8 @@ class CrashFiles:
         for new, old, inode in self._name_changes[:kept_names]:
             if old is not None:
                 names.pop(old, None)
-            names[new] = inode
+            if new is not None:
+                names[new] = inode
         return CrashFiles({path: contents[id(inode)] for path, inode in names.items()})
 
     def images(self, rng: random.Random, samples: int) -> Iterator["CrashFiles"]:
@@ -276,10 +289,10 @@ class CrashFiles:
                 yield self.image(lambda number, data, wanted=wanted: data if number == wanted else None, kept)  # type: ignore[misc]
                 yield self.image(lambda number, data, wanted=wanted: None if number == wanted else data, kept)  # type: ignore[misc]
         for _ in range(samples):
-            yield self.image(lambda number, data: _torn(rng, data), rng.randint(0, names))
+            yield self.image(lambda number, data: torn(rng, data), rng.randint(0, names))
 
 
-def _torn(rng: random.Random, data: bytes) -> bytes | None:
+def torn(rng: random.Random, data: bytes) -> bytes | None:
     """A random part of a write: none, all, a prefix at any byte, or any sectors (the others old: zeros)."""
     kind = rng.randrange(4)
     if kind == 0:
