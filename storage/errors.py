@@ -1,5 +1,12 @@
 """What can be wrong with the log. Position is data: segment name and byte offset."""
 
+from typing import Final
+
+import msgspec
+
+UNDECODABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for bytes it cannot decode: its own error, but not for text that is no UTF-8, nor for depth."""
+
 
 class StorageError(Exception):
     """Base of all errors of this package."""
@@ -43,6 +50,11 @@ class NoKey(StorageError):
 
 class Shredded(NoKey):
     """A segment's key was destroyed on purpose. Its frames can be proven, and never be read again."""
+
+
+class OutOfReach(NoKey):
+    """A segment of before this process could read, in a gateway that only writes. Skip it; who holds the key
+    reads it."""
 
 
 class BadKeyFile(StorageError):

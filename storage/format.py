@@ -18,7 +18,7 @@ from typing import Final
 
 import msgspec
 
-from storage.errors import CorruptFrame
+from storage.errors import UNDECODABLE, CorruptFrame
 
 PAGE_BYTES: Final = 4096
 """The header page: one disk page, so that it is written whole or not at all on common disks."""
@@ -94,6 +94,14 @@ def parse_segment_name(stem: str) -> SegmentName | None:
     return SegmentName(int(number), int(epoch), int(start_ms), uuid8)
 
 
+LOSS_NAME: Final = re.compile(r"loss-([1-9][0-9]{0,8})\.note")
+
+
+def is_loss_name(file_name: str) -> bool:
+    """Whether a file of a log is an operator's statement that records are gone (storage.loss)."""
+    return LOSS_NAME.fullmatch(file_name) is not None
+
+
 # --- header page ------------------------------------------------------------------------------
 
 
@@ -166,7 +174,7 @@ def parse_header_page(page: bytes, segment: str) -> SegmentHeader:
         raise CorruptFrame(segment, 0, "the header page is not zero behind its CRC")
     try:
         return _HEADER_DECODER.decode(page[len(MAGIC) + _U32.size : end])
-    except msgspec.DecodeError as error:
+    except UNDECODABLE as error:
         raise CorruptFrame(segment, 0, f"the header map cannot be read: {error}") from error
 
 
@@ -330,7 +338,7 @@ def encode_seal(seal: Seal) -> bytes:
 def parse_seal(raw: bytes, segment: str, offset: int) -> Seal:
     try:
         return _SEAL_DECODER.decode(raw)
-    except msgspec.DecodeError as error:
+    except UNDECODABLE as error:
         raise CorruptFrame(segment, offset, f"the seal cannot be read: {error}") from error
 
 

@@ -10,13 +10,14 @@ the two interfaces, `KeyMaker` for who writes and `KeyRing` for who reads; the k
 import secrets
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol
 
 import msgspec
 
 from storage.cipher import DATA_KEY_BYTES
-from storage.errors import BadKeyFile, NoKey, Shredded
+from storage.errors import UNDECODABLE, BadKeyFile, NoKey, Shredded, StorageError
 from storage.files import FileOps, write_all
 from storage.segment_id import new_segment_id
 
@@ -28,12 +29,13 @@ MAX_ENVELOPE_BYTES: Final = 64 * 1024
 ENVELOPE_VERSION: Final = 1
 
 
-class Wrap(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Wrap(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """A data key, encrypted for one recipient."""
 
     kek_id: str  # names the key encryption key: "local:...", "x25519:...", an ARN
     alg: str  # "aes-kw", "hpke-x25519-sha256-aes256gcm", "aws-kms"
     blob: bytes  # base64 in the file
+    context: dict[str, str] = {}  # aws-kms: what its encryption context has beside origin and segment_id
 
 
 class Envelope(msgspec.Struct, frozen=True):
@@ -45,14 +47,12 @@ class Envelope(msgspec.Struct, frozen=True):
     version: int = ENVELOPE_VERSION
 
 
-class DataKey(msgspec.Struct, frozen=True):
+@dataclass(frozen=True)
+class DataKey:
     """A fresh key with the segment it is for. Its text form hides the key."""
 
     envelope: Envelope
-    key: bytes
-
-    def __repr__(self) -> str:
-        return f"DataKey({self.envelope.segment_id})"
+    key: bytes = field(repr=False)
 
 
 class Wrapper(Protocol):
@@ -86,10 +86,13 @@ class KeyMaker:
         if not wrappers and generate is None:
             raise AssertionError("data keys that are wrapped for nobody")
         self._origin, self._wrappers, self._generate = log_origin, tuple(wrappers), generate
+        self._last_ms = 0
 
     def make(self) -> DataKey:
         """May block where `generate` does; raises what it raises (StorageError)."""
-        segment_id = new_segment_id(time.time_ns())
+        # ids of one run ascend, also within a millisecond and when the clock goes back: `MemoryKeys` relies on it
+        self._last_ms = max(time.time_ns() // 1_000_000, self._last_ms + 1)
+        segment_id = new_segment_id(self._last_ms * 1_000_000)
         wraps: list[Wrap] = []
         if self._generate is not None:
             key, wrap = self._generate(segment_id)
@@ -112,17 +115,32 @@ class KeyRing:
         return bool(self._unwrappers)
 
     def data_key(self, envelope: Envelope) -> bytes:
-        """The data key of a segment. Raises NoKey, or what an unwrapper raises; remembers what it found."""
+        """The data key of a segment, as `unwrap` finds it the first time; remembered."""
         key = self._known.get(envelope.segment_id)
-        if key is not None:
-            return key
+        if key is None:
+            key = self.unwrap(envelope)
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            self._known[envelope.segment_id] = key
+        return key
+
+    def unwrap(self, envelope: Envelope) -> bytes:
+        """The data key of a segment.
+
+        Raises NoKey when nothing at hand is a recipient, and what the first unwrapper raised that should have
+        opened it and did not, unless another one did.
+        """
+        problem: StorageError | None = None
         for unwrapper in self._unwrappers:
-            key = unwrapper.unwrap(envelope)
+            try:
+                key = unwrapper.unwrap(envelope)
+            except StorageError as error:
+                problem = problem or error
+                continue
             if key is not None:
-                if len(self._known) >= _REMEMBERED:
-                    self._known.clear()
-                self._known[envelope.segment_id] = key
                 return key
+        if problem is not None:
+            raise problem
         wanted = ", ".join(wrap.kek_id for wrap in envelope.wraps) or "nobody"
         raise NoKey(
             f"segment {envelope.segment_id} is encrypted for {wanted}, and no key at hand opens it: "
@@ -149,7 +167,7 @@ def parse_envelope(data: bytes, name: str) -> Envelope:
     """Decode the content of a `.keys` file. Raises BadKeyFile."""
     try:
         envelope = _DECODER.decode(data)
-    except msgspec.DecodeError as error:
+    except UNDECODABLE as error:
         raise BadKeyFile(f"{name}: not a key envelope: {error}") from error
     if envelope.version != ENVELOPE_VERSION:
         raise BadKeyFile(f"{name}: envelope version {envelope.version} needs a newer version of kubetape")
@@ -177,7 +195,7 @@ def read_envelope(files: FileOps, segment: Path) -> Envelope:
     except FileNotFoundError:
         if exists(files, segment.with_suffix(SUFFIX_SHREDDED)):
             raise Shredded(
-                f"{segment.stem}: its key was destroyed: it can be verified, and no more be read"
+                f"segment {segment.stem}: its key was destroyed: it can be verified, and never be read again"
             ) from None
         raise NoKey(f"{path.name} is missing beside {segment.name}: restore it from a copy") from None
     return parse_envelope(data, path.name)

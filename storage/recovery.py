@@ -66,6 +66,14 @@ class Examination(msgspec.Struct, frozen=True):
         )
 
 
+class Floor(msgspec.Struct, frozen=True):
+    """Numbers that a new segment must not be below, although no file shows them: they were given out, signed
+    for, and lost."""
+
+    segment_number: int = 1
+    record_seq: int = 1
+
+
 class Recovery(msgspec.Struct, frozen=True):
     """Where a new run continues, and what it has to say about the earlier ones."""
 
@@ -101,10 +109,7 @@ def _recover(files: FileOps, directory: Path) -> Recovery:
         parsed = parse_segment_name(path.stem)
         if parsed is not None and path.suffix in (SUFFIX_OPEN, SUFFIX_SEALED, SUFFIX_RECOVERED):
             segments.append((parsed, path))
-    begun = {path.stem for _, path in segments}
-    for envelope in envelopes:
-        if envelope.stem not in begun:
-            files.remove(envelope)
+    _remove_unbegun(files, segments, envelopes)
     if not segments:
         return Recovery((), 1, 1, "", 1)
     segments.sort()
@@ -121,6 +126,16 @@ def _recover(files: FileOps, directory: Path) -> Recovery:
         newest.segment_id,
         max(examination.next_record_seq for examination in (newest, *opened)),
     )
+
+
+def _remove_unbegun(files: FileOps, segments: list[tuple[SegmentName, Path]], envelopes: list[Path]) -> None:
+    """Envelopes of a segment that was never begun: a crash came first. Only those numbered behind the newest
+    segment: one of an older segment may be all that opens a copy of it kept elsewhere."""
+    newest = max((name.number for name, _ in segments), default=0)
+    for path in envelopes:
+        name = parse_segment_name(path.stem)
+        if name is not None and name.number > newest:
+            files.remove(path)
 
 
 def _end_of(files: FileOps, path: Path) -> Examination:

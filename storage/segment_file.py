@@ -17,7 +17,7 @@ import msgspec
 
 from storage.cipher import SUITE_NONE, BadTag, FrameCipher, open_cipher
 from storage.dictionary import BadCompression, Compression
-from storage.errors import CorruptFrame
+from storage.errors import BadKeyFile, CorruptFrame, NoKey
 from storage.files import FileOps
 from storage.format import (
     FLAG_ALL_BEFORE_SYNCED,
@@ -43,7 +43,7 @@ from storage.format import (
     parse_seal,
     parse_trailer,
 )
-from storage.keys import NO_KEYS, KeyRing, read_envelope
+from storage.keys import NO_KEYS, SUFFIX_KEYS, KeyRing, read_envelope
 
 WINDOW_BYTES: Final = 256 * 1024
 """One read of a sequential pass: hundreds of frames, a fraction of a millisecond."""
@@ -83,8 +83,9 @@ class Cursor(msgspec.Struct):
 class SegmentFile:
     """A segment opened for reading; use it as a context manager.
 
-    keys: opens its data key when the first frame is decoded; finding and checking frames needs none. Raises CorruptFrame (offset 0) when the header page is not intact, UnknownDictionary when it names
-    a dictionary this version lacks, OSError from the file system.
+    keys: opens its data key when the first frame is decoded; finding and checking frames needs none. Raises
+    CorruptFrame (offset 0) when the header page is not intact, UnknownDictionary when it names a dictionary
+    this version lacks, OSError from the file system.
     """
 
     def __init__(
@@ -93,6 +94,7 @@ class SegmentFile:
         self.path, self.sealed = path, path.suffix == SUFFIX_SEALED
         self._files, self._fd, self._keys = files, files.open_read(path), keys
         self._cipher: FrameCipher | None = None
+        self._unreadable: NoKey | None = None
         self._window, self._window_offset, self._window_bytes = b"", 0, window_bytes
         try:
             self.page = files.read(self._fd, PAGE_BYTES, 0)
@@ -195,7 +197,8 @@ class SegmentFile:
             at = region.find(salt, at + 1)
 
     def decode(self, frame: RawFrame) -> Frame:
-        """Decrypt, decompress and split a data frame. Raises CorruptFrame, NoKey, Shredded, WrongKey."""
+        """Decrypt, decompress and split a data frame. Raises CorruptFrame, NoKey (Shredded, OutOfReach),
+        BadKeyFile, WrongKey."""
         raw = self._decompress(frame)
         return Frame(describe(frame), parse_block(raw, frame.header.nrec, self.path.name, frame.offset))
 
@@ -209,16 +212,31 @@ class SegmentFile:
             raise self._damage(frame.offset, str(error)) from error
 
     def _decrypt(self, frame: RawFrame, payload: bytes) -> bytes:
+        if self._unreadable is not None:  # looked for once, not once a frame
+            raise type(self._unreadable)(str(self._unreadable))  # fresh: a raised one keeps its tracebacks
         if self._cipher is None:
-            is_clear = self.header.cipher.suite == SUITE_NONE
-            key = None if is_clear else self._keys.data_key(read_envelope(self._files, self.path))
-            self._cipher = open_cipher(self.header, key)
+            try:
+                self._cipher = open_cipher(self.header, self._data_key())
+            except NoKey as error:
+                self._unreadable = error
+                raise
         try:
             return self._cipher.open(
                 frame.header.block_seq, frame.data[: FRAME_HEADER_BYTES - FRAME_CRC_BYTES], payload
             )
         except BadTag as error:
             raise self._damage(frame.offset, "the frame fails its authentication") from error
+
+    def _data_key(self) -> bytes | None:
+        if self.header.cipher.suite == SUITE_NONE:
+            return None
+        envelope = read_envelope(self._files, self.path)
+        if envelope.segment_id != self.header.segment_id:
+            raise BadKeyFile(
+                f"{self.path.stem}{SUFFIX_KEYS}: is the envelope of segment {envelope.segment_id}, not of "
+                f"{self.header.segment_id}: restore it from a copy"
+            )
+        return self._keys.data_key(envelope)
 
     # --- footer of a sealed segment ---------------------------------------------------------------
 

@@ -39,6 +39,8 @@ from storage.tiles import (
 
 CHECKPOINT: Final = "checkpoint"
 CHECKPOINT_COPIES: Final = "checkpoints"
+VKEY: Final = "vkey"
+"""The public keys of the log, a line each, beside its checkpoint: so that a copy can be checked for itself."""
 MAX_FILE_BYTES: Final = max(MAX_BUNDLE_BYTES, MAX_NOTE_BYTES)
 
 ReadFile = Callable[[str], bytes]

@@ -13,10 +13,10 @@ REPEAT_S: Final = 10.0
 
 
 class Progress:
-    """Shows a growing number of records while open."""
+    """Shows a growing number of records, or of what `unit` names, while open."""
 
-    def __init__(self, what: str) -> None:
-        self._what = what
+    def __init__(self, what: str, unit: str = "records") -> None:
+        self._what, self._unit = what, unit
         self._is_terminal = sys.stderr.isatty()
         self._next_s = time.monotonic() + QUIET_S
         self._shown = False
@@ -37,6 +37,6 @@ class Progress:
             return
         self._shown = True
         self._next_s = now_s + (REDRAW_S if self._is_terminal else REPEAT_S)
-        line = f"{self._what}: {records} records"
+        line = f"{self._what}: {records} {self._unit}"
         sys.stderr.write(f"\r{line}\x1b[K" if self._is_terminal else f"{line}\n")
         sys.stderr.flush()
