@@ -27,7 +27,7 @@ BLOCKS = (1, 4, 16, 64)
 def train(dict_id: int) -> bytes:
     """Train on blocks of one record, as commits at low load are; large bodies are cut, since what
     repeats in them repeats early."""
-    samples = [encode_block([record[:4096]], 0)[8:] for record in records(TRAINING_SEED, SAMPLES)]
+    samples = [encode_block([record[:4096]]) for record in records(TRAINING_SEED, SAMPLES)]
     trained = zstandard.train_dictionary(SIZE_BYTES, samples, k=1024, d=8, level=3, dict_id=dict_id)
     return trained.as_bytes()
 
@@ -36,7 +36,7 @@ def measure(dict_id: int, samples: tuple[Sample, ...], per_block: int, count: in
     """Ratio and cost of frames of so many records, frame header included."""
     compression = Compression(shipped_parameters(dict_id))
     sample = records(MEASURING_SEED, count, samples)
-    blocks = [encode_block(sample[at : at + per_block], 0) for at in range(0, count, per_block)]
+    blocks = [encode_block(sample[at : at + per_block]) for at in range(0, count, per_block)]
     started = time.perf_counter()
     stored = sum(FRAME_HEADER_BYTES + len(compression.compress(block)) for block in blocks)
     spent = time.perf_counter() - started

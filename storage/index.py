@@ -18,7 +18,7 @@ from typing import Final
 
 import msgspec
 
-from storage.errors import CorruptFrame, StorageError
+from storage.errors import UNDECODABLE, BadKeyFile, CorruptFrame, NoKey, StorageError, WrongKey
 from storage.index_day import Day
 from storage.index_rows import IndexSettings, OpenCall, Piece, call_text, day_of
 from storage.index_schema import (
@@ -31,7 +31,7 @@ from storage.index_schema import (
     make_private,
     remove_index_file,
 )
-from storage.index_state import IndexState
+from storage.index_state import MODE_FULL, MODE_METADATA, MODE_NONE, IndexState
 from storage.reader import Position
 from storage.records import (
     AnyRecord,
@@ -92,8 +92,8 @@ class Indexer:
         """Index up to `budget` more records of each log. True: there is more; call again at once.
 
         False also while another indexer holds the lock. Raises IndexFailed when the index cannot be
-        written, and CorruptFrame or UnknownDictionary when a log cannot be read on; the other logs,
-        and everything before the damage, are indexed then.
+        written, and CorruptFrame, UnknownDictionary, NoKey, BadKeyFile or WrongKey when a log cannot be read
+        on; the other logs, and everything before the damage, are indexed then.
         """
         if not self.take_lock():
             return False
@@ -168,6 +168,8 @@ class Indexer:
             except StorageError as error:
                 outcome = error
                 break
+            if last is not None and position.record_seq > last.record_seq + 1:
+                self._skip(log)
             self._take(log, position, encoded)
             last, last_encoded = position, encoded
             taken += 1
@@ -190,7 +192,7 @@ class Indexer:
     def _take(self, log: str, at: Position, encoded: bytes) -> None:
         try:
             record = decode_record(encoded)
-        except msgspec.DecodeError:  # a bug of the writer; the frame around it is intact
+        except UNDECODABLE:  # a bug of the writer; the frame around it is intact
             return
         if isinstance(record, Intent):
             self._begin(log, at, record)
@@ -214,7 +216,8 @@ class Indexer:
         call = OpenCall.begin(day.new_call(), log, at.record_seq, intent, self._settings)
         self._open[intent.exchange] = (log, name, call)
         day.touch(call, log, at)
-        day.pieces.append(Piece(call.row.id, "call", 0, call_text(intent)))
+        if not self._settings.metadata_only:
+            day.pieces.append(Piece(call.row.id, "call", 0, call_text(intent)))
 
     def _continue(self, log: str, at: Position, record: AnyRecord) -> None:
         exchange: bytes = getattr(record, "exchange", b"")
@@ -229,6 +232,13 @@ class Indexer:
         if call.take(record, self._settings, day.pieces):
             day.end(call)
             del self._open[exchange]
+
+    def _skip(self, log: str) -> None:
+        """Records were stepped over that nobody can read: what is open may have had some of them."""
+        for of_log, name, call in self._open.values():
+            if of_log == log:
+                call.lose()
+                self._day(name).keep(call)
 
     def _end_of_run(self, log: str, at: Position) -> None:
         """Another run of the gateway writes from here on: what is open will never end."""
@@ -271,6 +281,11 @@ class Indexer:
         if files and not (self.directory / STATE_FILE).exists():
             raise GarbledIndex(f"{self.directory}: day files without {STATE_FILE}")
         state = self._state = IndexState(self.directory / STATE_FILE)
+        mode = MODE_METADATA if self._settings.metadata_only else MODE_FULL
+        if not state.mode:
+            state.set_mode(mode)
+        elif state.mode != mode:
+            raise GarbledIndex(f"{self.directory}: holds {state.mode}, and {mode} is wanted")
         for log in self._source.logs():
             self._check_log(state, log)
         for name, (token, generation) in state.days().items():
@@ -297,10 +312,12 @@ class Indexer:
         except FileNotFoundError:
             state.forget_positions(None)  # that segment expired; days know what they have
             return
-        except CorruptFrame:
-            return  # damaged since: keep what was read from it when it was whole
+        except (CorruptFrame, NoKey, BadKeyFile, WrongKey):
+            return  # damaged or locked since: keep what was read from it when it could be
         except StorageError:
             pass
+        if self._source.unreadable(log, position) is not None:
+            return
         raise GarbledIndex(f"{self.directory}: made from another log than the one in place")
 
     def _adopt(self, name: str, path: Path, token: str | None, generation: int) -> bool:
@@ -315,7 +332,7 @@ class Indexer:
             for log, encoded in day.open_calls():
                 call = OpenCall.decode(encoded, self._settings)
                 self._open[call.row.exchange] = (log, name, call)
-        except (msgspec.DecodeError, GarbledIndex):
+        except (*UNDECODABLE, GarbledIndex):
             return False
         finally:
             day.close()
@@ -326,6 +343,15 @@ class Indexer:
         self._forget()
         for path in [*day_files(self.directory).values(), self.directory / STATE_FILE]:
             remove_index_file(path)
+
+    def forbid(self) -> None:
+        """Delete the index and leave word that none is wanted on this disk. The lock must be held."""
+        self.discard()
+        state = IndexState(self.directory / STATE_FILE)
+        try:
+            state.set_mode(MODE_NONE)
+        finally:
+            state.close()
 
     def _forget(self) -> None:
         for day in self._days.values():

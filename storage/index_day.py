@@ -98,6 +98,11 @@ class Day:
         place = (segment, at.offset, at.index_in_frame, at.record_seq)
         self._positions.setdefault(call.row.id, []).append(place)
 
+    def keep(self, call: OpenCall) -> None:
+        """Something became known of an exchange that none of its records says."""
+        self.changed = True
+        self._touched[call.row.id] = call
+
     def end(self, call: OpenCall) -> None:
         self.changed = True
         self._touched.pop(call.row.id, None)

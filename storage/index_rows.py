@@ -50,11 +50,18 @@ _TUNNELS: Final = frozenset(("exec", "attach", "portforward"))
 class IndexSettings(msgspec.Struct, frozen=True):
     """How much text is indexed, in bytes as recorded."""
 
+    metadata_only: bool = False
+    """No text at all: no bodies, streams, command lines, query strings (which hold selectors), no words of
+    errors. Who, when, what was done to which object and how it ended stay, names and namespaces with them."""
+
     max_body_bytes: int = 64 * 1024
     """Of each request and response body: 64 KiB hold some dozen objects."""
     max_stream_bytes: int = 4 * 1024 * 1024
     """Of each stream of exec, attach and logs: days of typing, minutes of chatter. Coloured output costs half
     a second of CPU per MiB, so this also bounds how far one stream can hold up the index."""
+
+
+RECORDS_LOST: Final = "records of this call are gone: their segment was deleted, or its key destroyed"
 
 
 class Piece(NamedTuple):
@@ -148,6 +155,9 @@ class OpenCall:
     @classmethod
     def begin(cls, call: int, log: str, seq: int, intent: Intent, settings: IndexSettings) -> "OpenCall":
         row = call_row(call, log, seq, intent)
+        if settings.metadata_only:
+            row.target, row.argv = row.target.partition("?")[0], "[]"
+            return cls(row, 0, 0)
         is_text = _is_text(intent.headers)
         return cls(row, settings.max_body_bytes if is_text else 0, 0)
 
@@ -190,6 +200,8 @@ class OpenCall:
             row.exit_code = record.exit_code
         elif isinstance(record, Outcome):
             self._end(record, pieces)
+            if settings.metadata_only:
+                row.why = ""
             return True
         return False
 
@@ -198,9 +210,13 @@ class OpenCall:
         for stream in self._streams.values():
             stream.flush(pieces)
 
+    def lose(self) -> None:
+        """Records that may have been of this exchange cannot be read any more."""
+        self.row.why, self.row.text_cut = RECORDS_LOST, True
+
     def abandon(self, why: str, pieces: list[Piece]) -> None:
         """Its log ended, or another run began, without an Outcome."""
-        self.row.result, self.row.why = "unknown", why
+        self.row.result, self.row.why = "unknown", self.row.why or why
         self._finish_streams(pieces)
 
     def _end(self, outcome: Outcome, pieces: list[Piece]) -> None:
@@ -236,6 +252,8 @@ class OpenCall:
             self._text("forward-error", record.at_us, record.data, settings, pieces)
 
     def _text(self, kind: str, at_us: int, data: bytes, settings: IndexSettings, pieces: list[Piece]) -> None:
+        if settings.metadata_only:
+            return
         stream = self._streams.get(kind)
         if stream is None:
             limit = self._limit_of(kind, settings)

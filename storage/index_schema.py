@@ -19,7 +19,7 @@ import msgspec
 
 from storage.errors import StorageError
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 APPLICATION_ID: Final = 0x4B544958  # "KTIX"
 BUSY_TIMEOUT_MS: Final = 5000
 STATE_FILE: Final = "state.sqlite"
@@ -122,6 +122,7 @@ CREATE TABLE events (log TEXT NOT NULL, seq INTEGER NOT NULL, at_ns INTEGER NOT 
 """
 
 _STATE_DDL: Final = """
+CREATE TABLE settings (mode TEXT NOT NULL);
 CREATE TABLE logs (log TEXT PRIMARY KEY, position BLOB NOT NULL, digest BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE days (day TEXT PRIMARY KEY, token TEXT NOT NULL, generation INTEGER NOT NULL) WITHOUT ROWID;
 """

@@ -1,20 +1,28 @@
 """How far each log is indexed, and which day files there must be: `index/state.sqlite`.
 
 Written after the days, so it is never ahead of them. The digest of the last record ties an index to
-its log; token and generation tie it to its day files.
+its log; token and generation tie it to its day files. Here is also what an index holds in clear text (its
+mode), so that whoever opens it later neither adds to it nor takes "not indexed" for "not found".
 """
 
 import hashlib
 import os
 import sqlite3
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
+from storage.errors import UNDECODABLE
 from storage.index_day import Day
 from storage.index_schema import STATE_FILE, GarbledIndex, open_reading, open_state, translated
 from storage.reader import Position
 from storage.sources import RecordSource
+
+MODE_FULL: Final = "full"
+MODE_METADATA: Final = "metadata"
+MODE_NONE: Final = "none"
+"""No index is wanted on this disk: who needs one makes it elsewhere, for himself."""
 
 
 class IndexState:
@@ -25,10 +33,13 @@ class IndexState:
         self._connection = open_state(path)
         self._inode = os.stat(path).st_ino
         self._positions: dict[str, tuple[Position, bytes]] = {}
+        self.mode = ""  # "": none set yet
         try:
+            for (mode,) in self._connection.execute("SELECT mode FROM settings"):
+                self.mode = str(mode)
             for log, position, digest in self._connection.execute("SELECT log, position, digest FROM logs"):
                 self._positions[log] = (msgspec.msgpack.decode(position, type=Position), digest)
-        except (sqlite3.Error, msgspec.DecodeError) as error:
+        except (sqlite3.Error, *UNDECODABLE) as error:
             self._connection.close()
             raise GarbledIndex(f"{path}: {error}") from error
 
@@ -40,6 +51,14 @@ class IndexState:
             return os.stat(self._path).st_ino == self._inode
         except OSError:
             return False
+
+    def set_mode(self, mode: str) -> None:
+        """Of an index that holds nothing yet."""
+        self._run("BEGIN IMMEDIATE")
+        self._run("DELETE FROM settings")
+        self._run("INSERT INTO settings VALUES (?)", (mode,))
+        self._run("COMMIT")
+        self.mode = mode
 
     def position(self, log: str) -> Position | None:
         """Of the last record indexed."""
@@ -82,6 +101,23 @@ class IndexState:
             raise translated(error, self._path) from error
 
 
+def recorded_mode(directory: Path) -> str:
+    """What the index in a directory holds, MODE_*; "": there is none, or it does not say. Raises IndexFailed."""
+    path = directory / STATE_FILE
+    if not path.exists():
+        return ""
+    try:
+        connection = open_reading(path)
+    except GarbledIndex:
+        return ""
+    try:
+        return "".join(str(mode) for (mode,) in connection.execute("SELECT mode FROM settings"))
+    except sqlite3.Error:
+        return ""
+    finally:
+        connection.close()
+
+
 def indexed_up_to(directory: Path, source: RecordSource) -> dict[str, Position | None]:
     """Log -> position of the last record in an index that another process is writing."""
     found: dict[str, Position | None] = dict.fromkeys(source.logs())
@@ -92,7 +128,7 @@ def indexed_up_to(directory: Path, source: RecordSource) -> dict[str, Position |
     try:
         for log, position in connection.execute("SELECT log, position FROM logs"):
             found[log] = msgspec.msgpack.decode(position, type=Position)
-    except (sqlite3.Error, msgspec.DecodeError) as error:
+    except (sqlite3.Error, *UNDECODABLE) as error:
         raise GarbledIndex(f"{path}: {error}") from error
     finally:
         connection.close()

@@ -43,7 +43,7 @@ from storage.pace import (
     sync_due_s,
 )
 from storage.records import SegmentRecovered, encode_record
-from storage.recovery import Recovery, mark_recovered, recover
+from storage.recovery import Floor, Recovery, mark_recovered, recover
 from storage.segment_id import new_segment_id
 from storage.writer import SegmentWriter, new_salt, open_segment
 
@@ -123,13 +123,14 @@ class SegmentLog:
         clock: Clock = Clock(),  # noqa: B008 - frozen
         keys: KeyPool | None = None,
         on_data_key: Callable[[DataKey], None] = lambda _: None,
+        floor: Floor = Floor(),  # noqa: B008 - frozen
     ) -> "SegmentLog":
         """Lock the directory, examine what earlier runs left, begin a new segment, start writing.
 
         Blocks (milliseconds, longer after a crash); creates the directory. on_commit and on_failure are
         called from the writer thread and must not raise; on_failure at most once. keys: a started pool, which
         encrypts what is written; the log stops it at its end. on_data_key: told the key of each new segment,
-        also from this call. Raises LogInUse, LogFailed, UnknownDictionary.
+        also from this call. floor: see `Floor`. Raises LogInUse, LogFailed, UnknownDictionary.
         """
         try:
             files.make_directory(directory)
@@ -144,20 +145,21 @@ class SegmentLog:
             log = cls(
                 directory, lock, identity, files, on_commit, on_failure, settings, clock, keys, on_data_key
             )
-            log._begin(recover(files, directory))
+            log._begin(recover(files, directory), floor)
         except BaseException:
             files.close(lock)
             raise
         log._thread.start()
         return log
 
-    def _begin(self, recovery: Recovery) -> None:
+    def _begin(self, recovery: Recovery, floor: Floor) -> None:
         """Open this run's first segment and say in it what was found, before anything else is said."""
         self._epoch, self._prev_segment_id = recovery.next_epoch, recovery.prev_segment_id
-        self._next_number = recovery.next_segment_number
-        self._written_position = self._durable_position = recovery.next_record_seq - 1
+        self._next_number = max(recovery.next_segment_number, floor.segment_number)
+        next_record_seq = max(recovery.next_record_seq, floor.record_seq)
+        self._written_position = self._durable_position = next_record_seq - 1
         self._reported = Commit(self._written_position, self._durable_position)
-        self._segment = self._open_segment(recovery.next_record_seq, spare=None)
+        self._segment = self._open_segment(next_record_seq, spare=None)
         try:
             self._say_recovered(recovery)
             self._attendant.start()

@@ -5,9 +5,10 @@ A log can be read while it is written: reading stops cleanly at the current end 
 an open segment counts only if the successor was known before; else it is read once more.
 
 Nothing unproven is returned: a frame that fails a check, a number out of order, a segment that does not
-link to the one before it raise `CorruptFrame` with segment and offset, after everything before it. Two holes
-are legal: a segment whose key was destroyed (its frames are counted, not read) and one that retention deleted
-and left a tombstone for. Whether the tombstone is genuine is `verify`'s question.
+link to the one before it raise `CorruptFrame` with segment and offset, after everything before it. Three holes
+are legal: a segment whose key was destroyed or is out of reach (its frames are counted, not read), one that
+retention deleted and left a tombstone for, and a loss that an operator accepted. Whether tombstone and statement
+are genuine is `verify`'s question.
 """
 
 from collections.abc import Iterable, Iterator
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from storage.errors import CorruptFrame, Shredded, StorageError
+from storage.errors import CorruptFrame, OutOfReach, Shredded, StorageError
 from storage.files import REAL_FILES, FileOps
 from storage.format import (
     PAGE_BYTES,
@@ -26,6 +27,7 @@ from storage.format import (
     FrameInfo,
     SegmentHeader,
     SegmentName,
+    is_loss_name,
     parse_segment_name,
 )
 from storage.keys import NO_KEYS, KeyRing
@@ -168,7 +170,7 @@ def iter_records(
     while names:
         name, *successors = names
         with open_segment_file(directory, name, files, keys=keys) as segment:
-            if previous is not None and _was_deleted_between(files, directory, previous, segment.header):
+            if previous is not None and _is_known_hole(files, directory, previous, segment.header):
                 previous = None
             cursor = _cursor_into(segment, previous, cursor, start)
             yield from _records(segment, cursor, start, whole=bool(successors))
@@ -182,15 +184,14 @@ def iter_records(
         names, start = successors, None
 
 
-def _was_deleted_between(
-    files: FileOps, directory: Path, previous: SegmentHeader, header: SegmentHeader
-) -> bool:
-    """Whether retention deleted every segment between two: each left a tombstone."""
+def _is_known_hole(files: FileOps, directory: Path, previous: SegmentHeader, header: SegmentHeader) -> bool:
+    """Whether every segment missing between two left a tombstone, or a loss was accepted in this log."""
     missing = range(previous.segment_number + 1, header.segment_number)
     if not missing:
         return False
-    gone = {name.number for name in names_with(files.names(directory), SUFFIX_TOMBSTONE)}
-    return all(number in gone for number in missing)
+    names = files.names(directory)
+    gone = {name.number for name in names_with(names, SUFFIX_TOMBSTONE)}
+    return all(number in gone for number in missing) or any(map(is_loss_name, names))
 
 
 def _cursor_into(
@@ -221,7 +222,7 @@ def _records(
     while (raw := segment.next_block(cursor, whole=whole)) is not None:
         try:
             frame = segment.decode(raw)
-        except Shredded:
+        except (Shredded, OutOfReach):
             continue
         first = frame.info.first_record_seq
         skipped = 0

@@ -15,9 +15,10 @@ from typing import Final
 import msgspec
 import zstandard
 
-from storage.errors import StorageError
+from storage.errors import UNDECODABLE, StorageError
 from storage.index_rows import MAX_PIECE_CHARS, day_of
 from storage.index_schema import COLUMNS, CallRow, GarbledIndex, day_files, open_reading, translated
+from storage.index_state import MODE_METADATA, recorded_mode
 from storage.query import Query, TextMatch
 from storage.reader import Position
 from storage.search_rows import CommandRow, Facts, Found, Hit, IdKind, SessionRow, describe, joined, snippet
@@ -52,6 +53,10 @@ _SESSION_FACTS: Final = """SELECT user, groups, method, issuer, source, user_age
 _COLUMN_OF: Final[dict[IdKind, str]] = {"session": "session", "command": "command", "call": "exchange"}
 
 
+class TextsNotIndexed(StorageError):
+    """Words are looked for in an index that holds none. Search a full one; no answer would look like proof."""
+
+
 class NotFound(StorageError):
     """No session, command or call has this id."""
 
@@ -67,7 +72,8 @@ class Archive:
     """
 
     def __init__(self, directory: Path, source: RecordSource) -> None:
-        self._directory, self._source = directory, source
+        self.directory = self._directory = directory
+        self._source = source
         self._decompress = zstandard.ZstdDecompressor().decompress
 
     # --- calls ----------------------------------------------------------------------------------
@@ -109,7 +115,7 @@ class Archive:
         try:
             places = [place for (part,) in packed for place in msgspec.msgpack.decode(part, type=_PLACES)]
             return [Position(names[place[0]], *place[1:]) for place in places if place[3] > after_seq]
-        except (msgspec.DecodeError, KeyError) as error:
+        except (*UNDECODABLE, KeyError) as error:
             raise GarbledIndex(f"{self._directory}: positions of a call are damaged") from error
 
     def _select(
@@ -267,6 +273,12 @@ class Archive:
     # --- files ----------------------------------------------------------------------------------
 
     def _days(self, query: Query, *, oldest_first: bool = False) -> list[str]:
+        if query.texts and recorded_mode(self._directory) == MODE_METADATA:
+            raise TextsNotIndexed(
+                "this index holds metadata only (record.index: metadata), so words cannot be searched for; fields "
+                "can: user:, ns:, name:, ... Words are found in a copy of the log with an index of its own: copy "
+                "its log/ directory elsewhere and search there, with --key FILE"
+            )
         first = day_of(query.since_ns) if query.since_ns is not None else ""
         last = day_of(query.until_ns) if query.until_ns is not None else "9999-12-31"
         days = [day for day in day_files(self._directory) if first <= day <= last]

@@ -11,9 +11,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final, Protocol
 
+from storage.deleted import read_why_gone
+from storage.errors import NoKey, StorageError
 from storage.files import REAL_FILES, FileOps
 from storage.keys import NO_KEYS, KeyRing
-from storage.reader import Position, iter_records
+from storage.reader import Position, iter_records, read_record
 
 LOG_DIRECTORY: Final = "log"
 LOCK_NAME: Final = "LOCK"
@@ -30,6 +32,10 @@ class RecordSource(Protocol):
 
     def records(self, log: str, start: Position | None) -> Iterator[tuple[Position, bytes]]:
         """See storage.reader.iter_records: from `start`, included, to the current end."""
+        ...
+
+    def unreadable(self, log: str, position: Position) -> NoKey | None:
+        """Why the record at a position is there and cannot be read: its key was destroyed, or is not at hand."""
         ...
 
     def is_live(self, log: str) -> bool:
@@ -51,6 +57,19 @@ class SegmentLogs:
 
     def records(self, log: str, start: Position | None) -> Iterator[tuple[Position, bytes]]:
         return iter_records(self._directory / log, start=start, files=self._files, keys=self._keys)
+
+    def unreadable(self, log: str, position: Position) -> NoKey | None:
+        try:
+            read_record(self._directory / log, position, files=self._files, keys=self._keys)
+        except NoKey as why:
+            return why
+        except (StorageError, OSError):
+            pass
+        return None
+
+    def why_gone(self, log: str, segment: str) -> str | None:
+        """What the tombstone of a deleted segment says; see storage.deleted."""
+        return read_why_gone(self._files, self._directory / log, segment)
 
     def is_live(self, log: str) -> bool:
         return self._files is REAL_FILES and is_locked(self._directory / log / LOCK_NAME)
@@ -89,8 +108,8 @@ def is_locked(path: Path) -> bool:
 
 
 def read_positions(source: RecordSource, log: str, positions: Iterable[Position]) -> Iterator[bytes]:
-    """The records at these positions, which ascend. Raises what `records` raises, and
-    FileNotFoundError when a segment is gone (expired)."""
+    """The records at these positions, which ascend. Raises what `records` raises, FileNotFoundError when a
+    segment is gone (expired), and Shredded or OutOfReach when it cannot be read any more."""
     behind: Iterator[tuple[Position, bytes]] = iter(())
     reached = -1
     for wanted in positions:
@@ -102,3 +121,5 @@ def read_positions(source: RecordSource, log: str, positions: Iterable[Position]
                 if reached == wanted.record_seq:
                     yield encoded
                 break
+        if reached != wanted.record_seq and (why := source.unreadable(log, wanted)) is not None:
+            raise why

@@ -12,7 +12,18 @@ from typing import Final
 import msgspec
 
 from protocol.events import Channel, Headers
-from storage.errors import CorruptFrame, StorageError, UnknownDictionary
+from storage.deleted import why_gone
+from storage.errors import (
+    UNDECODABLE,
+    BadKeyFile,
+    CorruptFrame,
+    NoKey,
+    OutOfReach,
+    Shredded,
+    StorageError,
+    UnknownDictionary,
+    WrongKey,
+)
 from storage.index_schema import CallRow, GarbledIndex
 from storage.plain_text import PlainText
 from storage.reader import Position
@@ -72,6 +83,7 @@ class Detail(msgspec.Struct):
     exited: Exited | None = None
     tunnel_ended: TunnelEnded | None = None
     outcome: Outcome | None = None
+    unreadable: str = ""  # why its records, or those behind what is here, cannot be read
 
     @property
     def timings(self) -> Timings:
@@ -98,27 +110,29 @@ def read_call(
 ) -> Iterator[tuple[Position, AnyRecord | UnknownRecord]]:
     """The records of one call in order, from the log; those behind a sequence number only.
 
-    Raises GarbledIndex when the index does not fit the log, and StorageError when the records are gone.
+    Raises GarbledIndex when the index does not fit the log, NoKey (Shredded) when they cannot be decrypted, and
+    StorageError when the records are gone.
     """
     positions = archive.positions(row, after_seq=after_seq)
     try:
         for position, encoded in zip(positions, read_positions(source, row.log, positions), strict=True):
             try:
                 record = decode_record(encoded)
-            except msgspec.DecodeError as error:
+            except UNDECODABLE as error:
                 raise GarbledIndex(
                     f"record {position.record_seq} of log {row.log} is not readable"
                 ) from error
             if getattr(record, "exchange", row.exchange) != row.exchange:
                 raise GarbledIndex(f"record {position.record_seq} of log {row.log} belongs to another call")
             yield position, record
-    except (GarbledIndex, CorruptFrame, UnknownDictionary):
+    except (GarbledIndex, CorruptFrame, UnknownDictionary, NoKey, BadKeyFile, WrongKey):
         raise
     except StorageError as error:  # the log has something else at that position
         raise GarbledIndex(str(error)) from error
     except FileNotFoundError:
+        why = why_gone(source, row.log, (position.segment for position in positions))
         raise StorageError(
-            f"the records of call {row.exchange.hex()} are no longer in the log: their segment was removed"
+            f"the records of call {row.exchange.hex()} are no longer in the log: {why}"
         ) from None
     except ValueError as error:
         raise GarbledIndex(f"log {row.log} ends before a record of call {row.exchange.hex()}") from error
@@ -127,10 +141,14 @@ def read_call(
 def read_detail(
     source: RecordSource, archive: Archive, row: CallRow, *, body_bytes: int = DEFAULT_BODY_BYTES
 ) -> Detail:
-    """Everything about one call; of each body the first body_bytes. Raises as `read_call`."""
+    """Everything about one call; of each body the first body_bytes. Raises as `read_call`, except that a
+    destroyed key is said in the result: other calls beside this one can still be shown."""
     detail = Detail(row)
-    for _, record in read_call(source, archive, row):
-        _add(detail, record, body_bytes)
+    try:
+        for _, record in read_call(source, archive, row):
+            _add(detail, record, body_bytes)
+    except (Shredded, OutOfReach) as error:
+        detail.unreadable = str(error)
     return detail
 
 
@@ -208,7 +226,7 @@ def body_text(body: Body) -> str | None:
     if kind.endswith("json"):
         try:
             data = msgspec.json.format(data, indent=2)
-        except msgspec.DecodeError:
+        except UNDECODABLE:
             pass  # a watch: many objects; or a patch in YAML under a JSON name
     return data.decode("utf-8", "replace")
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from protocol.events import Channel
-from storage.errors import CorruptFrame, StorageError
+from storage.errors import CorruptFrame, NoKey, Shredded, StorageError
 from storage.log import LogIdentity, SegmentLog
 from storage.reader import Position
 from storage.records import (
@@ -301,10 +301,15 @@ class MemoryLogs:
         self.live: set[str] = set()
         self.expired_before = 0  # records below are in segments that were removed
         self.damaged_at: int | None = None
+        self.locked_at: int | None = None  # from here on no key is at hand
+        self.destroyed = range(0)  # records in a segment whose key was destroyed
         self.reads = 0
 
     def logs(self) -> list[str]:
         return sorted(self._tapes)
+
+    def unreadable(self, log: str, position: Position) -> NoKey | None:
+        return Shredded("its key was destroyed") if position.record_seq in self.destroyed else None
 
     def is_live(self, log: str) -> bool:
         return log in self.live
@@ -322,6 +327,10 @@ class MemoryLogs:
         for seq in range(first, len(tape.records)):
             if seq == self.damaged_at:
                 raise CorruptFrame("seg", seq, "damaged for a test")
+            if self.locked_at is not None and seq >= self.locked_at:
+                raise NoKey("locked for a test")
+            if seq in self.destroyed:
+                continue
             self.reads += 1
             yield self._position(log, seq), encode_record(tape.records[seq])
 

@@ -242,3 +242,20 @@ def test_a_reader_sees_a_segment_that_is_sealed_under_its_hands(tmp_path: Path) 
         assert file.next_block(cursor) is None
         segment.seal()
         assert file.next_block(cursor) is None
+
+
+def test_a_hole_where_every_segment_left_a_tombstone_is_stepped_over(tmp_path: Path) -> None:
+    """Whether the tombstone is genuine is the question of `verify`."""
+    names, prev = [], ""
+    for number in range(1, 5):
+        segment = begin(tmp_path, header(number, first_record_seq=2 * number - 1, prev=prev))
+        write_blocks(segment, 2)
+        names.append(segment.seal())
+        prev = segment.header.segment_id
+    for path in names[1:3]:
+        path.unlink()
+    names[1].with_suffix(".tombstone").write_bytes(b"note")
+    with pytest.raises(CorruptFrame, match="a segment is missing or damaged"):
+        read_all(tmp_path)
+    names[2].with_suffix(".tombstone").write_bytes(b"note")
+    assert [seq for seq, _ in read_all(tmp_path)] == [1, 2, 7, 8]

@@ -208,3 +208,20 @@ def test_the_record_of_an_examination_holds_all_of_it(tmp_path: Path) -> None:
     assert (record.at_ns, record.segment, record.finding) == (77, path.stem, TORN)
     assert (record.valid_bytes, record.torn_bytes) == (examined.valid_bytes, 9001 - examined.valid_bytes)
     assert set_aside(REAL_FILES, examined).read_bytes()[-1:] == b"\x01"
+
+
+def test_an_envelope_whose_segment_was_never_begun_is_removed_and_no_other(tmp_path: Path) -> None:
+    """Of an older segment it may be all that opens a copy kept elsewhere."""
+    sealed_file(tmp_path, 1, head=header(5))
+    kept = [f"{header(number).name.stem}.keys" for number in (4, 5)]
+    unbegun = f"{header(6).name.stem}.keys"
+    for name in (*kept, unbegun, "else.keys"):
+        (tmp_path / name).write_bytes(b"{}")
+    recover(REAL_FILES, tmp_path)
+    assert {path.name for path in tmp_path.glob("*.keys")} == {*kept, "else.keys"}
+
+
+def test_the_first_segment_of_a_log_may_leave_an_envelope_too(tmp_path: Path) -> None:
+    (tmp_path / f"{header(1).name.stem}.keys").write_bytes(b"{}")
+    assert recover(REAL_FILES, tmp_path).next_segment_number == 1
+    assert list(tmp_path.iterdir()) == []

@@ -5,10 +5,17 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
+import pytest
+
+from storage.errors import NoKey, Shredded
+from storage.note import generate_signer, parse_signer
 from storage.reader import Position
 from storage.records import decode_record
 from storage.sources import SegmentLogs, is_locked, read_positions
+from storage.tombstone import Tombstone, sign_tombstone
 from tests.kit.recorded import MemoryLogs, Tape, whole_story, write_log
+from tests.kit.sealing import RING, write_encrypted_log
 
 
 def test_logs_are_the_directories_below_log(tmp_path: Path) -> None:
@@ -69,3 +76,33 @@ def test_a_position_that_does_not_exist_gives_nothing() -> None:
     first = next(source.records("a", None))[0]
     beyond = Position(first.segment, first.offset, 0, 500)
     assert len(list(read_positions(source, "a", [first, beyond]))) == 1
+
+
+def test_why_a_record_that_is_there_cannot_be_read(tmp_path: Path) -> None:
+    tape = Tape()
+    tape.get_pods()
+    write_encrypted_log(tmp_path, tape)
+    source = SegmentLogs(tmp_path, keys=RING)
+    (first, _), *_ = source.records("0", None)
+    assert source.unreadable("0", first) is None
+    assert source.unreadable("0", msgspec.structs.replace(first, offset=1)) is None
+    assert source.unreadable("1", first) is None
+    assert isinstance(SegmentLogs(tmp_path).unreadable("0", first), NoKey)
+    (envelope,) = tmp_path.glob("log/0/*.keys")
+    envelope.rename(envelope.with_suffix(".shredded"))
+    assert isinstance(source.unreadable("0", first), Shredded)
+    with pytest.raises(Shredded):
+        list(read_positions(source, "0", [first]))
+
+
+def test_what_a_tombstone_says_of_a_segment_that_is_gone(tmp_path: Path) -> None:
+    directory = tmp_path / "log" / "0"
+    directory.mkdir(parents=True)
+    signer = parse_signer(generate_signer("gw")[0])
+    stem = "1790000000123-000001-00000007-ad151265"
+    tombstone = Tombstone("gw", stem, "id", 7, 1, bytes(32), 1, 2, 1_790_000_000_000_000_000, "retention 30d")
+    (directory / f"{stem}.tombstone").write_bytes(sign_tombstone(tombstone, signer))
+    why = SegmentLogs(tmp_path).why_gone("0", stem)
+    assert why is not None
+    assert "retention 30d" in why
+    assert SegmentLogs(tmp_path).why_gone("0", "1790000000123-000001-00000008-ad151265") is None

@@ -10,7 +10,7 @@ import click
 
 from gateway.cli.output import Style, encode_json
 from gateway.cli.sessions.choosing import STREAM_KINDS, choose_stream
-from gateway.cli.sessions.filters import data_dir_option
+from gateway.cli.sessions.filters import record_option
 from gateway.cli.sessions.get import command_lines, detail_data
 from gateway.cli.sessions.opening import Library, with_library
 from gateway.cli.sessions.record_json import record_data
@@ -39,8 +39,10 @@ FORMATS: Final = ("text", "json", "jsonl", "cast", "cast2", "cast3")
 @click.option(
     "--raw", is_flag=True, help="cast: keep recorded bytes as they are. They may attack a terminal."
 )
-@data_dir_option
-def export(id: str, format: str, file: Path | None, force: bool, raw: bool, data_dir: str) -> None:
+@record_option
+def export(
+    id: str, format: str, file: Path | None, force: bool, raw: bool, data_dir: str, key: tuple[Path, ...]
+) -> None:
     """Write a recording in a form that other programs read.
 
     text: what a person saw of exec, attach or logs, without colours; any other calls as `get --bodies`
@@ -58,7 +60,7 @@ def export(id: str, format: str, file: Path | None, force: bool, raw: bool, data
         else:
             _write_file(lines, file, force)
 
-    with_library(data_dir, use)
+    with_library(data_dir, key, use)
 
 
 def _write_file(lines: Iterator[str], file: Path, force: bool) -> None:

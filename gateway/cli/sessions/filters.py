@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import click
@@ -94,4 +95,31 @@ def data_dir_option(command: Decorated) -> Decorated:
         default="kubetape-data",
         show_default=True,
         help="Data directory of a gateway, or a copy of one.",
+    )(key_option(command))
+
+
+def record_option(command: Decorated) -> Decorated:
+    """Add --data-dir and --store, which arrive as `data_dir`, and --key."""
+    return click.option(
+        "--data-dir",
+        "--store",
+        "data_dir",
+        metavar="DIR|URL",
+        envvar="KUBETAPE_RECORD__DIR",
+        default="kubetape-data",
+        show_default=True,
+        help="Data directory of a gateway, a copy of one, or what was exported: s3://BUCKET/PREFIX.",
+    )(key_option(command))
+
+
+def key_option(command: Decorated) -> Decorated:
+    """Add --key; it arrives as `key`, a tuple of paths."""
+    return click.option(
+        "--key",
+        metavar="FILE",
+        multiple=True,
+        envvar="KUBETAPE_KEY",
+        type=click.Path(path_type=Path),
+        help="Opens an encrypted log: private key of a recipient (PEM), or a local key file. Repeatable; the "
+        "local key of the data directory is used anyway.",
     )(command)

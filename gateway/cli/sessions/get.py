@@ -1,15 +1,17 @@
 """`kubetape sessions get ID`: a session, a command or a call in full."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 import msgspec
 
 from gateway.cli.output import Style, duration, encode_json, encode_yaml, size
-from gateway.cli.sessions.filters import data_dir_option, output_options, style_from
+from gateway.cli.sessions.filters import output_options, record_option, style_from
 from gateway.cli.sessions.opening import Library, with_library
 from gateway.cli.sessions.views import call_data, client_name, group_word, outcome_word
 from storage.ansi import printable
+from storage.index_rows import RECORDS_LOST
 from storage.index_schema import CallRow
 from storage.search import MAX_CALLS
 from storage.search_rows import CommandRow, Found, describe
@@ -20,9 +22,16 @@ from storage.timeline import Body, Card, Detail, body_text, group_by_command, re
 @click.argument("id")
 @click.option("--bodies", is_flag=True, help="With request and response bodies, JSON printed prettily.")
 @output_options
-@data_dir_option
+@record_option
 def get(
-    id: str, bodies: bool, output_format: str, no_headers: bool, relative: bool, color: str, data_dir: str
+    id: str,
+    bodies: bool,
+    output_format: str,
+    no_headers: bool,
+    relative: bool,
+    color: str,
+    data_dir: str,
+    key: tuple[Path, ...],
 ) -> None:
     """Show one session, command or call: every call of it, with decision, timing and streams.
 
@@ -32,7 +41,7 @@ def get(
     """
     style = style_from(output_format, no_headers, relative, color)
     for line in with_library(
-        data_dir, lambda library: command_lines(library, id, bodies=bodies, style=style)
+        data_dir, key, lambda library: command_lines(library, id, bodies=bodies, style=style)
     ):
         click.echo(line)
 
@@ -84,6 +93,8 @@ def detail_data(detail: Detail, bodies: bool) -> dict[str, object]:
     data["sizes"] = [{"at_us": at, "columns": columns, "rows": rows} for at, columns, rows in detail.sizes]
     if detail.ports:
         data["ports"] = detail.ports
+    if detail.unreadable:
+        data["unreadable"] = detail.unreadable
     if bodies:
         data["request"] = _body_data(detail.request)
         data["response"] = _body_data(detail.response)
@@ -122,9 +133,12 @@ def _call_lines(detail: Detail, bodies: bool, style: Style) -> Iterator[str]:
     yield f"      {row.method} {printable(row.target)}"
     yield f"      decision {_decision(row)}"
     if row.result == "unknown":
-        yield "      outcome unknown: the gateway ended before it was recorded"
+        lost = row.why == RECORDS_LOST
+        yield f"      outcome unknown: {row.why if lost else 'the gateway ended before it was recorded'}"
     elif row.why:
         yield f"      {row.result}: {printable(row.why)}"
+    if detail.unreadable:
+        yield f"      {printable(detail.unreadable)}"
     timings = _timings(detail)
     if timings:
         yield f"      times {timings}"

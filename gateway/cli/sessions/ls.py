@@ -1,14 +1,16 @@
 """`kubetape sessions ls`: one row per kubectl command, session or call."""
 
+from pathlib import Path
+
 import click
 
 from gateway.cli.output import Style, render
 from gateway.cli.sessions.filters import (
     FilterCommand,
-    data_dir_option,
     filter_options,
     output_options,
     query_from,
+    record_option,
     style_from,
 )
 from gateway.cli.sessions.opening import Library, with_library
@@ -23,7 +25,7 @@ from storage.query import Query
 @filter_options
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="Rows at most.")
 @output_options
-@data_dir_option
+@record_option
 def ls(
     filter: tuple[str, ...],
     level: str | None,
@@ -33,6 +35,7 @@ def ls(
     relative: bool,
     color: str,
     data_dir: str,
+    key: tuple[Path, ...],
     **flags: str | None,
 ) -> None:
     """List what was recorded, the latest first.
@@ -45,7 +48,7 @@ def ls(
     """
     query = query_from(filter, flags)
     style = style_from(output_format, no_headers, relative, color)
-    for line in with_library(data_dir, lambda library: _lines(library, query, level, limit, style)):
+    for line in with_library(data_dir, key, lambda library: _lines(library, query, level, limit, style)):
         click.echo(line)
 
 

@@ -3,11 +3,12 @@
 import shutil
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 
 from gateway.cli.sessions.choosing import choose_stream
-from gateway.cli.sessions.filters import data_dir_option
+from gateway.cli.sessions.filters import record_option
 from gateway.cli.sessions.opening import Library, with_library
 from gateway.cli.sessions.player import Player
 from gateway.cli.sessions.span import Span
@@ -35,8 +36,10 @@ from storage.timeline import read_call
     "--seek", type=Span(), default="0", help="Begin here: 90s, 1m30s, 12.5; as AT of a search says."
 )
 @click.option("--raw", is_flag=True, help="Write recorded bytes as they are. They may attack your terminal.")
-@data_dir_option
-def play(id: str, speed: float, idle_limit: int | None, seek: int, raw: bool, data_dir: str) -> None:
+@record_option
+def play(
+    id: str, speed: float, idle_limit: int | None, seek: int, raw: bool, data_dir: str, key: tuple[Path, ...]
+) -> None:
     """Replay exec, attach or logs in this terminal, with its timing.
 
     Keys: space pauses, . steps while paused, left and right go 5 seconds back and on, q quits. What
@@ -59,7 +62,7 @@ def play(id: str, speed: float, idle_limit: int | None, seek: int, raw: bool, da
             is_over = player.run()
         _say_end(row, player.exit_code if is_over else None, is_over)
 
-    with_library(data_dir, use)
+    with_library(data_dir, key, use)
 
 
 def _warn_of_small_window(library: Library, row: CallRow) -> None:

@@ -1,14 +1,16 @@
 """`kubetape sessions search`: words in command lines, output and bodies."""
 
+from pathlib import Path
+
 import click
 
 from gateway.cli.output import render
 from gateway.cli.sessions.filters import (
     FilterCommand,
-    data_dir_option,
     filter_options,
     output_options,
     query_from,
+    record_option,
     style_from,
 )
 from gateway.cli.sessions.opening import with_library
@@ -25,7 +27,7 @@ _FIELDS_HELP = "\b\nFields:\n" + "\n".join(f"  {name + ':':<11}{text}" for name,
     "--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="Places at most."
 )
 @output_options
-@data_dir_option
+@record_option
 def search(
     filter: tuple[str, ...],
     limit: int,
@@ -34,6 +36,7 @@ def search(
     relative: bool,
     color: str,
     data_dir: str,
+    key: tuple[Path, ...],
     **flags: str | None,
 ) -> None:
     """Find words in what was typed, printed, sent and answered.
@@ -47,7 +50,7 @@ def search(
     query = query_from(filter, flags)
     style = style_from(output_format, no_headers, relative, color)
 
-    hits = with_library(data_dir, lambda library: library.archive.search(query, limit=limit))
+    hits = with_library(data_dir, key, lambda library: library.archive.search(query, limit=limit))
     if style.format == "name":  # one call may have several places
         hits = list({hit.call.exchange: hit for hit in hits}.values())
     for line in render(hits, hit_view(style), style):

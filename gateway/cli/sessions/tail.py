@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 
 import click
@@ -10,10 +11,10 @@ import click
 from gateway.cli.output import render_one_by_one
 from gateway.cli.sessions.choosing import choose_stream
 from gateway.cli.sessions.filters import (
-    data_dir_option,
     filter_options,
     output_options,
     query_from,
+    record_option,
     style_from,
 )
 from gateway.cli.sessions.opening import Library, with_library
@@ -39,7 +40,7 @@ _LONG: Final = frozenset(("exec", "attach", "portforward", "log", "watch"))
 @click.option("--new", is_flag=True, help="Of a stream: only what comes from now on.")
 @click.option("--limit", type=click.IntRange(1), help="Stop after so many rows.")
 @output_options
-@data_dir_option
+@record_option
 def tail(
     id: str | None,
     match: str,
@@ -50,6 +51,7 @@ def tail(
     relative: bool,
     color: str,
     data_dir: str,
+    key: tuple[Path, ...],
     **flags: str | None,
 ) -> None:
     """Follow new calls, one row each when it ends; streams and watches also when they begin.
@@ -69,7 +71,7 @@ def tail(
         for line in render_one_by_one(_new_calls(library, query, limit), call_view(style), style):
             click.echo(line)
 
-    with_library(data_dir, use, follow=True)
+    with_library(data_dir, key, use, follow=True)
 
 
 def _new_calls(library: Library, query: Query, limit: int | None) -> Iterator[CallRow]:
