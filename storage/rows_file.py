@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 import zstandard
 
-from storage.errors import StorageError
+from storage.errors import UNDECODABLE, StorageError
 from storage.files import FileOps, write_all
 from storage.lake_rows import TABLES, Row
 
@@ -80,7 +80,7 @@ def read_rows(path: Path, table: str, *, files: FileOps) -> Iterator[Row]:
     for number, line in enumerate(_lines(path, files), 1):
         try:
             row: Row = decoder.decode(line)
-        except msgspec.DecodeError as error:
+        except UNDECODABLE as error:
             raise GarbledRows(f"{path.name} line {number}: {error}") from error
         yield row
 

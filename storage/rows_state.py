@@ -14,6 +14,7 @@ from typing import Final
 
 import msgspec
 
+from storage.errors import UNDECODABLE
 from storage.files import REAL_FILES, FileOps, write_all
 from storage.format import SegmentName, parse_segment_name
 from storage.lake_settings import RowSettings
@@ -59,7 +60,7 @@ def load_state(rows_dir: Path, log: str, *, files: FileOps = REAL_FILES) -> Rows
         files.close(fd)
     try:
         state = msgspec.msgpack.decode(data, type=RowsState)
-    except msgspec.DecodeError:
+    except UNDECODABLE:
         return None
     return state if state.version == STATE_VERSION and parse_segment_name(state.done) else None
 

@@ -16,7 +16,7 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from storage.errors import StorageError
+from storage.errors import UNDECODABLE, StorageError
 from storage.files import REAL_FILES, FileOps
 from storage.format import (
     PAGE_BYTES,
@@ -204,7 +204,7 @@ class RowsWriter:
         if state is not None and not self._of_another_log(log, state.name):
             try:
                 maker = RowMaker.decode(state.maker, log, self._settings, leaf_index)
-            except msgspec.DecodeError:
+            except UNDECODABLE:
                 pass
             else:
                 self._feed_again(log, maker, state.name)
@@ -233,6 +233,22 @@ class RowsWriter:
                 raise
             except (StorageError, OSError):
                 continue  # it was not readable before either, or is no more: no hash
+
+
+def forget_open_texts(data_dir: Path, log: str, *, files: FileOps = REAL_FILES) -> None:
+    """Drop the text that the state keeps of calls still open: a segment with some of it was shredded.
+
+    Their rows will lack it. A process that makes rows meanwhile has it in memory, and may write it once more.
+    """
+    rows_dir = data_dir / ROWS_DIRECTORY
+    state = load_state(rows_dir, log, files=files)
+    if state is None:
+        return
+    try:
+        maker = RowMaker.decode(state.maker, log, RowSettings(metadata_only=True))
+    except UNDECODABLE:
+        maker = RowMaker(log, RowSettings(metadata_only=True))
+    save_state(rows_dir, log, msgspec.structs.replace(state, maker=maker.encode()), files=files)
 
 
 def records_of(frame: Frame, segment: SegmentRef) -> Iterator[tuple[Place, bytes]]:

@@ -16,7 +16,7 @@ from storage.lake_settings import RowSettings
 from storage.records import encode_record
 from storage.rows_file import read_rows
 from storage.rows_state import load_state, save_state
-from storage.rows_writer import RowsWriter
+from storage.rows_writer import RowsWriter, forget_open_texts
 from tests.kit import segments
 from tests.kit.faulty_files import FailingFiles
 from tests.kit.lake_logs import calls, controls, events, write_segments
@@ -373,6 +373,27 @@ def test_metadata_only_holds_for_what_is_on_disk(data_dir: Path) -> None:
     assert all(row.text is None for row in events(rows_in(data_dir)))
     state = (data_dir / "rows" / "0" / "state").read_bytes()
     assert b"customers" not in state
+
+
+def test_open_texts_are_forgotten_when_their_segment_is_shredded(data_dir: Path) -> None:
+    run(RowsWriter(data_dir))
+    forget_open_texts(data_dir, "0")
+    assert b"customers" not in (data_dir / "rows" / "0" / "state").read_bytes()
+    assert RowsWriter(data_dir).run_once() is False  # nothing is made again
+
+
+def test_a_state_that_cannot_be_understood_holds_no_text_either(data_dir: Path) -> None:
+    run(RowsWriter(data_dir))
+    state = load_state(data_dir / "rows", "0")
+    assert state is not None
+    save_state(data_dir / "rows", "0", msgspec.structs.replace(state, maker=b"customers"))
+    forget_open_texts(data_dir, "0")
+    assert b"customers" not in (data_dir / "rows" / "0" / "state").read_bytes()
+
+
+def test_without_rows_there_is_nothing_to_forget(tmp_path: Path) -> None:
+    forget_open_texts(tmp_path, "0")
+    assert not (tmp_path / "rows").exists()
 
 
 # --- encrypted logs ----------------------------------------------------------------------------------
