@@ -33,13 +33,18 @@ EXEC: Final = (
 BROKEN: Final = (OSError, http.client.HTTPException)
 
 
+def access_token(kubeconfig: Path) -> str:
+    """The bearer token in a kubeconfig."""
+    return str(yaml.safe_load(kubeconfig.read_text())["users"][0]["user"]["token"])
+
+
 class Access:
     """How to reach one gateway: address, trust, token."""
 
     def __init__(self, kubeconfig: Path, port: int) -> None:
         content = yaml.safe_load(kubeconfig.read_text())
         ca = base64.b64decode(content["clusters"][0]["cluster"]["certificate-authority-data"]).decode()
-        self.token: str = content["users"][0]["user"]["token"]
+        self.token = access_token(kubeconfig)
         self.port = port
         self.context = ssl.create_default_context(cadata=ca)
 

@@ -68,17 +68,22 @@ def _check_seen(
     if exchange is None:
         may_lack = call.durability == 2 and call.status in (0, REFUSED)
         return [] if may_lack else [f"{where}: the API server saw it, the log does not know it"]
-    intent = exchange.intent
-    faults = []
-    if (intent.method, intent.upstream_target) != (request["method"], request["target"].encode("latin-1")):
-        faults.append(f"{where}: the Intent says {intent.method} {intent.upstream_target!r}")
-    if intent.target != call.target.encode() or intent.user_agent != agent:
-        faults.append(f"{where}: the Intent is of {intent.user_agent} {intent.target!r}")
-    if _sent_headers(request) != _recorded_headers(intent):
-        faults.append(f"{where}: the headers differ from the Intent's")
+    faults = check_intent(where, request, call, exchange.intent)
     if call.kind == "exec":
         return faults + _check_stdin(where, request, call, exchange, ledger)
     return faults + _check_request_body(where, request, call, exchange)
+
+
+def check_intent(where: str, request: dict[str, Any], call: ClientCall, intent: Intent) -> list[str]:
+    """What the API server saw is what the record says was asked of it, by that client."""
+    faults = []
+    if (intent.method, intent.upstream_target) != (request["method"], request["target"].encode("latin-1")):
+        faults.append(f"{where}: the Intent says {intent.method} {intent.upstream_target!r}")
+    if intent.target != call.target.encode() or intent.user_agent != call.agent:
+        faults.append(f"{where}: the Intent is of {intent.user_agent} {intent.target!r}")
+    if _sent_headers(request) != _recorded_headers(intent):
+        faults.append(f"{where}: the headers differ from the Intent's")
+    return faults
 
 
 def _sent_headers(request: dict[str, Any]) -> Counter[tuple[str, str]]:
@@ -148,14 +153,14 @@ def _check_call(call: ClientCall, exchange: Exchange | None, ledger: Ledger) -> 
         return []  # the one answer that need not be recorded is the one that says so
     if exchange is None:
         return [f"{where}: answered, and not in the log"] if call.answered else []
-    recorded = bytes(exchange.stdout if call.kind == "exec" else exchange.response_body)
+    recorded = recorded_answer(call, exchange)
     if call.audit_id and call.audit_id != exchange.audit_id:
         return [f"{where}: its Audit-ID is {call.audit_id}, the log says {exchange.audit_id}"]
     received = bytes(call.received)
     if not received.startswith(recorded) and not recorded.startswith(received):
         return [f"{where}: other bytes are recorded than the client got"]
     if call.finished_ns and (call.durability == 1 or exchange.outcome is not None):
-        return _check_finished(where, call, exchange, recorded)
+        return check_finished(where, call, exchange)
     killed_ns = killed_after(call, ledger)
     owed = len(received) if killed_ns is None else bytes_at(call.pieces, killed_ns - WINDOW_NS)
     if len(recorded) < owed:
@@ -163,7 +168,14 @@ def _check_call(call: ClientCall, exchange: Exchange | None, ledger: Ledger) -> 
     return []
 
 
-def _check_finished(where: str, call: ClientCall, exchange: Exchange, recorded: bytes) -> list[str]:
+def recorded_answer(call: ClientCall, exchange: Exchange) -> bytes:
+    """What the log has of what the ledger keeps as `received`."""
+    return bytes(exchange.stdout if call.kind == "exec" else exchange.response_body)
+
+
+def check_finished(where: str, call: ClientCall, exchange: Exchange) -> list[str]:
+    """An answer that came down whole is recorded whole, with its end."""
+    recorded = recorded_answer(call, exchange)
     if recorded != bytes(call.received):
         return [f"{where}: {len(recorded)} bytes are recorded, the client got {len(call.received)}"]
     outcome = exchange.outcome

@@ -1,10 +1,10 @@
 """A process that writes a log and says on stdout how far it is durable, until somebody kills it.
 
-    python -m tests.crash.log_writer <directory> <seed>
+    python -m tests.crash.log_writer <directory> <seed> [<data directory>]
 
 Each line is a position that was durable when it was printed. Record n of the log is `content(n)`, so that
 whoever reads the log after the kill knows what every record must be. Small segments, so that kills fall
-into rotation, sealing and spare making too.
+into rotation, sealing and spare making too. With a data directory the log is encrypted under its local key.
 """
 
 import hashlib
@@ -15,9 +15,13 @@ import time
 from pathlib import Path
 
 from storage.errors import LogFailed
+from storage.key_pool import KeyPool
+from storage.keys import KeyMaker
+from storage.local_key import default_path, ensure_local_key
 from storage.log import Commit, LogIdentity, SegmentLog
 from storage.pace import LogSettings
 
+IDENTITY = LogIdentity("gw", "example.com/kubetape/gw", 0)
 SETTINGS = LogSettings(
     segment_bytes=128 << 10, first_segment_bytes=32 << 10, spares=2, company_s=0.002, sync_s=0.01
 )
@@ -27,6 +31,12 @@ def content(position: int) -> bytes:
     """The record at a position: of a length and with bytes that depend on it alone."""
     digest = hashlib.sha256(b"%d" % position).digest()
     return digest * (1 + digest[0] % 40)
+
+
+def _keys(data_dir: Path) -> KeyPool:
+    pool = KeyPool(KeyMaker(IDENTITY.log_origin, [ensure_local_key(default_path(data_dir))]))
+    pool.start()
+    return pool
 
 
 def main() -> None:
@@ -40,10 +50,11 @@ def main() -> None:
 
     log = SegmentLog.open(
         Path(sys.argv[1]),
-        identity=LogIdentity("gw", "example.com/kubetape/gw", 0),
+        identity=IDENTITY,
         on_commit=report,
         on_failure=fail,
         settings=SETTINGS,
+        keys=_keys(Path(sys.argv[3])) if len(sys.argv) > 3 else None,
     )
     position = log.next_position
     while True:

@@ -24,6 +24,7 @@ from tests.kit.running import ROOT, environment
 
 START_S: Final = 30.0
 POLL_S: Final = 0.01
+PROGRAM: Final = "gateway.cli"
 _DATA_PORT: Final = re.compile(r" on port (\d+);")
 _MANAGEMENT_PORT: Final = re.compile(r"^health: http://127\.0\.0\.1:(\d+)/", re.MULTILINE)
 
@@ -73,7 +74,12 @@ class Oracle:
 
 
 class GatewayProcess:
-    """`kubetape serve` on one data directory. errors: file its stderr is appended to."""
+    """`kubetape serve` on one data directory. errors: file its stderr is appended to.
+
+    record: further keys of the section `record` of its configuration; more: further sections. program: the
+    module that is run, one that ends as `gateway.cli` does; changes: to its environment. Both may be set
+    again between two lives.
+    """
 
     def __init__(
         self,
@@ -84,17 +90,22 @@ class GatewayProcess:
         segment_bytes: int = 1 << 20,
         durability: str = "balanced",
         drain_seconds: int = 1,
+        record: dict[str, Any] | None = None,
+        more: dict[str, Any] | None = None,
     ) -> None:
         self.data_dir = data_dir
         self.errors = errors
+        self.program = PROGRAM
+        self.changes: dict[str, str] = {}
         self._config = errors.with_suffix(".yaml")
         self._config.write_text(
             yaml.safe_dump(
                 {
                     "apiVersion": "kubetape/v1",
                     "drainSeconds": drain_seconds,
-                    "record": {"segmentBytes": segment_bytes, "durability": durability},
+                    "record": {"segmentBytes": segment_bytes, "durability": durability} | (record or {}),
                 }
+                | (more or {})
             )
         )
         self._kubeconfig_of_cluster = oracle.kubeconfig
@@ -121,16 +132,24 @@ class GatewayProcess:
         """Start it, and do not wait."""
         with self.errors.open("ab") as errors:
             self._said_before = errors.seek(0, os.SEEK_END)
-            command = [sys.executable, "-m", "gateway.cli", "serve", "--config", str(self._config)]
+            command = [sys.executable, "-m", self.program, "serve", "--config", str(self._config)]
             command += ["--upstream-kubeconfig", str(self._kubeconfig_of_cluster)]
             command += ["--data-dir", str(self.data_dir)]
             command += ["--listen", "127.0.0.1:0", "--mgmt-listen", "127.0.0.1:0"]
             self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stderr=errors, cwd=ROOT, env=environment()
+                command,
+                stdin=subprocess.DEVNULL,
+                stderr=errors,
+                cwd=ROOT,
+                env=environment(**self.changes),
             )
 
     def start(self) -> None:
         """Start it and wait until it says where it listens."""
+        assert self.start_or_die(), f"the gateway ended with code {self.poll()}: {self.said()}"
+
+    def start_or_die(self) -> bool:
+        """Start it and wait until it says where it listens; False if it ended before."""
         self.spawn()
         give_up_s = time.monotonic() + START_S
         while time.monotonic() < give_up_s:
@@ -138,8 +157,9 @@ class GatewayProcess:
             data, management = _DATA_PORT.search(said), _MANAGEMENT_PORT.search(said)
             if data and management:
                 self.port, self.management_port = int(data[1]), int(management[1])
-                return
-            assert self.poll() is None, f"the gateway ended with code {self.poll()}: {said}"
+                return True
+            if self.poll() is not None:
+                return False
             time.sleep(POLL_S)
         raise AssertionError(f"the gateway was not ready within {START_S:.0f} s: {self.said()}")
 

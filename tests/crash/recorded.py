@@ -2,6 +2,7 @@
 
 Reading is the product's own reader: it refuses frames that fail their CRC, numbers out of order and segments
 that do not link, and this adds what it does not promise (no number missing at the start, one Outcome at most).
+An encrypted log is read with the keys beside it (`keys_of`), as its owner reads it.
 """
 
 import uuid
@@ -9,6 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from protocol.events import Channel
+from storage.files import REAL_FILES, FileOps
+from storage.format import SUFFIX_SEALED
+from storage.keys import NO_KEYS, KeyRing
+from storage.local_key import LocalKey, default_path
 from storage.reader import iter_records, list_segments, read_segment
 from storage.records import (
     ChannelChunk,
@@ -64,20 +69,31 @@ class LogContents:
         return [exchange for exchange in self.exchanges.values() if exchange.outcome is None]
 
 
-def read_log(directory: Path) -> LogContents:
-    """Read a log from its first record to its end. Raises CorruptFrame: then the log is broken."""
+def keys_of(data_dir: Path) -> KeyRing:
+    """What opens the log of a data directory: its own local key, where there is one."""
+    path = default_path(data_dir)
+    return KeyRing([LocalKey(path)]) if path.exists() else NO_KEYS
+
+
+def read_log(directory: Path, *, files: FileOps = REAL_FILES, keys: KeyRing | None = None) -> LogContents:
+    """Read a log (`DATA_DIR/log/<worker>`) from its first record to its end. keys: None for those beside it.
+
+    Raises CorruptFrame: then the log is broken.
+    """
     contents = LogContents()
-    for position, encoded in iter_records(directory):
+    keys = keys_of(directory.parent.parent) if keys is None else keys
+    for position, encoded in iter_records(directory, files=files, keys=keys):
         contents.records += 1
         if position.record_seq != contents.records:
             contents.faults.append(f"INV4: record {position.record_seq} where {contents.records} belongs")
         _take(contents, decode_record(encoded))
-    names = list_segments(directory)
+    names = list_segments(directory, files=files)
     if [name.number for name in names] != list(range(1, len(names) + 1)):
         contents.faults.append(f"INV4: segment numbers {[name.number for name in names]}")
-    for path in directory.glob("*.kseg"):
-        for _ in read_segment(path):
-            pass  # proves footer, seal and trailer too
+    for name in files.names(directory):
+        if name.endswith(SUFFIX_SEALED):
+            for _ in read_segment(directory / name, files=files, keys=keys):
+                pass  # proves footer, seal and trailer too
     contents.faults += [
         f"recovery calls {found.segment} {found.finding}"
         for found in contents.recovered

@@ -11,7 +11,7 @@ import pytest
 from storage.errors import CorruptFrame
 from storage.reader import iter_records
 from tests.crash.processes import eventually
-from tests.crash.recorded import Exchange
+from tests.crash.recorded import Exchange, keys_of
 from tests.crash.scene import Scene
 from tests.kit.running import Ran, run_cli
 
@@ -119,7 +119,8 @@ def test_nothing_is_served_from_a_frame_that_fails_its_check(
 ) -> None:
     """INV5: one flipped bit in a sealed segment ends every reading there, in front of the bad frame."""
     scene = killed_under_load(make_scene)
-    whole = [encoded for _, encoded in iter_records(scene.gateway.log)]
+    keys = keys_of(scene.gateway.data_dir)
+    whole = [encoded for _, encoded in iter_records(scene.gateway.log, keys=keys)]
     copy = tmp_path / "copy"
     shutil.copytree(scene.gateway.data_dir, copy, ignore=shutil.ignore_patterns("index"))
     victim = sorted((copy / "log" / "0").glob("*.kseg"))[0]
@@ -128,7 +129,7 @@ def test_nothing_is_served_from_a_frame_that_fails_its_check(
     victim.write_bytes(content)
     served: list[bytes] = []
     with pytest.raises(CorruptFrame):
-        served.extend(encoded for _, encoded in iter_records(copy / "log" / "0"))
+        served.extend(encoded for _, encoded in iter_records(copy / "log" / "0", keys=keys))
     assert served == whole[: len(served)]
     assert len(served) < len(whole)
     shown = run_cli("sessions", "ls", "--calls", "--data-dir", str(copy))

@@ -11,16 +11,18 @@ from typing import TypeVar
 import pytest
 import trio
 
-from gateway import app
+from gateway import app, record_opening
 from gateway.app import Gateway, open_gateway
 from gateway.config import Cluster, KubeconfigSource, Listen, Record, Settings
 from gateway.durability import Durability
 from gateway.keeper_messages import KeeperStatus, Orders
+from gateway.keys.opening import open_key_ring
 from gateway.recorder import Recorder
 from gateway.upstream.request import IdentityMode
 from protocol.events import Headers
 from storage.errors import LogFailed
 from storage.files import REAL_FILES, FileOps
+from storage.keys import DataKey
 from storage.reader import iter_records
 from storage.records import (
     ChannelChunk,
@@ -147,7 +149,8 @@ class Rig:
 
 
 def read_log(data_dir: Path) -> list[object]:
-    records: list[object] = [decode_record(raw) for _, raw in iter_records(data_dir / "log" / "0")]
+    keys = open_key_ring(data_dir, [], use_kms=False)
+    records: list[object] = [decode_record(raw) for _, raw in iter_records(data_dir / "log" / "0", keys=keys)]
     assert not any(isinstance(record, UnknownRecord) for record in records)
     return records
 
@@ -176,7 +179,7 @@ class NoKeeper:
     def stop(self) -> None:
         self._stopped.set()
 
-    def tell_key_from_thread(self, segment_id: str, key: bytes) -> None:
+    def tell_key_from_thread(self, data_key: DataKey) -> None:
         pass
 
 
@@ -209,7 +212,7 @@ async def open_rig(
     with trio.fail_after(deadline_s), pytest.MonkeyPatch.context() as patch:
         if not keeper:
             patch.setattr(app, "Keeper", NoKeeper)
-        patch.setattr(app, "Recorder", partial(Recorder, files=files))
+        patch.setattr(record_opening, "Recorder", partial(Recorder, files=files))
         async with open_orc(script) as own_orc, trio.open_nursery() as nursery:
             orc = orc or own_orc
             kubeconfig = kubeconfig or orc.write_kubeconfig(directory / "upstream.kubeconfig")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from storage.reader import iter_records
+from gateway.keys.opening import open_key_ring
 from storage.records import (
     AnyRecord,
     ChannelChunk,
@@ -20,6 +20,7 @@ from storage.records import (
     UnknownRecord,
     decode_record,
 )
+from storage.sources import SegmentLogs
 
 
 class Recorded(msgspec.Struct):
@@ -52,8 +53,9 @@ class Bytes:
 
 def read_records(data_dir: Path) -> Iterator[AnyRecord | UnknownRecord]:
     """Every record of every log of a data directory, log by log, in order."""
-    for log in sorted((data_dir / "log").iterdir()):
-        for _, encoded in iter_records(log):
+    source = SegmentLogs(data_dir, keys=open_key_ring(data_dir, [], use_kms=False))
+    for log in source.logs():
+        for _, encoded in source.records(log, None):
             yield decode_record(encoded)
 
 
