@@ -4,13 +4,11 @@
 order: clients first, the log last.
 """
 
-import os
 import ssl
 import time
 import uuid
 from contextlib import suppress
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
@@ -25,9 +23,11 @@ from gateway.identity.authenticate import Authenticator
 from gateway.identity.keys import IssuerKeys
 from gateway.identity.tokens import StaticTokens
 from gateway.keeper import Keeper
-from gateway.keeper_messages import Orders
+from gateway.keeper_messages import KeeperStatus, Orders
 from gateway.live import Live
+from gateway.metrics import Metrics
 from gateway.policy.decide import OBSERVED
+from gateway.record_opening import OpenRecord, gateway_id, open_record
 from gateway.recorder import Recorder
 from gateway.server.listener import Listener
 from gateway.server.management import Check, serve_management
@@ -44,9 +44,7 @@ from protocol.events import BodyChunk, EndOfBody, Event, RequestHead, ResponseHe
 from protocol.status import encode_status, status_headers
 from storage.errors import LogFailed
 from storage.files import Headroom
-from storage.log import LogIdentity
-from storage.pace import LogSettings
-from storage.records import LogStarted, LogStopped
+from storage.records import LogStopped
 
 WORKER: Final = 0
 """This version runs one worker per data directory."""
@@ -58,11 +56,12 @@ class Gateway:
     """A running gateway: where it listens, how it is, and how to end it."""
 
     def __init__(
-        self, settings: Settings, data_dir: Path, recorder: Recorder, services: Services, keeper: Keeper
+        self, settings: Settings, data_dir: Path, record: OpenRecord, services: Services, keeper: Keeper
     ) -> None:
         self.settings = settings
         self.data_dir = data_dir
-        self.recorder = recorder
+        self.record = record
+        self.recorder = record.recorder
         self.services = services
         self.keeper = keeper
         self.listener: Listener | None = None
@@ -70,7 +69,7 @@ class Gateway:
         self.first_token = ""  # of observe mode's one user
         self.kubeconfig: Path | None = None
         self.draining = trio.Event()
-        self.drained = trio.Event()
+        self.ended = trio.Event()  # log closed, and the keeper is done with it
 
     @property
     def port(self) -> int:
@@ -82,9 +81,13 @@ class Gateway:
 
 
 async def open_gateway(
-    settings: Settings, *, task_status: trio.TaskStatus[Gateway] = trio.TASK_STATUS_IGNORED
+    settings: Settings,
+    *,
+    accept_loss: str = "",
+    task_status: trio.TaskStatus[Gateway] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve until drained. Raises BadConfig and friends before anything is started."""
+    """Serve until drained. accept_loss: see `open_record`. Raises BadConfig and friends before anything is
+    started."""
     check_settings(settings)
     _check_observe_mode(settings)
     data_dir = _data_dir(settings)
@@ -93,7 +96,9 @@ async def open_gateway(
     context = server_context(certificate, client_ca=_client_ca(settings))
     first_token = "" if settings.has_identity else ensure_token(data_dir)
     keeper = Keeper(Orders(str(data_dir), gateway_id(data_dir), settings))
-    recorder = _open_recorder(settings, data_dir, cluster)
+    upstream = f"https://{cluster.host}:{cluster.port}"
+    record = open_record(settings, data_dir, keeper, upstream=upstream, accept_loss=accept_loss)
+    recorder = record.recorder
     pool = Pool(cluster)
     failure: LogFailed | None = None
     async with (
@@ -112,18 +117,18 @@ async def open_gateway(
                     durability=settings.record.durability,
                     host_names=_host_names(settings, certificate),
                 )
-                gateway = Gateway(settings, data_dir, recorder, services, keeper)
+                gateway = Gateway(settings, data_dir, record, services, keeper)
                 gateway.first_token = first_token
                 await _start(gateway, nursery, context, certificate)
                 task_status.started(gateway)
                 await gateway.draining.wait()
                 await _drain(gateway)
-                gateway.drained.set()
                 nursery.cancel_scope.cancel()
         finally:
             pool.close()
             failure = await _close(recorder)
         keeper.stop()
+    gateway.ended.set()
     if failure is not None:
         raise failure
 
@@ -160,6 +165,7 @@ async def _start(
             management_port,
             live=_live_checks(),
             ready=_ready_checks(gateway),
+            metrics=Metrics(partial(_own_figures, gateway), partial(_keeper_report, gateway)).text,
         )
     )
     if gateway.first_token and certificate.ca is not None:
@@ -244,43 +250,6 @@ def _authenticator(settings: Settings, data_dir: Path) -> Authenticator:
     )
 
 
-def _open_recorder(settings: Settings, data_dir: Path, cluster: UpstreamCluster) -> Recorder:
-    name = gateway_id(data_dir)
-    recorder = Recorder(
-        data_dir / "log" / str(WORKER),
-        identity=LogIdentity(gateway_id=name, log_origin=f"kubetape/{name}/{WORKER}", worker=WORKER),
-        settings=LogSettings(segment_bytes=settings.record.segment_bytes),
-    )
-    for found in recorder.recovered:
-        if found.finding == "corrupt":
-            journal.problem(
-                "recovery", f"segment {found.segment} is damaged; it was kept as it is, look at it"
-            )
-    recorder.append(
-        LogStarted(
-            at_ns=time.time_ns(),
-            gateway_id=name,
-            version=version("kubetape"),
-            worker=WORKER,
-            mode=OBSERVED.mode.value,
-            policy_sha256=OBSERVED.policy_sha256,
-            upstream=f"https://{cluster.host}:{cluster.port}",
-        ),
-        urgent=True,
-    )
-    return recorder
-
-
-def gateway_id(data_dir: Path) -> str:
-    """The name of this data directory's gateway: made once, kept beside the log."""
-    path = data_dir / "gateway-id"
-    if not path.exists():
-        temporary = path.with_suffix(".new")
-        temporary.write_text(uuid.uuid4().hex + "\n")
-        os.replace(temporary, path)
-    return path.read_text().strip()
-
-
 def _refuse_malformed(
     services: Services, facts: ConnectionFacts, error: RemoteProtocolError
 ) -> tuple[Event, ...]:
@@ -327,6 +296,25 @@ async def _drain(gateway: Gateway) -> None:
     gateway.services.pool.close()
 
 
+def _own_figures(gateway: Gateway) -> dict[str, float]:
+    recorder, live, keys = gateway.recorder, gateway.services.live, gateway.record.keys
+    figures = {
+        "kubetape_record_backlog_bytes": float(recorder.pending_bytes),
+        "kubetape_record_failed": float(recorder.failure is not None),
+        "kubetape_calls_active": float(len(live)),
+        "kubetape_streams_active": float(live.long_running),
+        "kubetape_data_keys_problem": float(keys is not None and bool(keys.problem)),
+    }
+    with suppress(LogFailed):
+        figures["kubetape_disk_headroom"] = float(recorder.headroom())
+    return figures
+
+
+def _keeper_report(gateway: Gateway) -> tuple[KeeperStatus, float]:
+    status = gateway.keeper.status
+    return status, (time.time_ns() - status.at_ns) / 1e9
+
+
 def _live_checks() -> list[Check]:
     return [("loop", lambda: "")]  # answering at all is the check
 
@@ -343,12 +331,19 @@ def _disk_problem(recorder: Recorder) -> str:
     )
 
 
+def _key_problem(gateway: Gateway) -> str:
+    """Only once no key is left: until then calls are recorded as ever."""
+    keys = gateway.record.keys
+    return keys.problem if keys is not None and not keys.is_ready else ""
+
+
 def _ready_checks(gateway: Gateway) -> list[Check]:
     recorder, pool = gateway.recorder, gateway.services.pool
     mode = f"policy-mode-{OBSERVED.mode.value}"
     return [
         ("recorder", lambda: str(recorder.failure) if recorder.failure else ""),
         ("disk-headroom", lambda: _disk_problem(recorder)),
+        ("data-keys", lambda: _key_problem(gateway)),
         ("upstream", lambda: pool.last_error),
         ("identity", gateway.services.authenticator.problem),
         ("shutdown", lambda: "kubetape is shutting down" if gateway.draining.is_set() else ""),

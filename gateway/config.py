@@ -5,6 +5,7 @@ Decoded at the edge into frozen structs; nothing past this module sees YAML.
 
 import difflib
 import re
+from enum import Enum
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -13,7 +14,11 @@ import yaml
 
 from gateway.durability import Durability
 from gateway.errors import GatewayError
+from gateway.export.settings import ObjectLock, S3Settings
 from gateway.identity.settings import CertificateRules, IdentitySettings, IssuerSettings
+from gateway.keys.settings import EncryptionSettings
+from gateway.outlets.settings import BatchSettings, OutletSettings, check_outlets
+from gateway.retention.settings import RetentionSettings
 from gateway.upstream.request import IdentityMode
 from gateway.yaml_depth import check_depth
 
@@ -71,12 +76,43 @@ class Cluster(Strict, frozen=True):
     identity: IdentityMode = IdentityMode.SHARED
 
 
+class IndexMode(Enum):
+    """What the search index on the gateway's disk holds, in clear text."""
+
+    FULL = "full"  # texts, command lines, bodies
+    METADATA = "metadata"  # who, when, verb, object, status, sizes
+    NONE = "none"
+
+
 class Record(Strict, frozen=True):
     """Where and how calls are recorded. Recording itself cannot be switched off."""
 
     dir: str = "kubetape-data"
     durability: Durability = Durability.BALANCED
     segment_bytes: Positive = 64 * 1024 * 1024
+    encryption: EncryptionSettings = EncryptionSettings()
+    index: IndexMode | None = None  # default: full where the gateway can read its own log, else none
+    retention: RetentionSettings = RetentionSettings()
+
+
+class WitnessSettings(Strict, frozen=True):
+    """Somebody who remembers our checkpoints and refuses a forked history (C2SP tlog-witness)."""
+
+    url: str  # of the witness; add-checkpoint is asked below it
+    vkey: str  # its public key, as `kubetape witness` prints it
+    ca_file: str | None = None  # PEM, replaces the system's roots
+
+
+class Checkpoints(Strict, frozen=True):
+    """What is done with each signed checkpoint besides keeping and exporting it."""
+
+    witnesses: list[WitnessSettings] = []
+
+
+class Export(Strict, frozen=True):
+    """Where sealed segments, trees and keys are copied to."""
+
+    s3: S3Settings | None = None
 
 
 class Settings(Strict, frozen=True):
@@ -87,6 +123,9 @@ class Settings(Strict, frozen=True):
     clusters: list[Cluster] = []
     identity: IdentitySettings = IdentitySettings()  # nothing: observe mode, loopback only
     record: Record = Record()
+    checkpoints: Checkpoints = Checkpoints()
+    export: Export = Export()
+    sinks: list[OutletSettings] = []
     drain_seconds: Positive = 5
 
     @property
@@ -146,6 +185,10 @@ def check_settings(settings: Settings) -> None:
         raise BadConfig(f"cluster {cluster.name!r} needs exactly one of kubeconfig, inCluster: true, direct")
     parse_address(settings.listen.data)
     parse_address(settings.listen.management)
+    try:
+        check_outlets(settings.sinks)
+    except ValueError as error:
+        raise BadConfig(f"sinks: {error}") from error
 
 
 def parse_address(text: str) -> tuple[str, int]:
@@ -226,6 +269,15 @@ _STRUCTS: Final = (
     IssuerSettings,
     CertificateRules,
     Record,
+    EncryptionSettings,
+    RetentionSettings,
+    Checkpoints,
+    WitnessSettings,
+    Export,
+    S3Settings,
+    ObjectLock,
+    OutletSettings,
+    BatchSettings,
 )
 _ALL_KEYS: Final = sorted(
     {field.encode_name for struct in _STRUCTS for field in msgspec.structs.fields(struct)}

@@ -15,6 +15,7 @@ import trio
 
 from gateway import journal
 from gateway.keeper_messages import Finish, KeeperStatus, Orders, SegmentKey, encode_line, parse_status
+from storage.keys import DataKey
 
 STOP_S: Final = 10.0
 """For the last checkpoint and the last segments to reach the bucket; what is left goes at the next start."""
@@ -42,10 +43,12 @@ class Keeper:
         self.status = KeeperStatus()
         self.problem = ""
 
-    def tell_key_from_thread(self, segment_id: str, key: bytes) -> None:
+    def tell_key_from_thread(self, data_key: DataKey) -> None:
         """Let the keeper read a segment that this gateway itself cannot. From any thread."""
+        envelope = data_key.envelope
+        key = SegmentKey(envelope.log_origin, envelope.segment_id, data_key.key)
         with suppress(trio.RunFinishedError):
-            self._token.run_sync_soon(self._tell_key, SegmentKey(segment_id, key))
+            self._token.run_sync_soon(self._tell_key, key)
 
     def _tell_key(self, key: SegmentKey) -> None:
         self._keys[key.segment_id] = key

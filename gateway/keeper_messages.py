@@ -23,6 +23,7 @@ class Orders(msgspec.Struct, frozen=True, tag="orders"):
 class SegmentKey(msgspec.Struct, frozen=True, tag="key"):
     """The data key of a segment being written. Its text form hides the key."""
 
+    log_origin: str
     segment_id: str
     key: bytes
 

@@ -1,16 +1,15 @@
 """The keeper process: everything about the record that may be slow. It only reads the log.
 
-    index    rows for `sessions` (SQLite)          tree     leaves, checkpoints, cosignatures
-    rows     tables for search beyond one machine   export   segments, tree and rows to S3
-    outlets  audit events for others                retention  what is old enough goes
+    tree     leaves, checkpoints, cosignatures      index      rows for `sessions` (SQLite)
+    rows     tables for search beyond one machine   export     segments, tree and rows to S3
+    sinks    audit events for others                retention  what is old enough goes
 
-Each is a `Duty`, with a state of its own that survives a kill. One keeper per data directory: a lock, since the
-keeper of a killed gateway may still be in its last step when the next one starts.
+The duties are in `gateway.keeping`. One keeper per data directory: a lock, since the keeper of a killed gateway
+may still be in its last step when the next one starts.
 """
 
 import os
 import sys
-import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from pathlib import Path
@@ -19,56 +18,22 @@ from typing import Final
 import trio
 
 from gateway import journal
-from gateway.duties import Duty
 from gateway.keeper_messages import (
     MAX_LINE_BYTES,
     Finish,
-    KeeperStatus,
     Message,
     Orders,
     SegmentKey,
     encode_line,
     parse_message,
 )
+from gateway.keeping.work import KeeperWork
 from storage.files import REAL_FILES
-from storage.index import Indexer
 
-INDEX_S: Final = 0.25
-"""How soon a call can be found: searching is for people."""
 STATUS_S: Final = 1.0
 NICENESS: Final = 10
 LOCK_FILE: Final = "keeper.lock"
 LOCK_POLL_S: Final = 0.1
-
-
-class KeeperWork:
-    """All duties of one data directory."""
-
-    def __init__(self, orders: Orders) -> None:
-        self._data_dir = Path(orders.data_dir)
-        self._indexer = Indexer(self._data_dir)
-        self._duties = [Duty("index", self._indexer.run_once, INDEX_S)]
-
-    def take_key(self, key: SegmentKey) -> None:
-        """Remember the data key of a segment being written."""
-
-    def status(self) -> KeeperStatus:
-        return KeeperStatus(time.time_ns(), {duty.name: duty.status() for duty in self._duties})
-
-    async def run(self) -> None:
-        """Until cancelled."""
-        async with trio.open_nursery() as nursery:
-            for duty in self._duties:
-                nursery.start_soon(duty.run)
-
-    async def finish(self, deadline_s: float) -> None:
-        """The log is closed: bring everything to its end, as far as the time allows."""
-        with trio.move_on_after(deadline_s):
-            for duty in self._duties:
-                await duty.round()
-
-    def close(self) -> None:
-        self._indexer.close()
 
 
 async def main() -> None:

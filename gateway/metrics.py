@@ -53,7 +53,7 @@ FIGURES: Final = {
     "kubetape_checkpoint_export_age_seconds": Figure(
         "gauge", "How far the bucket's newest checkpoint is behind."
     ),
-    "kubetape_rows_segments_total": Figure("counter", "Segments made into rows since the keeper started."),
+    "kubetape_rows_total": Figure("counter", "Rows made for export since the keeper started."),
     "kubetape_sink_backlog_records": Figure(
         "gauge", "Records that sinks have not delivered yet, of the slowest."
     ),

@@ -23,6 +23,7 @@ from storage.keys import DataKey
 from storage.log import Commit, LogIdentity, SegmentLog
 from storage.pace import LogSettings
 from storage.records import AnyRecord, SegmentRecovered, encode_record
+from storage.recovery import Floor
 
 MAX_LAG_BYTES: Final = 4 * 1024 * 1024
 """Un-synced bytes beyond which stream chunks wait: what a power cut may take from a running stream."""
@@ -49,8 +50,9 @@ class Recorder:
         files: FileOps = REAL_FILES,
         keys: KeyPool | None = None,
         on_data_key: Callable[[DataKey], None] = lambda _: None,
+        floor: Floor = Floor(),  # noqa: B008 - frozen
     ) -> None:
-        """keys: a started pool, which encrypts the log. on_data_key: see `SegmentLog.open`."""
+        """keys: a started pool, which encrypts the log. on_data_key, floor: see `SegmentLog.open`."""
         self._token = trio.lowlevel.current_trio_token()
         self._durable = -1  # position up to which everything survives a power cut; set by the log's thread
         self._waiting: list[tuple[int, int, trio.Event]] = []  # heap by position
@@ -70,6 +72,7 @@ class Recorder:
             files=files,
             keys=keys,
             on_data_key=on_data_key,
+            floor=floor,
         )
         self.last_append_s = time.monotonic()
 

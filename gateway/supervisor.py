@@ -15,14 +15,17 @@ from gateway.config import Settings
 
 
 async def run(
-    settings: Settings, *, task_status: trio.TaskStatus[Gateway] = trio.TASK_STATUS_IGNORED
+    settings: Settings,
+    *,
+    accept_loss: str = "",
+    task_status: trio.TaskStatus[Gateway] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve until a signal. Reports the running gateway through task_status."""
+    """Serve until a signal. accept_loss: see `record_opening.open_record`. Reports the running gateway through task_status."""
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with trio.open_nursery() as nursery:
 
             async def serve(*, task_status: trio.TaskStatus[Gateway]) -> None:
-                await open_gateway(settings, task_status=task_status)
+                await open_gateway(settings, accept_loss=accept_loss, task_status=task_status)
                 nursery.cancel_scope.cancel()  # drained: nobody waits for signals any more
 
             gateway: Gateway = await nursery.start(serve)

@@ -12,6 +12,7 @@ from typing import Final, TypeAlias
 
 import msgspec
 
+from storage.errors import UNDECODABLE
 from storage.lake_call import LakeCall, RowContext
 from storage.lake_facts import uuid_text
 from storage.lake_place import LeafIndex, Place, SegmentRef, moment
@@ -74,7 +75,7 @@ class RowMaker:
         """The next record; returns the rows it completes."""
         try:
             record = decode_record(encoded)
-        except msgspec.DecodeError as error:  # a bug of the writer; the frame around it is intact
+        except UNDECODABLE as error:  # a bug of the writer; the frame around it is intact
             return [self._control(at, UNREADABLE_RECORD, {"bytes": len(encoded), "why": str(error)})]
         if isinstance(record, Intent):
             self._calls[record.exchange] = LakeCall.begin(self._context, self._log, at, record)
@@ -129,7 +130,7 @@ class RowMaker:
         """A record taken before `encode`."""
         try:
             record = decode_record(encoded)
-        except msgspec.DecodeError:
+        except UNDECODABLE:
             return
         if isinstance(record, RequestBody | ResponseBody) and record.exchange in self._calls:
             self._calls[record.exchange].feed_again(record)

@@ -25,7 +25,14 @@ VERBS: Final = {
     "demo": Entry("gateway.cli.demo:demo", "The whole product on a built-in toy cluster, with a tour."),
     "sessions": Entry("gateway.cli.sessions:sessions", "Read, search, follow and replay what was recorded."),
     "verify": Entry("gateway.cli.verify:verify", "Prove that a log, or a copy of it, is untouched."),
+    "reconcile": Entry(
+        "gateway.cli.reconcile:reconcile", "Compare the record with the cluster's own audit log."
+    ),
+    "lake": Entry("gateway.cli.lake:lake", "Ask with SQL what was recorded."),
     "store": Entry("gateway.cli.store:store", "Work on the files of a data directory."),
+    "keys": Entry("gateway.cli.keys:keys", "Keys that open the record: list, make, rotate, destroy."),
+    "holds": Entry("gateway.cli.holds:holds", "Legal holds: what retention must not delete."),
+    "witness": Entry("gateway.cli.witness:witness", "Run a witness for the logs of gateways."),
     "version": Entry("gateway.cli.version:version", "Print the version."),
 }
 

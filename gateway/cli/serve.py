@@ -3,6 +3,7 @@
 import gc
 import resource
 import sys
+from functools import partial
 from pathlib import Path
 
 import click
@@ -11,13 +12,14 @@ import trio
 
 from gateway import supervisor
 from gateway.app import Gateway
+from gateway.clear_text import index_mode
 from gateway.config import (
     BadConfig,
     Cluster,
     DirectSource,
+    IndexMode,
     KubeconfigSource,
     Listen,
-    Record,
     Settings,
     check_settings,
     load_settings,
@@ -105,7 +107,13 @@ MAX_OPEN_FILES = 65_536
     type=click.Choice([level.value for level in Durability]),
     help="What waits for the disk: strict, balanced (default) or relaxed.",
 )
-def serve(config: Path | None, **flags: object) -> None:
+@click.option(
+    "--accept-loss",
+    metavar="REASON",
+    default="",
+    help="Go on although signed records are gone (rolled back, removed). The reason is recorded and signed.",
+)
+def serve(config: Path | None, accept_loss: str, **flags: object) -> None:
     """Run the gateway in front of one cluster.
 
     Without an issuer, client certificates or a token file it is in observe mode: everything is allowed and
@@ -125,7 +133,7 @@ def serve(config: Path | None, **flags: object) -> None:
         sys.exit(EXIT_BAD_CONFIG)
     _prepare_process()
     try:
-        trio.run(_serve, settings, strict_exception_groups=True)
+        trio.run(_serve, settings, accept_loss, strict_exception_groups=True)
     except* (BadConfig, BadKubeconfig) as group:
         _fail(group, EXIT_BAD_CONFIG)
     except* (GatewayError, StorageError, OSError) as group:
@@ -140,9 +148,9 @@ def _prepare_process() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
-async def _serve(settings: Settings) -> None:
+async def _serve(settings: Settings, accept_loss: str) -> None:
     async with trio.open_nursery() as nursery:
-        gateway: Gateway = await nursery.start(supervisor.run, settings)
+        gateway: Gateway = await nursery.start(partial(supervisor.run, settings, accept_loss=accept_loss))
         _announce(gateway)
         # What start-up made lives as long as the process: the collector need not walk it again.
         gc.collect()
@@ -159,10 +167,10 @@ def with_flags(settings: Settings, flags: dict[str, object]) -> Settings:
         names=[*settings.listen.names, *flags.get("tls_name", ())],  # type: ignore[misc]
         tls=settings.listen.tls,
     )
-    record = Record(
+    record = msgspec.structs.replace(
+        settings.record,
         dir=_text(given, "data_dir") or settings.record.dir,
         durability=Durability(given.get("durability", settings.record.durability)),
-        segment_bytes=settings.record.segment_bytes,
     )
     return msgspec.structs.replace(
         settings,
@@ -231,6 +239,7 @@ def _announce(gateway: Gateway) -> None:
     lines = [
         f"kubetape guards https://{cluster.host}:{cluster.port} on port {gateway.port}; records in {gateway.data_dir}",
         f"health: http://127.0.0.1:{gateway.management_port}/readyz?verbose",
+        f"the log is signed by {gateway.record.log_key}: give this to whoever verifies it; {_clear_text(gateway)}",
     ]
     if gateway.kubeconfig is None:
         lines.append("OBSERVE MODE: no policy: every identified call is allowed, and recorded.")
@@ -243,6 +252,18 @@ def _announce(gateway: Gateway) -> None:
             f"  kubetape sessions ls --data-dir {gateway.data_dir}",
         ]
     click.echo("\n".join(lines), err=True)
+
+
+def _clear_text(gateway: Gateway) -> str:
+    """What is readable on this disk without a key."""
+    settings = gateway.settings
+    log = "encrypted" if settings.record.encryption.is_encrypted else "NOT encrypted"
+    index = {
+        IndexMode.FULL: "the index holds its texts in the clear",
+        IndexMode.METADATA: "the index holds metadata in the clear",
+        IndexMode.NONE: "there is no index here",
+    }
+    return f"it is {log}, {index[index_mode(settings)]}"
 
 
 def _fail(group: BaseExceptionGroup[Exception], code: int) -> None:

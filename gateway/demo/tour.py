@@ -44,13 +44,13 @@ class Tour:
             )
             assert gateway.kubeconfig is not None
             await self._work(gateway.kubeconfig)
-            await self._show()
+            await self._show(gateway.record.log_key)
             self._go_on(gateway.kubeconfig)
             if self._stay:
                 click.echo("\nserving until Ctrl-C")
                 await trio.sleep_forever()
             gateway.start_drain()
-            await gateway.drained.wait()
+            await gateway.ended.wait()
             nursery.cancel_scope.cancel()
 
     def _settings(self) -> Settings:
@@ -79,7 +79,7 @@ class Tour:
             _show_output(output)
             await trio.sleep(step.pause_s * self._pace)
 
-    async def _show(self) -> None:
+    async def _show(self, log_key: str) -> None:
         """The record, through the same command line a person uses."""
         await trio.sleep(1.0)  # the index follows within a quarter of a second
         _title("what was recorded")
@@ -93,6 +93,8 @@ class Tour:
         if not listed.split():
             raise TourFailed("the exec sessions are not in the index")
         await self._kubetape("sessions", "play", listed.split()[0], "--speed", "4", "--idle-limit", "0.5")
+        _title("and nothing of it was changed, removed or added since (no key is needed to check that)")
+        await self._kubetape("verify", str(self._directory), "--vkey", log_key, in_directory=False)
 
     def _go_on(self, kubeconfig: Path) -> None:
         _title("go on by hand")
@@ -110,8 +112,10 @@ class Tour:
             "  kubetape serve --upstream-kubeconfig ~/.kube/config --data-dir ./tape     in front of a cluster"
         )
 
-    async def _kubetape(self, *words: str, quiet: bool = False) -> str:
-        command = [sys.executable, "-m", "gateway.cli", *words, "--data-dir", str(self._directory)]
+    async def _kubetape(self, *words: str, quiet: bool = False, in_directory: bool = True) -> str:
+        """in_directory: name the data directory by its option."""
+        where = ["--data-dir", str(self._directory)] if in_directory else []
+        command = [sys.executable, "-m", "gateway.cli", *words, *where]
         if not quiet:
             click.echo(f"$ kubetape {' '.join(words)}")
         finished = await trio.run_process(

@@ -16,6 +16,7 @@ from typing import Final
 import msgspec
 
 from gateway.lake.errors import LakeFailed
+from storage.errors import UNDECODABLE
 from storage.format import parse_segment_name
 from storage.lake_rows import TABLES, columns_of
 from storage.rows_file import SUFFIX_ROWS
@@ -86,7 +87,7 @@ def load_manifest(lake_dir: Path) -> Manifest:
         return Manifest()
     try:
         manifest = msgspec.json.decode(data, type=Manifest)
-    except msgspec.DecodeError as error:
+    except UNDECODABLE as error:
         raise LakeFailed(f"{path} cannot be read ({error}): compact again with --anew") from error
     if manifest.version != MANIFEST_VERSION or manifest.columns != current_columns():
         raise LakeFailed(f"{path} was written by another version of kubetape: compact again with --anew")

@@ -23,6 +23,7 @@ from gateway.upstream.kubeconfig import ExecPlugin
 from gateway.upstream.secret import Secret
 from protocol.headers import is_field_value
 from protocol.status import make_visible
+from storage.errors import UNDECODABLE
 
 TIMEOUT_S: Final = 60.0
 """Plugins that log in over a slow network take seconds; one that takes a minute hangs."""
@@ -100,7 +101,7 @@ def parse_exec_credential(output: bytes, plugin: ExecPlugin) -> PluginCredential
     where = f"exec plugin {plugin.command!r}"
     try:
         found = msgspec.json.decode(output, type=_ExecCredential)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except UNDECODABLE as error:
         why = str(error) if isinstance(error, msgspec.ValidationError) else "not JSON"
         raise PluginFailed(f"{where} did not print an ExecCredential: {why}") from None
     if found.kind != "ExecCredential" or found.api_version != plugin.api_version:

@@ -30,7 +30,7 @@ async def test_a_running_gateway_is_ready_and_its_log_begins_and_ends(tmp_path: 
         await rig.ask(b"GET", PODS)
         assert b"[+]recorder ok" in await readyz(rig)
         rig.gateway.start_drain()
-        await rig.gateway.drained.wait()
+        await rig.gateway.ended.wait()
     records = read_log(rig.gateway.data_dir)
     assert isinstance(records[0], LogStarted)
     assert records[0].upstream == f"https://127.0.0.1:{rig.orc.port}"
@@ -51,7 +51,7 @@ async def test_a_drain_lets_a_short_call_finish(tmp_path: Path) -> None:
         go_on.set()
         response = await client.response()
         assert (response.status, response.header(b"connection")) == (200, b"close")
-        await rig.gateway.drained.wait()
+        await rig.gateway.ended.wait()
     assert rig.left()[0].outcome.result == "completed"
 
 

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from gateway.first_user import KUBECONFIG, TOKENS_FILE
+from gateway.keys.opening import open_key_ring
 from storage.index import Indexer
-from storage.reader import iter_records
+from storage.sources import SegmentLogs
 from tests.kit.gateway_rig import open_rig
 from tests.kit.orc import UPSTREAM_TOKEN, OrcConnection, SeenRequest, answer
 
@@ -71,8 +72,9 @@ async def test_no_secret_is_in_anything_we_write_or_send(
         upstream = b"".join(bytes(c.received) for c in rig.orc.connections)
     secrets = [*CANARIES, in_subprotocol, token, UPSTREAM_TOKEN.encode()]
     data_dir = tmp_path / "data"
-    records = b"".join(bytes(raw) for _, raw in iter_records(data_dir / "log" / "0"))
-    indexer = Indexer(data_dir)
+    source = SegmentLogs(data_dir, keys=open_key_ring(data_dir, [], use_kms=False))
+    records = b"".join(bytes(raw) for _, raw in source.records("0", None))
+    indexer = Indexer(data_dir, source=source)
     while indexer.run_once():
         pass
     indexer.close()

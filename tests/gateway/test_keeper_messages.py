@@ -18,7 +18,7 @@ from gateway.keeper_messages import (
 
 
 @pytest.mark.parametrize(
-    "message", [Orders("/data", "gw", Settings()), SegmentKey("id", b"\0" * 32), Finish(2.5)]
+    "message", [Orders("/data", "gw", Settings()), SegmentKey("kubetape/gw/0", "id", b"\0" * 32), Finish(2.5)]
 )
 def test_a_message_comes_back_as_it_went(message: Message) -> None:
     line = encode_line(message)
@@ -33,7 +33,7 @@ def test_a_status_comes_back_and_names_what_fails() -> None:
 
 
 def test_a_key_is_not_in_the_text_of_its_message() -> None:
-    message = SegmentKey("0190-1", b"K" * 32)
+    message = SegmentKey("kubetape/gw/0", "0190-1", b"K" * 32)
     assert repr(message) == "SegmentKey(0190-1)"
 
 

@@ -218,7 +218,7 @@ async def test_a_drain_tells_a_websocket_client_why_its_session_ends(tmp_path: P
         assert status["status"] == "Failure"
         assert "shutting down" in status["message"]
         assert b"shutting down" in channels[2]
-        await rig.gateway.drained.wait()
+        await rig.gateway.ended.wait()
     (exchange,) = rig.left()
     assert (exchange.outcome.result, exchange.all(TunnelEnded)[0].by) == ("cut", "gateway")
     assert exchange.channel(Channel.ERROR, from_client=False) == channels[3]
@@ -353,7 +353,7 @@ async def test_a_client_that_does_not_read_stops_the_cluster_and_can_still_be_cu
         assert sent < 40 << 20
         rig.gateway.start_drain()
         with trio.fail_after(8):
-            await rig.gateway.drained.wait()
+            await rig.gateway.ended.wait()
     (exchange,) = rig.left()
     assert exchange.outcome.result == "cut"
 
@@ -471,7 +471,7 @@ async def test_spdy_carries_a_session_and_says_why_it_ends(tmp_path: Path, endin
             rig.gateway.start_drain()
             await end.until(TunnelClosed)
             assert b"shutting down" in of(end, Channel.ERROR)
-            await rig.gateway.drained.wait()
+            await rig.gateway.ended.wait()
         else:
             while not of(end, Channel.ERROR):
                 await end.until(ChannelData, sum(isinstance(e, ChannelData) for e in end.events) + 1)

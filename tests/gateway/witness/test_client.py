@@ -16,27 +16,15 @@ from gateway.witness.client import (
     WitnessRefused,
     request_cosignatures,
 )
-from gateway.witness.server import Witness, serve_witness
 from storage.checkpoint import Checkpoint, cosign, cosignatures, sign_checkpoint, with_cosignatures
 from storage.files import REAL_FILES
 from storage.note import KeyType, Signature, SignerKey, encode_signer, parse_note, parse_signer
 from storage.tree import TreeStore
-from storage.witness_state import WitnessState
 from tests.kit.trees import LOG, ORIGIN, grow, note_at, opened, root_at
+from tests.kit.witness_rig import WITNESS_KEY, open_witness
 
-SIGNER = parse_signer(encode_signer("w.example/1", KeyType.COSIGNATURE, bytes(range(32))))
 STRANGER = parse_signer(encode_signer("w.example/2", KeyType.COSIGNATURE, bytes(32)))
 NOW_S = 1_790_000_000
-
-
-@asynccontextmanager
-async def witness(directory: Path, log: SignerKey = LOG) -> AsyncIterator[str]:
-    state = WitnessState(REAL_FILES, directory)
-    async with trio.open_nursery() as nursery:
-        served = Witness([SIGNER], [log.verifier], state)
-        yield f"http://127.0.0.1:{await nursery.start(serve_witness, '127.0.0.1', 0, served)}"
-        nursery.cancel_scope.cancel()
-    state.close()
 
 
 @asynccontextmanager
@@ -72,7 +60,7 @@ async def ask(
         store.note,
         old_size,
         store.consistency_proof,
-        [SIGNER.verifier],
+        [WITNESS_KEY.verifier],
         deadline_s=deadline_s,
     )
     return await trio.to_thread.run_sync(ask_now)
@@ -91,7 +79,7 @@ def store(tmp_path: Path) -> TreeStore:
 
 
 async def test_a_witness_cosigns_a_growing_log(tmp_path: Path, store: TreeStore) -> None:
-    async with witness(tmp_path / "w") as url:
+    async with open_witness(tmp_path / "w") as url:
         for old, size in ((0, 50), (50, 51), (51, 400), (400, 400)):
             if store.size < size:
                 grow(store, size)
@@ -99,13 +87,15 @@ async def test_a_witness_cosigns_a_growing_log(tmp_path: Path, store: TreeStore)
             assert store.note is not None
             store.publish(with_cosignatures(store.note, lines), keep=True, durable=True)
             assert store.note is not None
-            assert list(cosignatures(parse_note(store.note), [SIGNER.verifier])) == [SIGNER.verifier]
+            assert list(cosignatures(parse_note(store.note), [WITNESS_KEY.verifier])) == [
+                WITNESS_KEY.verifier
+            ]
 
 
 async def test_a_witness_that_remembers_another_size_is_asked_again_from_there(
     tmp_path: Path, store: TreeStore
 ) -> None:
-    async with witness(tmp_path / "w") as url:
+    async with open_witness(tmp_path / "w") as url:
         await ask(url, store)
         grow(store, 300)
         assert await ask(url, store, 7)
@@ -116,7 +106,7 @@ async def test_a_witness_that_remembers_another_size_is_asked_again_from_there(
 async def test_a_log_that_went_back_is_told_by_its_witness(tmp_path: Path, store: TreeStore) -> None:
     shorter = opened(tmp_path / "restored")
     grow(shorter, 20)
-    async with witness(tmp_path / "w") as url:
+    async with open_witness(tmp_path / "w") as url:
         await ask(url, store)
         with pytest.raises(WitnessAhead, match="at size 50, and it has 20 here") as caught:
             await ask(url, shorter)
@@ -128,7 +118,7 @@ async def test_a_fork_gets_no_cosignature(tmp_path: Path, store: TreeStore) -> N
     fork.append([b"another"] * 60)
     size, root = fork.head()
     fork.publish(sign_checkpoint(Checkpoint(ORIGIN, size, root), [LOG]))
-    async with witness(tmp_path / "w") as url:
+    async with open_witness(tmp_path / "w") as url:
         await ask(url, store)
         with pytest.raises(WitnessRefused, match="answered 422: consistency") as caught:
             await ask(url, fork)
@@ -137,7 +127,7 @@ async def test_a_fork_gets_no_cosignature(tmp_path: Path, store: TreeStore) -> N
 
 async def test_a_witness_that_does_not_know_the_log_refuses(tmp_path: Path, store: TreeStore) -> None:
     other = parse_signer(encode_signer("other", KeyType.ED25519, bytes(32)))
-    async with witness(tmp_path / "w", other) as url:
+    async with open_witness(tmp_path / "w", other.verifier) as url:
         with pytest.raises(WitnessRefused, match="404"):
             await ask(url, store)
 
@@ -147,7 +137,7 @@ def line_of(signer: SignerKey, size: int = 50) -> bytes:
 
 
 async def test_only_lines_of_known_keys_are_taken(store: TreeStore) -> None:
-    async with peer(answer(b"200 OK", line_of(STRANGER) + line_of(SIGNER))) as (url, asked):
+    async with peer(answer(b"200 OK", line_of(STRANGER) + line_of(WITNESS_KEY))) as (url, asked):
         lines = await ask(url, store)
     assert [line.name for line in lines] == ["w.example/1"]
     assert asked[0].startswith(b"POST /w/add-checkpoint HTTP/1.1\r\n")
@@ -158,10 +148,10 @@ async def test_only_lines_of_known_keys_are_taken(store: TreeStore) -> None:
     ("wire", "why"),
     [
         (answer(b"200 OK", line_of(STRANGER)), "cosigned with keys we do not know"),
-        (answer(b"200 OK", line_of(SIGNER, 49)), "no valid cosignature"),
+        (answer(b"200 OK", line_of(WITNESS_KEY, 49)), "no valid cosignature"),
         (answer(b"200 OK", b""), "no valid cosignature"),
         (answer(b"200 OK", b"\x1b[2J\n"), "no valid cosignature"),
-        (answer(b"200 OK", line_of(SIGNER), b"Content-Encoding: gzip\r\n"), "answered compressed"),
+        (answer(b"200 OK", line_of(WITNESS_KEY), b"Content-Encoding: gzip\r\n"), "answered compressed"),
         (answer(b"200 OK", b"x" * (MAX_ANSWER_BYTES + 1)), "answered more than"),
         (answer(b"302 Found", b"", b"Location: http://127.0.0.1:1/\r\n"), "answered 302: nothing"),
         (answer(b"403 Forbidden", b"\x1b[2Jno\xff" + b"y" * 1000), r"answered 403:  ?\[2Jno"),
@@ -225,6 +215,6 @@ def test_a_ca_file_that_cannot_be_used_is_named(store: TreeStore, tmp_path: Path
                 note_at(50),
                 0,
                 store.consistency_proof,
-                [SIGNER.verifier],
+                [WITNESS_KEY.verifier],
                 ca_file=str(tmp_path / name),
             )
