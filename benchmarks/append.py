@@ -18,10 +18,10 @@ import time
 from pathlib import Path
 
 from benchmarks.kubernetes_samples import records
+from storage.encryption.key_pool import KeyPool
+from storage.encryption.keys import KeyMaker
+from storage.encryption.local_key import ensure_local_key
 from storage.errors import LogFailed
-from storage.key_pool import KeyPool
-from storage.keys import KeyMaker
-from storage.local_key import ensure_local_key
 from storage.log import Commit, LogIdentity, SegmentLog
 from storage.pace import LogSettings
 

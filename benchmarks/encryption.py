@@ -18,14 +18,14 @@ from typing import Final
 
 from benchmarks.append import sample
 from benchmarks.report import summary, write_json
-from storage.cipher import SUITE_NONE, new_cipher_parameters
 from storage.dictionary import shipped_parameters
+from storage.encryption.cipher import SUITE_NONE, new_cipher_parameters
+from storage.encryption.keys import DataKey, KeyMaker, Wrap
 from storage.files import REAL_FILES
 from storage.format import CipherParameters, FrameInfo, SegmentHeader
-from storage.keys import DataKey, KeyMaker, Wrap
-from storage.leaf import block_leaf, encode_leaf
-from storage.merkle import Frontier, leaf_hash
+from storage.notary.leaf import block_leaf, encode_leaf
 from storage.segment_id import new_segment_id
+from storage.tlog.merkle import Frontier, leaf_hash
 from storage.writer import SegmentWriter, new_salt, open_segment
 
 SIZES: Final = (300, 1024, 8192)

@@ -22,14 +22,14 @@ from benchmarks.report import environment, write_json
 from storage.dictionary import shipped_parameters
 from storage.files import REAL_FILES
 from storage.format import CipherParameters, SegmentHeader
-from storage.log_key import open_signer
-from storage.notary import Notary
-from storage.note import SignerKey
+from storage.notary.log_key import open_signer
+from storage.notary.notary import Notary
+from storage.notary.start_check import check_log
 from storage.recovery import examine
 from storage.segment_id import new_segment_id
-from storage.start_check import check_log
-from storage.tree_check import Trust
-from storage.verify import verify
+from storage.tlog.note import SignerKey
+from storage.verify.tree_check import Trust
+from storage.verify.verify import verify
 from storage.writer import SegmentWriter, new_salt, open_segment
 
 ORIGIN = "kubetape/bench/0"

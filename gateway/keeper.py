@@ -15,7 +15,7 @@ import trio
 
 from gateway import journal
 from gateway.keeper_messages import Finish, KeeperStatus, Orders, SegmentKey, encode_line, parse_status
-from storage.keys import DataKey
+from storage.encryption.keys import DataKey
 
 STOP_S: Final = 10.0
 """For the last checkpoint and the last segments to reach the bucket; what is left goes at the next start."""

@@ -20,18 +20,18 @@ from gateway.keys.opening import open_key_maker, pool_size
 from gateway.log_name import identify_log
 from gateway.policy.decide import OBSERVED
 from gateway.recorder import Recorder
+from storage.encryption.key_pool import KeyPool
 from storage.errors import StorageError
 from storage.files import REAL_FILES
-from storage.key_pool import KeyPool
-from storage.log_key import KEYS_DIRECTORY, VERIFIER_FILE, open_signer, read_vkeys
-from storage.loss_acceptance import accept_loss as accept_the_loss
-from storage.notary import sign_beginning
-from storage.note import SignerKey
+from storage.notary.log_key import KEYS_DIRECTORY, VERIFIER_FILE, open_signer, read_vkeys
+from storage.notary.loss_acceptance import accept_loss as accept_the_loss
+from storage.notary.notary import sign_beginning
+from storage.notary.start_check import check_log
 from storage.pace import LogSettings
 from storage.records import LogStarted, LossAccepted
 from storage.recovery import Floor
 from storage.sources import LOG_DIRECTORY
-from storage.start_check import check_log
+from storage.tlog.note import SignerKey
 
 WORKER: Final = 0
 """This version runs one worker per data directory."""

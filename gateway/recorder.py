@@ -16,10 +16,10 @@ from typing import Final
 import trio
 
 from gateway import journal
+from storage.encryption.key_pool import KeyPool
+from storage.encryption.keys import DataKey
 from storage.errors import LogFailed
 from storage.files import REAL_FILES, FileOps, Headroom
-from storage.key_pool import KeyPool
-from storage.keys import DataKey
 from storage.log import Commit, LogIdentity, SegmentLog
 from storage.pace import LogSettings
 from storage.records import AnyRecord, SegmentRecovered, encode_record

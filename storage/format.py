@@ -98,7 +98,7 @@ LOSS_NAME: Final = re.compile(r"loss-([1-9][0-9]{0,8})\.note")
 
 
 def is_loss_name(file_name: str) -> bool:
-    """Whether a file of a log is an operator's statement that records are gone (storage.loss)."""
+    """Whether a file of a log is an operator's statement that records are gone (storage.notary.loss)."""
     return LOSS_NAME.fullmatch(file_name) is not None
 
 

@@ -17,8 +17,10 @@ from typing import Final
 import msgspec
 
 from storage.attendant import Attendant
-from storage.cipher import SUITE_NONE, new_cipher_parameters
 from storage.dictionary import shipped_parameters
+from storage.encryption.cipher import SUITE_NONE, new_cipher_parameters
+from storage.encryption.key_pool import KeyPool
+from storage.encryption.keys import DataKey
 from storage.errors import LogFailed, LogInUse
 from storage.files import (
     REAL_FILES,
@@ -31,8 +33,6 @@ from storage.files import (
 )
 from storage.format import CipherParameters, SegmentHeader
 from storage.intake import Intake
-from storage.key_pool import KeyPool
-from storage.keys import DataKey
 from storage.pace import (
     NEVER,
     Clock,

@@ -21,7 +21,7 @@ from typing import Final
 import msgspec
 
 from storage.format import SegmentName, parse_segment_name
-from storage.tiles import BadTile, parse_tile_path
+from storage.tlog.tiles import BadTile, parse_tile_path
 
 VERSION: Final = "v1"
 ROWS_SUFFIX: Final = ".ndjson.zst"

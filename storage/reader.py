@@ -16,6 +16,7 @@ from pathlib import Path
 
 import msgspec
 
+from storage.encryption.keys import NO_KEYS, KeyRing
 from storage.errors import CorruptFrame, OutOfReach, Shredded, StorageError
 from storage.files import REAL_FILES, FileOps
 from storage.format import (
@@ -30,7 +31,6 @@ from storage.format import (
     is_loss_name,
     parse_segment_name,
 )
-from storage.keys import NO_KEYS, KeyRing
 from storage.segment_file import GLANCE_BYTES, WINDOW_BYTES, Cursor, Frame, SegmentFile, describe, is_data
 
 READABLE = (SUFFIX_OPEN, SUFFIX_SEALED, SUFFIX_RECOVERED)

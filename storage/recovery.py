@@ -19,6 +19,7 @@ from typing import Final
 
 import msgspec
 
+from storage.encryption.keys import SUFFIX_KEYS
 from storage.errors import CorruptFrame
 from storage.files import FileOps, log_failed, write_all
 from storage.format import (
@@ -32,7 +33,6 @@ from storage.format import (
     SegmentName,
     parse_segment_name,
 )
-from storage.keys import SUFFIX_KEYS
 from storage.records import SegmentRecovered
 from storage.segment_file import CHUNK_BYTES, SegmentFile, is_data
 from storage.writer import SUFFIX_TEMPORARY

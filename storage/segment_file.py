@@ -15,8 +15,9 @@ from typing import Final
 
 import msgspec
 
-from storage.cipher import SUITE_NONE, BadTag, FrameCipher, open_cipher
 from storage.dictionary import BadCompression, Compression
+from storage.encryption.cipher import SUITE_NONE, BadTag, FrameCipher, open_cipher
+from storage.encryption.keys import NO_KEYS, SUFFIX_KEYS, KeyRing, read_envelope
 from storage.errors import BadKeyFile, CorruptFrame, NoKey
 from storage.files import FileOps
 from storage.format import (
@@ -43,7 +44,6 @@ from storage.format import (
     parse_seal,
     parse_trailer,
 )
-from storage.keys import NO_KEYS, SUFFIX_KEYS, KeyRing, read_envelope
 
 WINDOW_BYTES: Final = 256 * 1024
 """One read of a sequential pass: hundreds of frames, a fraction of a millisecond."""

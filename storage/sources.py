@@ -11,11 +11,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final, Protocol
 
-from storage.deleted import read_why_gone
+from storage.encryption.keys import NO_KEYS, KeyRing
 from storage.errors import NoKey, StorageError
 from storage.files import REAL_FILES, FileOps
-from storage.keys import NO_KEYS, KeyRing
 from storage.reader import Position, iter_records, read_record
+from storage.retention.deleted import read_why_gone
 
 LOG_DIRECTORY: Final = "log"
 LOCK_NAME: Final = "LOCK"
@@ -68,7 +68,7 @@ class SegmentLogs:
         return None
 
     def why_gone(self, log: str, segment: str) -> str | None:
-        """What the tombstone of a deleted segment says; see storage.deleted."""
+        """What the tombstone of a deleted segment says; see storage.retention.deleted."""
         return read_why_gone(self._files, self._directory / log, segment)
 
     def is_live(self, log: str) -> bool:

@@ -12,7 +12,6 @@ from typing import Final
 import msgspec
 
 from protocol.events import Channel, Headers
-from storage.deleted import why_gone
 from storage.errors import (
     UNDECODABLE,
     BadKeyFile,
@@ -43,6 +42,7 @@ from storage.records import (
     UnknownRecord,
     decode_record,
 )
+from storage.retention.deleted import why_gone
 from storage.search import Archive
 from storage.sources import RecordSource, read_positions
 

@@ -15,8 +15,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from storage.cipher import FrameCipher, commit_to_key, open_cipher
 from storage.dictionary import Compression
+from storage.encryption.cipher import FrameCipher, commit_to_key, open_cipher
+from storage.encryption.keys import SUFFIX_KEYS, DataKey, write_envelope
 from storage.files import FileOps, log_failed, write_all
 from storage.format import (
     ENTRIES_PER_TABLE_FRAME,
@@ -45,7 +46,6 @@ from storage.format import (
     encode_seal,
     encode_trailer,
 )
-from storage.keys import SUFFIX_KEYS, DataKey, write_envelope
 
 SUFFIX_TEMPORARY: Final = ".tmp"
 ZERO_CHUNK: Final = bytes(1024 * 1024)

@@ -8,9 +8,16 @@ import click
 from gateway.cli.output import rfc3339
 from gateway.cli.sessions.opening import Library, with_library
 from storage.ansi import printable
-from storage.checkpoint import Checkpoint, open_checkpoint, read_unverified
 from storage.errors import StorageError
-from storage.exchange_proof import (
+from storage.files import REAL_FILES
+from storage.notary.leaf import BlockLeaf
+from storage.notary.log_key import KEYS_DIRECTORY, VERIFIER_FILE, read_vkeys
+from storage.reader import Position
+from storage.sources import LOG_DIRECTORY
+from storage.tlog.checkpoint import Checkpoint, open_checkpoint, read_unverified
+from storage.tlog.note import BadSignature, NotSigned
+from storage.tlog.trust import PolicyNotMet
+from storage.verify.exchange_proof import (
     MAX_FILE_BYTES,
     BadExchangeProof,
     ExchangeProof,
@@ -20,16 +27,9 @@ from storage.exchange_proof import (
     parse_exchange_proof,
     verify_exchange_proof,
 )
-from storage.files import REAL_FILES
-from storage.findings import EXIT_CODES, Kind
-from storage.leaf import BlockLeaf
-from storage.log_key import KEYS_DIRECTORY, VERIFIER_FILE, read_vkeys
-from storage.note import BadSignature, NotSigned
-from storage.proving import prove
-from storage.reader import Position
-from storage.sources import LOG_DIRECTORY
-from storage.tree_check import Trust
-from storage.trust import PolicyNotMet
+from storage.verify.findings import EXIT_CODES, Kind
+from storage.verify.proving import prove
+from storage.verify.tree_check import Trust
 
 
 def make_proof_file(data_dir: str, id: str, key_files: Sequence[Path], to: str) -> str:

@@ -18,11 +18,11 @@ from gateway.cli.sessions.exported import is_store, open_exported
 from gateway.cli.sessions.filters import record_option
 from gateway.keys.opening import open_key_ring
 from storage.ansi import printable
-from storage.audit_log import GarbledLine, read_audit_log
 from storage.errors import UNDECODABLE
 from storage.query import parse_time
-from storage.reconcile import KINDS, Finding, Span
-from storage.reconcile_join import Counts, Join
+from storage.reconcile.audit_log import GarbledLine, read_audit_log
+from storage.reconcile.compare import KINDS, Finding, Span
+from storage.reconcile.join import Counts, Join
 from storage.records import AnyRecord, UnknownRecord, decode_record
 from storage.sources import LOG_DIRECTORY, SegmentLogs
 

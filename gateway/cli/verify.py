@@ -1,6 +1,6 @@
 """`kubetape verify`: prove that a log, or a copy of it, is untouched; make and check proofs of single calls.
 
-Reads arguments, shows the report; what is checked is in `storage.verify`. Exit codes tell the kinds of findings apart.
+Reads arguments, shows the report; what is checked is in `storage.verify.verify`. Exit codes tell the kinds of findings apart.
 """
 
 import sys
@@ -18,13 +18,13 @@ from gateway.cli.progress import Progress
 from gateway.cli.sessions.filters import key_option
 from storage.ansi import printable
 from storage.files import REAL_FILES, FileOps
-from storage.findings import Finding, LogReport, Report
-from storage.note import MAX_NOTE_BYTES, VerifierKey, parse_vkey
 from storage.query import parse_time
-from storage.tree_check import Trust
-from storage.trust import MAX_POLICY_BYTES, parse_policy
-from storage.verify import Progress as Reached
-from storage.verify import verify as verify_logs
+from storage.tlog.note import MAX_NOTE_BYTES, VerifierKey, parse_vkey
+from storage.tlog.trust import MAX_POLICY_BYTES, parse_policy
+from storage.verify.findings import Finding, LogReport, Report
+from storage.verify.tree_check import Trust
+from storage.verify.verify import Progress as Reached
+from storage.verify.verify import verify as verify_logs
 
 STORE_LAG_NS: Final = 900 * 1_000_000_000
 """A segment is uploaded once it is sealed, a minute after its first checkpoint; longer when the store is in trouble."""
@@ -145,7 +145,7 @@ def open_place(text: str) -> tuple[FileOps, Path]:
 
 def read_keys(texts: Sequence[str]) -> list[VerifierKey]:
     """Each a vkey or the name of a file of them. Raises BadKeyFile, BadKey."""
-    from storage.log_key import read_vkeys
+    from storage.notary.log_key import read_vkeys
 
     keys: list[VerifierKey] = []
     for text in texts:

@@ -10,7 +10,15 @@ from typing import Final, NoReturn
 import click
 
 from storage.errors import StorageError
-from storage.note import BadKey, KeyType, SignerKey, VerifierKey, generate_signer, parse_signer, parse_vkey
+from storage.tlog.note import (
+    BadKey,
+    KeyType,
+    SignerKey,
+    VerifierKey,
+    generate_signer,
+    parse_signer,
+    parse_vkey,
+)
 
 EXIT_FAILED: Final = 1
 _MAX_KEY_BYTES: Final = 16 * 1024
@@ -76,7 +84,7 @@ def _run(host: str, port: int, signer: SignerKey, keys: Sequence[VerifierKey], d
     from gateway.errors import GatewayError
     from gateway.witness.server import Witness, serve_witness
     from storage.files import REAL_FILES
-    from storage.witness_state import WitnessState
+    from storage.tlog.witness_state import WitnessState
 
     async def serve(state: WitnessState) -> None:
         with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:

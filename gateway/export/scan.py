@@ -16,6 +16,7 @@ import msgspec
 from gateway.export.ledger import Entry
 from gateway.export.settings import Rows, S3Settings
 from storage.dictionary import DICTIONARIES, shipped_parameters
+from storage.encryption.keys import MAX_ENVELOPE_BYTES, SUFFIX_KEYS, SUFFIX_SHREDDED
 from storage.errors import CorruptFrame, UnknownDictionary
 from storage.export import Item, Kind, make_item
 from storage.format import (
@@ -29,8 +30,7 @@ from storage.format import (
     parse_header_page,
     parse_segment_name,
 )
-from storage.keys import MAX_ENVELOPE_BYTES, SUFFIX_KEYS, SUFFIX_SHREDDED
-from storage.lake_rows import TABLES
+from storage.lake.rows import TABLES
 from storage.object_keys import (
     ROWS_SUFFIX,
     Place,

@@ -25,20 +25,20 @@ from gateway.errors import GatewayError
 from gateway.export.ledger import Ledger
 from gateway.export.ship import Shipped, ship
 from gateway.export.store import ObjectStore, Put, StoreFailed
-from storage.checkpoint import Checkpoint, read_unverified
 from storage.errors import StorageError
 from storage.export import LOCKED, MUTABLE, URGENT_BACKOFF, Kind, Outcome
-from storage.note import MAX_NOTE_BYTES
 from storage.object_keys import tlog_key
-from storage.tiles import ENTRIES_LEVEL, MAX_BUNDLE_BYTES, Tile, new_tiles
-from storage.tree_reader import CHECKPOINT, CHECKPOINT_COPIES, VKEY
+from storage.tlog.checkpoint import Checkpoint, read_unverified
+from storage.tlog.note import MAX_NOTE_BYTES
+from storage.tlog.tiles import ENTRIES_LEVEL, MAX_BUNDLE_BYTES, Tile, new_tiles
+from storage.tlog.tree_reader import CHECKPOINT, CHECKPOINT_COPIES, VKEY
 
 SNAPSHOTS: Final = 3
 CONCURRENT: Final = 2
 
 Covered = Callable[[Path], int]
 """Log directory -> the number up to which every segment has its manifest under the log's present checkpoint
-(storage.coverage.read_covered). 0: none. May raise StorageError, OSError."""
+(storage.notary.coverage.read_covered). 0: none. May raise StorageError, OSError."""
 _Arguments = TypeVarTuple("_Arguments")
 _Result = TypeVar("_Result")
 

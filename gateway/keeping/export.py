@@ -11,9 +11,9 @@ from gateway.export.exporter import Exporter
 from gateway.export.s3 import S3Store
 from gateway.keeper_messages import DutyStatus
 from gateway.keeping.tree import Trees
-from storage.coverage import read_covered
 from storage.files import REAL_FILES
 from storage.format import SegmentName
+from storage.notary.coverage import read_covered
 
 CONFIRM_S: Final = 30.0
 

@@ -7,8 +7,8 @@ from gateway.keeping.export import Export
 from gateway.keeping.sinks import Sinks
 from gateway.keeping.tree import Trees
 from gateway.retention.running import Retention
+from storage.encryption.keys import KeyRing
 from storage.errors import StorageError
-from storage.keys import KeyRing
 
 
 class Expiry:

@@ -16,12 +16,12 @@ from gateway.log_name import identify_log
 from gateway.witness.client import WitnessFailed, request_cosignatures
 from storage.errors import StorageError
 from storage.files import REAL_FILES
-from storage.log_key import KEYS_DIRECTORY, VERIFIER_FILE, open_signer, read_vkeys, write_vkey
-from storage.notary import Notary
-from storage.note import Signature, SignerKey, parse_vkey
-from storage.retelling import TREE_DIRECTORY
+from storage.notary.log_key import KEYS_DIRECTORY, VERIFIER_FILE, open_signer, read_vkeys, write_vkey
+from storage.notary.notary import Notary
+from storage.notary.retelling import TREE_DIRECTORY
 from storage.sources import LOG_DIRECTORY, log_names
-from storage.tree_reader import TreeReader
+from storage.tlog.note import Signature, SignerKey, parse_vkey
+from storage.tlog.tree_reader import TreeReader
 
 COSIGN_S: Final = 10.0
 """Between two requests to a witness: what a thief of this machine could rewrite unseen by it."""

@@ -21,12 +21,12 @@ from gateway.keeping.sinks import Sinks
 from gateway.keeping.tree import Trees
 from gateway.keys.memory import MemoryKeys
 from gateway.keys.opening import local_key_path, open_key_ring
+from storage.encryption.keys import KeyRing
 from storage.index import Indexer
-from storage.index_expiry import DayExpiry
 from storage.index_rows import IndexSettings
-from storage.keys import KeyRing
-from storage.lake_settings import RowSettings
-from storage.rows_writer import RowsWriter
+from storage.lake.rows_writer import RowsWriter
+from storage.lake.settings import RowSettings
+from storage.retention.index_expiry import DayExpiry
 from storage.sources import SegmentLogs
 
 INDEX_S: Final = 0.25

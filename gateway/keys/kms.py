@@ -16,9 +16,9 @@ from typing import Final, Protocol
 import msgspec
 
 from gateway.keys.settings import region_of
-from storage.cipher import DATA_KEY_BYTES
+from storage.encryption.cipher import DATA_KEY_BYTES
+from storage.encryption.keys import Envelope, Wrap
 from storage.errors import StorageError
-from storage.keys import Envelope, Wrap
 
 ALG_KMS: Final = "aws-kms"
 CONNECT_TIMEOUT_S: Final = 3.0

@@ -15,8 +15,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from storage.encryption.keys import Envelope
 from storage.errors import OutOfReach
-from storage.keys import Envelope
 
 MAX_AGE_S: Final = 3600.0
 """Since a successor came: how far an indexer may be behind before it has to skip."""

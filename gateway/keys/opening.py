@@ -11,10 +11,10 @@ from typing import Final
 
 from gateway.keys.kms import KmsKeys
 from gateway.keys.settings import EncryptionSettings
+from storage.encryption.hpke_key import HpkeRecipient, parse_private_key
+from storage.encryption.keys import KeyMaker, KeyRing, Unwrapper, Wrapper
+from storage.encryption.local_key import LINE_LABEL, LocalKey, default_path, ensure_local_key, read_local_keys
 from storage.errors import BadKeyFile
-from storage.hpke_key import HpkeRecipient, parse_private_key
-from storage.keys import KeyMaker, KeyRing, Unwrapper, Wrapper
-from storage.local_key import LINE_LABEL, LocalKey, default_path, ensure_local_key, read_local_keys
 
 POOL_SIZE: Final = 2
 KMS_POOL_SIZE: Final = 8

@@ -10,8 +10,8 @@ from typing import Final, Literal
 
 import msgspec
 
+from storage.encryption.hpke_key import HpkeRecipient
 from storage.errors import BadKeyFile
-from storage.hpke_key import HpkeRecipient
 
 MAX_RECIPIENTS: Final = 16
 _KMS_ARN: Final = re.compile(

@@ -30,7 +30,7 @@ from gateway.lake.files import (
     save_manifest,
     sync_directory,
 )
-from storage.lake_rows import TABLES
+from storage.lake.rows import TABLES
 
 BATCH_BYTES: Final = 128 << 20
 """Compressed rows taken in at a time: some GiB on the scratch disk, and how often an hour may be rewritten."""

@@ -21,7 +21,7 @@ from gateway.lake.errors import LakeFailed, NoDuckDB
 from gateway.lake.files import LakeFiles
 from gateway.lake.statements import name, partition_is, parts_source, rows_source, source, text, write_part
 from storage.errors import BadQuery
-from storage.lake_rows import TABLES
+from storage.lake.rows import TABLES
 from storage.object_keys import key_value
 
 if TYPE_CHECKING:

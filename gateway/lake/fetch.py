@@ -14,8 +14,8 @@ from typing import Final, Protocol
 from gateway.lake.errors import LakeFailed
 from gateway.lake.files import RowFile
 from storage.format import parse_segment_name
-from storage.lake_rows import TABLES
-from storage.rows_file import SUFFIX_ROWS
+from storage.lake.rows import TABLES
+from storage.lake.rows_file import SUFFIX_ROWS
 
 INDEX_PREFIX: Final = "v1/index/"
 MAX_FETCHED_BYTES: Final = 8 << 30

@@ -1,6 +1,6 @@
 """Which files make up the lake of a data directory, and the manifest that keeps them from counting twice.
 
-    DIR/rows/<log>/<table>/<stem>.ndjson.zst                 made by storage.rows_writer
+    DIR/rows/<log>/<table>/<stem>.ndjson.zst                 made by storage.lake.rows_writer
     DIR/lake/<table>/cluster=<c>/dt=<day>/hr=<hour>/<id>.parquet   made by `compact`
     DIR/lake/manifest.json                                   what is in them
 
@@ -18,8 +18,8 @@ import msgspec
 from gateway.lake.errors import LakeFailed
 from storage.errors import UNDECODABLE
 from storage.format import parse_segment_name
-from storage.lake_rows import TABLES, columns_of
-from storage.rows_file import SUFFIX_ROWS
+from storage.lake.rows import TABLES, columns_of
+from storage.lake.rows_file import SUFFIX_ROWS
 
 LAKE_DIRECTORY: Final = "lake"
 MANIFEST_NAME: Final = "manifest.json"

@@ -1,4 +1,4 @@
-"""SQL text for DuckDB, made from the columns of storage.lake_rows. Pure; runs nothing.
+"""SQL text for DuckDB, made from the columns of storage.lake.rows. Pure; runs nothing.
 
 Every column is given its type, so that an empty lake has the same tables as a full one, and a file of an
 older version reads with NULL where it has no such column. The trap: DuckDB takes a path for a pattern, but only
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from storage.lake_rows import PARTITION_COLUMNS, columns_of
+from storage.lake.rows import PARTITION_COLUMNS, columns_of
 
 DUCKDB_TYPES: Final = {
     "string": "VARCHAR",

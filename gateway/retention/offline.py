@@ -14,19 +14,19 @@ from gateway.keeper_process import LOCK_FILE
 from gateway.retention.exported import noted_segments
 from gateway.retention.running import Report, Retention
 from gateway.retention.settings import RetentionSettings
+from storage.encryption.keys import KeyRing
 from storage.errors import LogInUse, StorageError
-from storage.expiry_plan import Outlook, Rules
 from storage.files import FileOps
-from storage.holds_file import read_holds
-from storage.holds_index import IndexLookup
 from storage.index import INDEX_DIRECTORY
-from storage.inventory import list_entries, read_extent
-from storage.keys import KeyRing
-from storage.log_key import KEYS_DIRECTORY, VERIFIER_FILE, open_signer, read_vkeys
-from storage.notary import Notary
-from storage.note import SignerKey
-from storage.retention import Choice
+from storage.notary.log_key import KEYS_DIRECTORY, VERIFIER_FILE, open_signer, read_vkeys
+from storage.notary.notary import Notary
+from storage.retention.decide import Choice
+from storage.retention.expiry_plan import Outlook, Rules
+from storage.retention.holds_file import read_holds
+from storage.retention.holds_index import IndexLookup
+from storage.retention.inventory import list_entries, read_extent
 from storage.sources import LOCK_NAME, LOG_DIRECTORY, log_names
+from storage.tlog.note import SignerKey
 
 
 class RunRefused(StorageError):

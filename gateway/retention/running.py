@@ -1,6 +1,6 @@
 """One run of retention over all logs of a data directory. Conduct, blocking: for a worker thread, every minute.
 
-Decides nothing itself (`storage.retention` does) and deletes nothing itself (`storage.expiry_run`). What it needs
+Decides nothing itself (`storage.retention.decide` does) and deletes nothing itself (`storage.retention.expiry_run`). What it needs
 of others comes in as functions: what is verified in S3, the key of the log, and who puts a tombstone into the tree.
 
 The trap: whatever cannot be read, the holds first of all, means that nothing is deleted; it is said in the report
@@ -16,20 +16,20 @@ from typing import Final
 import msgspec
 
 from gateway.retention.settings import RetentionSettings
+from storage.encryption.keys import NO_KEYS, KeyRing, read_small
 from storage.errors import StorageError
-from storage.expiry_plan import Outlook, Rules, needed_by_nobody
-from storage.expiry_run import Expiry, LogReport
 from storage.files import REAL_FILES, FileOps
 from storage.format import SegmentName
-from storage.holds import Lookup
-from storage.holds_file import Change, holding_still, read_changes, read_holds, write_whole
-from storage.holds_index import IndexLookup
 from storage.index import INDEX_DIRECTORY
-from storage.inventory import list_entries
-from storage.keys import NO_KEYS, KeyRing, read_small
-from storage.note import Signer
-from storage.rows_expiry import expire_rows
+from storage.retention.expiry_plan import Outlook, Rules, needed_by_nobody
+from storage.retention.expiry_run import Expiry, LogReport
+from storage.retention.holds import Lookup
+from storage.retention.holds_file import Change, holding_still, read_changes, read_holds, write_whole
+from storage.retention.holds_index import IndexLookup
+from storage.retention.inventory import list_entries
+from storage.retention.rows_expiry import expire_rows
 from storage.sources import LOG_DIRECTORY, log_names
+from storage.tlog.note import Signer
 
 TOLD_FILE: Final = "holds.told"
 """How far the changes of holds were handed on: an offset in their log."""

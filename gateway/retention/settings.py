@@ -1,14 +1,14 @@
 """What the operator decides about keeping and deleting, as a frozen struct. Decoded from YAML by the configuration.
 
 Nothing set means that nothing is ever deleted. What retention never does, whatever is set here, is in
-`storage.retention`.
+`storage.retention.decide`.
 """
 
 from typing import Annotated
 
 import msgspec
 
-from storage.retention import NS_PER_DAY, Policy
+from storage.retention.decide import NS_PER_DAY, Policy
 
 Days = Annotated[float, msgspec.Meta(gt=0, le=36_500)]
 Bytes = Annotated[int, msgspec.Meta(gt=0)]

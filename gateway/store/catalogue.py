@@ -16,10 +16,10 @@ from typing import Final
 import msgspec
 
 from gateway.export.store import Listed
-from storage.keys import SUFFIX_KEYS
+from storage.encryption.keys import SUFFIX_KEYS
 from storage.object_keys import parse_envelope_key, parse_segment_key, parse_tlog_key, tlog_root
 from storage.sources import LOG_DIRECTORY
-from storage.tree_reader import CHECKPOINT
+from storage.tlog.tree_reader import CHECKPOINT
 
 TREE_DIRECTORY: Final = "tlog"
 ROOT: Final = PurePosixPath("/")

@@ -15,8 +15,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from gateway.errors import GatewayError
-from storage.checkpoint import BadCheckpoint, check_signature, parse_checkpoint, parse_decimal
-from storage.note import (
+from storage.tlog.checkpoint import BadCheckpoint, check_signature, parse_checkpoint, parse_decimal
+from storage.tlog.note import (
     BadNote,
     BadSignature,
     Note,
@@ -26,7 +26,7 @@ from storage.note import (
     parse_signatures,
     signed_by,
 )
-from storage.witness import AddCheckpoint, encode_request
+from storage.tlog.witness import AddCheckpoint, encode_request
 
 if TYPE_CHECKING:
     import httpx2

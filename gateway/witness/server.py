@@ -1,4 +1,4 @@
-"""`kubetape witness`: HTTP in front of the decisions of `storage.witness` (c2sp.org/tlog-witness). Conduct.
+"""`kubetape witness`: HTTP in front of the decisions of `storage.tlog.witness` (c2sp.org/tlog-witness). Conduct.
 
     POST /add-checkpoint              decide, make the new head durable, answer with the cosignature
     GET  /<origin hash>/checkpoint    the last cosigned checkpoint of a log
@@ -18,10 +18,10 @@ import trio
 
 from gateway import journal
 from gateway.server.listening import open_listeners
-from storage.checkpoint import cosign, with_cosignatures
 from storage.errors import StorageError
-from storage.note import Signer, VerifierKey, encode_note
-from storage.witness import (
+from storage.tlog.checkpoint import cosign, with_cosignatures
+from storage.tlog.note import Signer, VerifierKey, encode_note
+from storage.tlog.witness import (
     MAX_REQUEST_BYTES,
     TEXT_CONTENT_TYPE,
     BadRequest,
@@ -31,7 +31,7 @@ from storage.witness import (
     parse_request,
     requested_origin,
 )
-from storage.witness_state import WitnessState, origin_hash
+from storage.tlog.witness_state import WitnessState, origin_hash
 
 REQUEST_TIMEOUT_S: Final = 10.0
 """For a whole request with its body, and for how long a connection may stay idle."""

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from storage.cipher import SUITE_NONE, AesGcmCipher, open_cipher
+from storage.encryption.cipher import SUITE_NONE, AesGcmCipher, open_cipher
+from storage.encryption.keys import KeyRing, read_envelope
 from storage.files import REAL_FILES, FileOps
 from storage.format import SegmentName
-from storage.keys import KeyRing, read_envelope
 from storage.reader import first_position, iter_records, list_segments, open_segment_file
 from storage.segment_file import SegmentFile
 from tests.crash.recorded import keys_of

@@ -8,14 +8,14 @@ import hashlib
 import shutil
 from pathlib import Path
 
+from storage.encryption.keys import SUFFIX_KEYS
 from storage.files import REAL_FILES
 from storage.format import SUFFIX_TOMBSTONE
-from storage.keys import SUFFIX_KEYS
-from storage.note import VerifierKey
+from storage.notary.tombstone import open_tombstone
 from storage.object_keys import root
 from storage.reader import READABLE
 from storage.segment_file import SegmentFile
-from storage.tombstone import open_tombstone
+from storage.tlog.note import VerifierKey
 from tests.kit.strict_s3 import StrictS3
 
 

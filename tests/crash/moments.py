@@ -8,9 +8,9 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
+from storage.encryption.key_pool import KeyPool
+from storage.encryption.keys import KeyMaker, KeyRing, Wrapper
 from storage.files import FileOps
-from storage.key_pool import KeyPool
-from storage.keys import KeyMaker, KeyRing, Wrapper
 from storage.log import Commit, LogIdentity, SegmentLog
 from storage.pace import LogSettings
 from storage.records import SegmentRecovered

@@ -90,15 +90,15 @@ KEEPER_POINTS: Final = tuple(
     replace(point, in_keeper=True)
     for point in (
         # --- the tree -----------------------------------------------------------------------------------
-        Point("leaves-taken", "leaves in memory, nothing signed", "storage.notary:Notary.advance", most=6),
-        Point("frames-synced", "frames synced, checkpoint not signed", "storage.notary:Notary._write_marks", most=4),
+        Point("leaves-taken", "leaves in memory, nothing signed", "storage.notary.notary:Notary.advance", most=6),
+        Point("frames-synced", "frames synced, checkpoint not signed", "storage.notary.notary:Notary._write_marks", most=4),
         Point("tile-torn", "half a tile or checkpoint written", f"{_FILES}.write", "half", 12),
         Point("tiles-written", "tiles there, checkpoint not", f"{_FILES}.rename", "before", 3, _named("/checkpoint")),
         Point("checkpoint-named", "checkpoint renamed", f"{_FILES}.rename", most=3, of=_named("/checkpoint")),
-        Point("tree-published", "checkpoint published", "storage.tree:TreeStore.publish", most=4),
+        Point("tree-published", "checkpoint published", "storage.tlog.tree:TreeStore.publish", most=4),
         # --- rows ---------------------------------------------------------------------------------------
-        Point("row-file-made", "rows of a segment named", "storage.rows_file:RowsFile.finish", most=4),
-        Point("rows-noted", "rows made, state not saved", "storage.rows_writer:save_state", "before", 3),
+        Point("row-file-made", "rows of a segment named", "storage.lake.rows_file:RowsFile.finish", most=4),
+        Point("rows-noted", "rows made, state not saved", "storage.lake.rows_writer:save_state", "before", 3),
         # --- export ---------------------------------------------------------------------------------------
         Point("uploading", "before a PUT", f"{_S3}.put_once", "before", 8),
         Point("put-acked", "PUT acknowledged, not compared", f"{_S3}.put_once", most=8),
@@ -108,14 +108,14 @@ KEEPER_POINTS: Final = tuple(
         Point("tiles-sent", "tiles in the bucket, checkpoint not", f"{_TREE_EXPORT}._send_tiles", most=2),
         Point("checkpoint-sent", "checkpoint in the bucket, not noted", f"{_TREE_EXPORT}._export", most=2),
         # --- retention --------------------------------------------------------------------------------------
-        Point("burying", "before a tombstone", "storage.expiry_run:bury", "before", 2),
-        Point("tombstone-torn", "half a tombstone", "storage.holds_file:write_all", "half", of=_of_tombstone),
-        Point("buried", "tombstone durable, no leaf", "storage.expiry_run:bury", most=2),
+        Point("burying", "before a tombstone", "storage.retention.expiry_run:bury", "before", 2),
+        Point("tombstone-torn", "half a tombstone", "storage.retention.holds_file:write_all", "half", of=_of_tombstone),
+        Point("buried", "tombstone durable, no leaf", "storage.retention.expiry_run:bury", most=2),
         Point("grave-marked", "tombstone's leaf in the tree, segment there", f"{_TREES}.put_leaves"),
-        Point("unlinking", "before the segment is removed", "storage.expiry_run:unlink", "before"),
+        Point("unlinking", "before the segment is removed", "storage.retention.expiry_run:unlink", "before"),
         Point("segment-removed", "segment removed, not synced", f"{_FILES}.remove", of=_named(".kseg")),
-        Point("unlinked", "segment gone, its key there", "storage.expiry_run:unlink", most=2),
-        Point("tidied", "key gone too", "storage.expiry_run:tidy", most=2),
+        Point("unlinked", "segment gone, its key there", "storage.retention.expiry_run:unlink", most=2),
+        Point("tidied", "key gone too", "storage.retention.expiry_run:tidy", most=2),
     )
 )  # fmt: skip
 

@@ -19,9 +19,9 @@ from typing import Final
 
 import click
 
+from storage.encryption.local_key import LocalKey, default_path
 from storage.errors import StorageError
 from storage.files import REAL_FILES
-from storage.local_key import LocalKey, default_path
 from storage.log import LogIdentity
 from storage.reader import iter_records
 from storage.records import SegmentRecovered, decode_record

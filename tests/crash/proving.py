@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from storage.files import REAL_FILES, FileOps
-from storage.findings import EXIT_CODES, Kind
-from storage.log_key import VERIFIER_FILE
-from storage.note import VerifierKey, parse_vkey
-from storage.start_check import check_log
-from storage.tree_check import Trust
-from storage.verify import verify
+from storage.notary.log_key import VERIFIER_FILE
+from storage.notary.start_check import check_log
+from storage.tlog.note import VerifierKey, parse_vkey
+from storage.verify.findings import EXIT_CODES, Kind
+from storage.verify.tree_check import Trust
+from storage.verify.verify import verify
 
 
 def own_keys(data_dir: Path) -> list[VerifierKey]:

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from protocol.events import Channel
+from storage.encryption.keys import NO_KEYS, KeyRing
+from storage.encryption.local_key import LocalKey, default_path
 from storage.files import REAL_FILES, FileOps
 from storage.format import SUFFIX_SEALED
-from storage.keys import NO_KEYS, KeyRing
-from storage.local_key import LocalKey, default_path
 from storage.reader import iter_records, list_segments, read_segment
 from storage.records import (
     ChannelChunk,

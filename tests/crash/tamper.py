@@ -18,10 +18,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from storage.files import REAL_FILES, RealFiles
-from storage.leaf import encode_segment_id
-from storage.segment_check import SegmentResult, SegmentTask, check_segment
+from storage.notary.leaf import encode_segment_id
 from storage.segment_file import SegmentFile
-from storage.tree_scan import TreeSnapshot, scan_tree
+from storage.verify.segment_check import SegmentResult, SegmentTask, check_segment
+from storage.verify.tree_scan import TreeSnapshot, scan_tree
 from tests.kit.notarised import NotarisedLog
 from tests.kit.segments import START_NS
 
@@ -93,7 +93,7 @@ class Target:
 
 
 def whole_tree(log: NotarisedLog) -> TreeSnapshot:
-    from storage.tree_check import TreeCheck, Trust, scan_here
+    from storage.verify.tree_check import TreeCheck, Trust, scan_here
 
     check = TreeCheck(REAL_FILES, log.directory / "tlog", Trust((log.signer.verifier,)), ())
     tree = check.run(scan_here(REAL_FILES))

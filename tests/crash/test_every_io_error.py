@@ -14,11 +14,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from storage.encryption.key_pool import KeyPool
+from storage.encryption.keys import KeyMaker, KeyRing
+from storage.encryption.local_key import LocalKey, ensure_local_key
 from storage.errors import LogFailed
 from storage.files import REAL_FILES, FileOps
-from storage.key_pool import KeyPool
-from storage.keys import KeyMaker, KeyRing
-from storage.local_key import LocalKey, ensure_local_key
 from storage.log import SegmentLog
 from storage.reader import iter_records
 from storage.records import SegmentRecovered, decode_record

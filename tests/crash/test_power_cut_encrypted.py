@@ -10,9 +10,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from storage.encryption.key_pool import KeyPool
+from storage.encryption.keys import SUFFIX_KEYS, read_envelope
 from storage.errors import LogFailed
-from storage.key_pool import KeyPool
-from storage.keys import SUFFIX_KEYS, read_envelope
 from storage.log import SegmentLog
 from storage.reader import iter_records, list_segments, open_segment_file
 from storage.records import SegmentRecovered, decode_record

@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 
 from storage.errors import LogFailed
-from storage.leaf_source import LeafSource
-from storage.log_verifier import LogVerifier
-from storage.notary import Notary
+from storage.notary.leaf_source import LeafSource
+from storage.notary.notary import Notary
+from storage.notary.start_check import check_log
 from storage.recovery import mark_recovered, recover
-from storage.start_check import check_log
-from storage.tree_check import Trust
-from storage.verify import Readers
+from storage.verify.log_verifier import LogVerifier
+from storage.verify.tree_check import Trust
+from storage.verify.verify import Readers
 from tests.kit.faulty_files import CrashFiles
 from tests.kit.notarised import NotarisedLog
 

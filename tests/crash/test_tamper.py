@@ -11,9 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from storage import log_verifier, segment_check
 from storage.files import REAL_FILES
-from storage.findings import Finding, Kind, Report
 from storage.format import (
     FRAME_HEADER_BYTES,
     FrameInfo,
@@ -22,11 +20,13 @@ from storage.format import (
     parse_frame_header,
     parse_header_page,
 )
-from storage.note import generate_signer, parse_signer, parse_vkey
+from storage.notary.tombstone import Tombstone, sign_tombstone
 from storage.reader import read_block_table
-from storage.tombstone import Tombstone, sign_tombstone
-from storage.tree_check import Trust
-from storage.verify import verify
+from storage.tlog.note import generate_signer, parse_signer, parse_vkey
+from storage.verify import log_verifier, segment_check
+from storage.verify.findings import Finding, Kind, Report
+from storage.verify.tree_check import Trust
+from storage.verify.verify import verify
 from tests.crash import tamper
 from tests.kit.notarised import ORIGIN, NotarisedLog, three_segments
 from tests.kit.segments import START_NS

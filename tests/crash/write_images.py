@@ -17,9 +17,9 @@ from typing import Any, Final
 
 import click
 
+from storage.encryption.keys import KeyRing, Wrapper
+from storage.encryption.local_key import LocalKey, default_path
 from storage.errors import StorageError
-from storage.keys import KeyRing, Wrapper
-from storage.local_key import LocalKey, default_path
 from storage.log import LogIdentity
 from tests.crash.moments import acknowledged, check_cut, recover_and_compare
 from tests.crash.power_cut import CutReport

@@ -17,8 +17,8 @@ from gateway.export.settings import LockMode, ObjectLock, Rows, S3Settings
 from gateway.keys.settings import EncryptionSettings
 from gateway.log_name import identify_log
 from gateway.outlets.settings import OutletSettings, OutletType
-from storage.hpke_key import generate_recipient
-from storage.log_key import open_signer
+from storage.encryption.hpke_key import generate_recipient
+from storage.notary.log_key import open_signer
 from tests.kit.gateway_rig import Rig, open_rig
 from tests.kit.moto_s3 import REGION, make_bucket, open_moto
 from tests.kit.running import Ran, run_cli

@@ -7,20 +7,20 @@ from typing import Any
 
 import msgspec
 
-from storage.cipher import new_cipher_parameters
-from storage.expiry_plan import Outlook, Rules, Sizes, span_of
-from storage.expiry_run import Expiry, LogReport
+from storage.encryption.cipher import new_cipher_parameters
+from storage.encryption.keys import NO_KEYS, DataKey, KeyMaker, KeyRing
 from storage.files import REAL_FILES, FileOps
 from storage.format import SUFFIX_RECOVERED, SegmentHeader, SegmentName, parse_segment_name
-from storage.holds import Hold, Lookup, NoLookup, Span
 from storage.index import Indexer
-from storage.inventory import list_entries, read_extent
-from storage.keys import NO_KEYS, DataKey, KeyMaker, KeyRing
-from storage.notary import Notary
-from storage.note import SignerKey, generate_signer, parse_signer
+from storage.notary.notary import Notary
 from storage.records import encode_record
-from storage.retention import NS_PER_DAY, Policy
+from storage.retention.decide import NS_PER_DAY, Policy
+from storage.retention.expiry_plan import Outlook, Rules, Sizes, span_of
+from storage.retention.expiry_run import Expiry, LogReport
+from storage.retention.holds import Hold, Lookup, NoLookup, Span
+from storage.retention.inventory import list_entries, read_extent
 from storage.segment_id import new_segment_id
+from storage.tlog.note import SignerKey, generate_signer, parse_signer
 from storage.writer import open_segment
 from tests.kit.recorded import Tape
 from tests.kit.segments import header, record

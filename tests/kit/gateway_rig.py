@@ -20,9 +20,9 @@ from gateway.keys.opening import open_key_ring
 from gateway.recorder import Recorder
 from gateway.upstream.request import IdentityMode
 from protocol.events import Headers
+from storage.encryption.keys import DataKey
 from storage.errors import LogFailed
 from storage.files import REAL_FILES, FileOps
-from storage.keys import DataKey
 from storage.reader import iter_records
 from storage.records import (
     ChannelChunk,

@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from storage.lake_rows import TABLES
-from storage.lake_settings import RowSettings
+from storage.lake.rows import TABLES
+from storage.lake.rows_writer import RowsWriter
+from storage.lake.settings import RowSettings
 from storage.records import AnyRecord
-from storage.rows_writer import RowsWriter
 from tests.kit.lake_logs import write_segments
 from tests.kit.recorded import SECOND_NS, START_NS, Tape, whole_story
 

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
-from storage.lake import RowMaker
-from storage.lake_place import LeafIndex, Place, SegmentRef
-from storage.lake_rows import ApiCall, ControlEvent, Row, StreamEvent
-from storage.lake_settings import RowSettings
+from storage.lake.place import LeafIndex, Place, SegmentRef
+from storage.lake.row_maker import RowMaker
+from storage.lake.rows import ApiCall, ControlEvent, Row, StreamEvent
+from storage.lake.settings import RowSettings
 from storage.records import AnyRecord, encode_record
 from tests.kit import segments
 

@@ -7,10 +7,10 @@ import msgspec
 
 from storage.files import REAL_FILES, FileOps
 from storage.format import SegmentHeader
-from storage.log_key import open_signer
-from storage.notary import Notary
-from storage.note import SignerKey
+from storage.notary.log_key import open_signer
+from storage.notary.notary import Notary
 from storage.recovery import mark_recovered, recover
+from storage.tlog.note import SignerKey
 from storage.writer import SegmentWriter
 from tests.kit.segments import begin, header, write_blocks
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import msgspec
 
-from storage.cipher import new_cipher_parameters
+from storage.encryption.cipher import new_cipher_parameters
+from storage.encryption.key_pool import KeyPool
+from storage.encryption.keys import DataKey, Envelope, KeyMaker, KeyRing, Wrap, Wrapper
 from storage.errors import StorageError
 from storage.files import REAL_FILES, FileOps
-from storage.key_pool import KeyPool
-from storage.keys import DataKey, Envelope, KeyMaker, KeyRing, Wrap, Wrapper
 from storage.log import LogIdentity, SegmentLog
 from storage.pace import LogSettings
 from storage.records import encode_record

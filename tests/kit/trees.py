@@ -3,11 +3,11 @@
 from functools import cache
 from pathlib import Path
 
-from storage.checkpoint import Checkpoint, sign_checkpoint
 from storage.files import REAL_FILES, FileOps
-from storage.merkle import leaf_hash, root_of
-from storage.note import KeyType, SignerKey, encode_signer, parse_signer
-from storage.tree import TreeStore
+from storage.tlog.checkpoint import Checkpoint, sign_checkpoint
+from storage.tlog.merkle import leaf_hash, root_of
+from storage.tlog.note import KeyType, SignerKey, encode_signer, parse_signer
+from storage.tlog.tree import TreeStore
 
 ORIGIN = "kubetape/gw-1/0"
 LOG = parse_signer(encode_signer(ORIGIN, KeyType.ED25519, bytes(range(32))))

@@ -8,8 +8,8 @@ import trio
 
 from gateway.witness.server import Witness, serve_witness
 from storage.files import REAL_FILES
-from storage.note import KeyType, SignerKey, VerifierKey, encode_signer, parse_signer
-from storage.witness_state import WitnessState
+from storage.tlog.note import KeyType, SignerKey, VerifierKey, encode_signer, parse_signer
+from storage.tlog.witness_state import WitnessState
 from tests.kit.trees import LOG
 
 WITNESS_KEY = parse_signer(encode_signer("w.example/1", KeyType.COSIGNATURE, bytes(range(32))))

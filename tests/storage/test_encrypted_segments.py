@@ -10,8 +10,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-import storage.cipher
-from storage.cipher import AesGcmCipher
+import storage.encryption.cipher
+from storage.encryption.cipher import AesGcmCipher
+from storage.encryption.key_pool import KeyPool
+from storage.encryption.keys import NO_KEYS, DataKey, Envelope, KeyRing, Wrap, read_envelope, write_envelope
 from storage.errors import BadKeyFile, CorruptFrame, NoKey, OutOfReach, Shredded, StorageError, WrongKey
 from storage.files import REAL_FILES, RealFiles
 from storage.format import (
@@ -22,8 +24,6 @@ from storage.format import (
     encode_header_page,
     parse_header_page,
 )
-from storage.key_pool import KeyPool
-from storage.keys import NO_KEYS, DataKey, Envelope, KeyRing, Wrap, read_envelope, write_envelope
 from storage.log import SegmentLog
 from storage.pace import Clock, LogSettings
 from storage.reader import (
@@ -219,7 +219,7 @@ def test_a_header_of_another_segment_does_not_fit_the_key(tmp_path: Path) -> Non
 
 def test_a_header_that_says_the_log_is_not_encrypted_gives_no_records(tmp_path: Path) -> None:
     path = sealed_encrypted(tmp_path, 1)
-    none = storage.cipher.CipherParameters("none")
+    none = storage.encryption.cipher.CipherParameters("none")
     changed_header(path, lambda header: msgspec.structs.replace(header, cipher=none))
     with pytest.raises(CorruptFrame):
         first_frame(path)

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from storage.deleted import read_why_gone
 from storage.errors import StorageError
 from storage.files import REAL_FILES
 from storage.index import INDEX_DIRECTORY, Indexer
 from storage.query import Query
-from storage.retention import NS_PER_DAY
+from storage.retention.decide import NS_PER_DAY
+from storage.retention.deleted import read_why_gone
 from storage.search import Archive
 from storage.sources import SegmentLogs
 from storage.timeline import read_detail

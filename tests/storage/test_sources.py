@@ -9,11 +9,11 @@ import msgspec
 import pytest
 
 from storage.errors import NoKey, Shredded
-from storage.note import generate_signer, parse_signer
+from storage.notary.tombstone import Tombstone, sign_tombstone
 from storage.reader import Position
 from storage.records import decode_record
 from storage.sources import SegmentLogs, is_locked, read_positions
-from storage.tombstone import Tombstone, sign_tombstone
+from storage.tlog.note import generate_signer, parse_signer
 from tests.kit.recorded import MemoryLogs, Tape, whole_story, write_log
 from tests.kit.sealing import RING, write_encrypted_log
 

@@ -12,10 +12,19 @@ from gateway.cli.holds.opening import FILES, os_user
 from gateway.cli.keys.opening import check_data_dir, directory_option
 from storage.ansi import printable
 from storage.errors import StorageError
-from storage.holds import Between, Everything, Hold, OfSession, OfUser, Scope, describe_scope, from_ns
-from storage.holds_file import add_hold
 from storage.index import INDEX_DIRECTORY
 from storage.query import FieldMatch, Query, parse_time
+from storage.retention.holds import (
+    Between,
+    Everything,
+    Hold,
+    OfSession,
+    OfUser,
+    Scope,
+    describe_scope,
+    from_ns,
+)
+from storage.retention.holds_file import add_hold
 from storage.search import Archive
 from storage.sources import SegmentLogs
 

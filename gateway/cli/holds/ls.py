@@ -9,8 +9,8 @@ from gateway.cli.holds.opening import FILES
 from gateway.cli.keys.opening import check_data_dir, directory_option
 from gateway.cli.output import Column, Style, View, render
 from gateway.cli.sessions.filters import output_options, style_from
-from storage.holds import Hold, describe_scope, utc_ns
-from storage.holds_file import read_holds
+from storage.retention.holds import Hold, describe_scope, utc_ns
+from storage.retention.holds_file import read_holds
 
 
 @click.command("ls")

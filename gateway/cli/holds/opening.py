@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from gateway.cli.keys.opening import OwnedFiles
-from storage.local_key import own_as
+from storage.encryption.local_key import own_as
 
 
 class HoldsFiles(OwnedFiles):

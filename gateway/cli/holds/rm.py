@@ -8,8 +8,8 @@ import click
 from gateway.cli.holds.opening import FILES, os_user
 from gateway.cli.keys.opening import check_data_dir, directory_option
 from storage.ansi import printable
-from storage.holds import describe_scope, from_ns
-from storage.holds_file import BadHolds, read_holds, remove_hold
+from storage.retention.holds import describe_scope, from_ns
+from storage.retention.holds_file import BadHolds, read_holds, remove_hold
 
 
 @click.command("rm")

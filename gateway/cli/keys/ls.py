@@ -11,10 +11,10 @@ from gateway.cli.output import Column, View, render
 from gateway.cli.sessions.filters import key_option, output_options, style_from
 from gateway.keys.opening import open_key_ring
 from storage.ansi import printable
-from storage.envelopes import CLEAR, GARBLED, MISSING, SHREDDED, SegmentKeys, list_segment_keys
+from storage.encryption.envelopes import CLEAR, GARBLED, MISSING, SHREDDED, SegmentKeys, list_segment_keys
+from storage.encryption.keys import Envelope, KeyRing
+from storage.encryption.local_key import default_path, read_local_keys
 from storage.errors import NoKey, StorageError
-from storage.keys import Envelope, KeyRing
-from storage.local_key import default_path, read_local_keys
 
 _OTHER: dict[str, str] = {
     CLEAR: "(not encrypted)",

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from storage.hpke_key import generate_recipient
+from storage.encryption.hpke_key import generate_recipient
 
 
 @click.command("new-recipient")

@@ -8,8 +8,8 @@ from typing import Any, Final, TypeVar
 
 import click
 
+from storage.encryption.local_key import default_path, key_lock, own_as
 from storage.files import FileOps, RealFiles
-from storage.local_key import default_path, key_lock, own_as
 from storage.sources import LOCK_NAME, LOG_DIRECTORY, is_locked, log_names
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])

@@ -13,9 +13,9 @@ from gateway.cli.keys.opening import (
     local_key_option,
     locked_keys,
 )
-from storage.envelopes import GARBLED, MISSING, list_segment_keys
-from storage.key_pool import MAX_AGE_S
-from storage.local_key import read_local_keys, retire_local_key
+from storage.encryption.envelopes import GARBLED, MISSING, list_segment_keys
+from storage.encryption.key_pool import MAX_AGE_S
+from storage.encryption.local_key import read_local_keys, retire_local_key
 
 
 @click.command("retire")

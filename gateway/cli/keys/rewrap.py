@@ -18,12 +18,12 @@ from gateway.cli.progress import Progress
 from gateway.cli.sessions.filters import key_option
 from gateway.keys.opening import open_key_ring
 from storage.ansi import printable
-from storage.envelopes import Target, list_segment_keys
-from storage.envelopes import rewrap as renew
+from storage.encryption.envelopes import Target, list_segment_keys
+from storage.encryption.envelopes import rewrap as renew
+from storage.encryption.hpke_key import HpkeRecipient
+from storage.encryption.keys import KeyRing
+from storage.encryption.local_key import LocalKey, default_path, read_local_keys
 from storage.errors import StorageError
-from storage.hpke_key import HpkeRecipient
-from storage.keys import KeyRing
-from storage.local_key import LocalKey, default_path, read_local_keys
 
 SYNC_EVERY: Final = 64
 """Envelopes between two syncs of a directory."""

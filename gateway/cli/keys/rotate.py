@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from gateway.cli.keys.opening import directory_option, local_key_file, local_key_option, locked_keys
-from storage.local_key import rotate_local_key
+from storage.encryption.local_key import rotate_local_key
 
 
 @click.command("rotate")

@@ -14,25 +14,25 @@ from gateway.cli.sessions.filters import key_option
 from gateway.cli.sessions.opening import Library, with_library
 from gateway.keys.opening import open_key_ring
 from storage.ansi import printable
-from storage.envelopes import SegmentKeys, list_segment_keys
-from storage.errors import NoKey
-from storage.expiry_plan import span_of
-from storage.holds import held_by
-from storage.holds_file import holding_still, read_holds
-from storage.holds_index import IndexLookup
-from storage.index import INDEX_DIRECTORY
-from storage.inventory import list_entries, read_extent
-from storage.keys import KeyRing
-from storage.rows_writer import forget_open_texts
-from storage.segment_contents import (
+from storage.encryption.envelopes import SegmentKeys, list_segment_keys
+from storage.encryption.keys import KeyRing
+from storage.encryption.segment_contents import (
     Segment,
     SessionPart,
     opened_ns,
     segments_of_session,
     sessions_in,
 )
-from storage.shredding import ShredRefused, check_shreddable, find_segments, unfinished
-from storage.shredding import shred as destroy
+from storage.encryption.shredding import ShredRefused, check_shreddable, find_segments, unfinished
+from storage.encryption.shredding import shred as destroy
+from storage.errors import NoKey
+from storage.index import INDEX_DIRECTORY
+from storage.lake.rows_writer import forget_open_texts
+from storage.retention.expiry_plan import span_of
+from storage.retention.holds import held_by
+from storage.retention.holds_file import holding_still, read_holds
+from storage.retention.holds_index import IndexLookup
+from storage.retention.inventory import list_entries, read_extent
 
 SHOWN_SESSIONS: Final = 20
 

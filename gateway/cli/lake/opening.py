@@ -19,11 +19,11 @@ from gateway.keys.opening import open_key_ring
 from gateway.lake.fetch import ObjectStore, fetch_rows
 from gateway.lake.files import LakeFiles, RowFile, local_rows, with_manifest
 from storage.ansi import printable
+from storage.encryption.keys import KeyRing
 from storage.files import REAL_FILES
-from storage.keys import KeyRing
-from storage.lake_settings import RowSettings
-from storage.rows_state import ROWS_DIRECTORY, load_state
-from storage.rows_writer import RowsWriter
+from storage.lake.rows_state import ROWS_DIRECTORY, load_state
+from storage.lake.rows_writer import RowsWriter
+from storage.lake.settings import RowSettings
 from storage.sources import LOG_DIRECTORY
 
 

@@ -23,12 +23,12 @@ from gateway.cli.progress import Progress
 from gateway.cli.sessions.exported import index_directory, is_store, open_exported
 from gateway.keys.opening import open_key_ring
 from storage.ansi import printable
+from storage.encryption.keys import SUFFIX_KEYS, KeyRing
 from storage.errors import BadKeyFile, CorruptFrame, NoKey, StorageError, UnknownDictionary, WrongKey
 from storage.index import INDEX_DIRECTORY, Indexer
 from storage.index_rows import IndexSettings
 from storage.index_schema import LOCK_FILE, GarbledIndex, IndexFailed, day_files
 from storage.index_state import MODE_METADATA, MODE_NONE, indexed_up_to, recorded_mode
-from storage.keys import SUFFIX_KEYS, KeyRing
 from storage.search import Archive
 from storage.sources import LOG_DIRECTORY, SegmentLogs, is_locked
 

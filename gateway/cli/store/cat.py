@@ -9,10 +9,10 @@ import click
 from gateway.cli.output import encode_json
 from gateway.cli.sessions.record_json import record_data
 from gateway.cli.store.opening import Store, open_store, store_options
-from storage.deleted import NO_TOMBSTONE, read_why_gone
 from storage.errors import UNDECODABLE
 from storage.reader import Position, read_segment
 from storage.records import decode_record
+from storage.retention.deleted import NO_TOMBSTONE, read_why_gone
 
 
 @click.command("cat")

@@ -14,7 +14,7 @@ from gateway.keys.opening import open_key_ring
 from gateway.retention.offline import plan, run
 from gateway.retention.settings import RetentionSettings
 from storage.ansi import printable
-from storage.retention import Choice
+from storage.retention.decide import Choice
 
 Planned = tuple[str, Choice]
 

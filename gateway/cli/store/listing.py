@@ -11,20 +11,20 @@ import msgspec
 
 from gateway.cli.store.opening import Store
 from gateway.retention.exported import noted_segments
-from storage.cipher import SUITE_NONE
-from storage.coverage import read_covered
+from storage.encryption.cipher import SUITE_NONE
+from storage.encryption.keys import read_envelope, read_small
 from storage.errors import StorageError
-from storage.expiry_plan import span_of
 from storage.format import SUFFIX_TOMBSTONE
-from storage.holds import Hold, held_by
-from storage.holds_file import read_holds
-from storage.holds_index import IndexLookup
 from storage.index import INDEX_DIRECTORY
-from storage.inventory import Entry, Extent, list_entries, read_extent, size_of
-from storage.keys import read_envelope, read_small
-from storage.log_key import KEYS_DIRECTORY, VERIFIER_FILE, read_vkeys
-from storage.statement import MAX_STATEMENT_BYTES
-from storage.tombstone import read_tombstone
+from storage.notary.coverage import read_covered
+from storage.notary.log_key import KEYS_DIRECTORY, VERIFIER_FILE, read_vkeys
+from storage.notary.statement import MAX_STATEMENT_BYTES
+from storage.notary.tombstone import read_tombstone
+from storage.retention.expiry_plan import span_of
+from storage.retention.holds import Hold, held_by
+from storage.retention.holds_file import read_holds
+from storage.retention.holds_index import IndexLookup
+from storage.retention.inventory import Entry, Extent, list_entries, read_extent, size_of
 
 DELETED: Final = "deleted"
 SHREDDED: Final = "shredded"

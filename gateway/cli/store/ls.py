@@ -10,7 +10,7 @@ from gateway.cli.sessions.filters import output_options, style_from
 from gateway.cli.store.listing import DELETED, Lister, Row
 from gateway.cli.store.opening import open_store, store_options
 from storage.ansi import printable
-from storage.tree_summary import TreeSummary, summarize_tree
+from storage.notary.tree_summary import TreeSummary, summarize_tree
 
 
 @click.command("ls")

@@ -12,9 +12,9 @@ import click
 from gateway.cli.keys.opening import FILES, check_data_dir
 from gateway.cli.sessions.filters import data_dir_option
 from gateway.keys.opening import open_key_ring
+from storage.encryption.keys import KeyRing
 from storage.files import FileOps
-from storage.inventory import Entry, list_entries
-from storage.keys import KeyRing
+from storage.retention.inventory import Entry, list_entries
 from storage.sources import LOG_DIRECTORY, log_names
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])

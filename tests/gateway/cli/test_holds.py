@@ -12,8 +12,8 @@ from gateway.cli.holds import holds as group
 from gateway.cli.holds import opening
 from storage.errors import StorageError
 from storage.files import REAL_FILES
-from storage.holds import Between, Everything, OfSession, OfUser
-from storage.holds_file import CHANGES_FILE, HOLDS_FILE, LOCK_FILE, read_changes, read_holds
+from storage.retention.holds import Between, Everything, OfSession, OfUser
+from storage.retention.holds_file import CHANGES_FILE, HOLDS_FILE, LOCK_FILE, read_changes, read_holds
 from tests.kit.expiring import Story
 from tests.kit.recorded import AGENT, ANN, SESSIONS
 

@@ -12,18 +12,18 @@ from click.testing import CliRunner, Result
 import gateway.cli.keys.retire
 from gateway.cli import kubetape
 from gateway.cli.keys import keys
-from storage.envelopes import list_segment_keys
+from storage.encryption.envelopes import list_segment_keys
+from storage.encryption.hpke_key import HpkeRecipient, generate_recipient
+from storage.encryption.keys import KeyRing
+from storage.encryption.local_key import LocalKey, default_path, ensure_local_key, read_local_keys
+from storage.encryption.shredding import ShredRefused
 from storage.errors import BadKeyFile, NoKey, StorageError
 from storage.files import REAL_FILES
-from storage.holds import Everything, Hold
-from storage.holds_file import add_hold
-from storage.hpke_key import HpkeRecipient, generate_recipient
 from storage.index import Indexer
 from storage.index_rows import IndexSettings
-from storage.keys import KeyRing
-from storage.local_key import LocalKey, default_path, ensure_local_key, read_local_keys
 from storage.reader import iter_records
-from storage.shredding import ShredRefused
+from storage.retention.holds import Everything, Hold
+from storage.retention.holds_file import add_hold
 from storage.sources import SegmentLogs
 from tests.kit.recorded import AGENT, ANN, SESSIONS, START_NS, Tape, whole_story, write_log
 from tests.kit.running import Ran, run_cli
@@ -219,7 +219,7 @@ def test_a_rewrap_without_a_local_key_says_what_is_missing(local: Path, tmp_path
 
 
 def test_two_runs_at_once_are_kept_apart(local: Path) -> None:
-    from storage.local_key import key_lock
+    from storage.encryption.local_key import key_lock
 
     with key_lock(local):
         for verb in (["rewrap"], ["rotate"], ["retire", "x"], ["shred", "--session", "x"]):

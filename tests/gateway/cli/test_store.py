@@ -11,16 +11,16 @@ from click.testing import CliRunner, Result
 from gateway.cli.store import store as group
 from gateway.export.store import Listed
 from gateway.store.s3_files import S3Files
+from storage.encryption.keys import KeyMaker
+from storage.encryption.local_key import ensure_local_key
 from storage.errors import NoKey, StorageError
 from storage.files import REAL_FILES
-from storage.holds import Everything, Hold, from_ns
-from storage.holds_file import add_hold
-from storage.inventory import list_entries
-from storage.keys import KeyMaker
-from storage.local_key import ensure_local_key
-from storage.log_key import open_signer
+from storage.notary.log_key import open_signer
 from storage.object_keys import Place, segment_key, tlog_key
 from storage.records import LogStopped, encode_record
+from storage.retention.holds import Everything, Hold, from_ns
+from storage.retention.holds_file import add_hold
+from storage.retention.inventory import list_entries
 from storage.sources import LOCK_NAME
 from tests.kit.expiring import NOW_NS, ORIGIN, Scene, publisher
 from tests.kit.segments import flip
@@ -365,7 +365,7 @@ def test_a_plan_for_a_log_that_was_never_signed_keeps_everything(tmp_path: Path)
 
 
 def test_more_than_one_run_takes_is_taken_by_several(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("storage.expiry_run.MAX_DELETED", 1)
+    monkeypatch.setattr("storage.retention.expiry_run.MAX_DELETED", 1)
     assert store(scene, "expire", *LATE).stdout.splitlines() == [
         f"deleted {stem}" for stem in scene.stems[:4]
     ]

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from gateway.cli.verify import verify
-from storage.note import generate_signer
+from storage.tlog.note import generate_signer
 from tests.kit.notarised import ORIGIN, NotarisedLog, three_segments
 from tests.kit.recorded import Tape, write_log
 from tests.kit.segments import flip

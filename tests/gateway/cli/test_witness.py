@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 
 from gateway.cli.witness import witness
 from gateway.witness.client import WitnessAhead, request_cosignatures
-from storage.note import KeyType, encode_signer, generate_signer, parse_signer, parse_vkey
+from storage.tlog.note import KeyType, encode_signer, generate_signer, parse_signer, parse_vkey
 from tests.kit.trees import LOG, grow, opened
 
 PROGRAM = [sys.executable, "-c", "from gateway.cli.witness import witness; witness()"]

@@ -9,11 +9,11 @@ import msgspec
 from gateway.export.exporter import Exporter
 from gateway.export.s3 import S3Store
 from gateway.export.settings import LockMode, ObjectLock, S3Settings
-from storage.checkpoint import Checkpoint, sign_checkpoint
+from storage.encryption.keys import Envelope, Wrap, write_envelope
 from storage.files import REAL_FILES
-from storage.keys import Envelope, Wrap, write_envelope
-from storage.note import generate_signer, parse_signer
-from storage.tree import TreeStore
+from storage.tlog.checkpoint import Checkpoint, sign_checkpoint
+from storage.tlog.note import generate_signer, parse_signer
+from storage.tlog.tree import TreeStore
 from tests.kit.segments import header, sealed_file
 from tests.kit.strict_s3 import BUCKET, StrictS3
 

@@ -16,7 +16,7 @@ from gateway.export.store import Put
 from gateway.store.s3_files import S3Files
 from storage.export import Outcome
 from storage.reader import iter_records
-from storage.tree import open_tree_reader
+from storage.tlog.tree import open_tree_reader
 from tests.gateway.export.exporting import COMPLIANCE, SEGMENTS, TREE, Tree, envelope, segments
 from tests.kit.moto_s3 import open_moto
 

@@ -8,10 +8,10 @@ import trio.testing
 
 from gateway.export.exporter import Exporter
 from gateway.export.ledger import LEDGER
-from storage.checkpoint import Checkpoint, sign_checkpoint
 from storage.errors import CorruptFrame
-from storage.note import generate_signer, parse_signer
-from storage.tiles import new_tiles
+from storage.tlog.checkpoint import Checkpoint, sign_checkpoint
+from storage.tlog.note import generate_signer, parse_signer
+from storage.tlog.tiles import new_tiles
 from tests.gateway.export.exporting import TREE, Tree, exporter
 from tests.kit.strict_s3 import Fault, StrictS3
 
@@ -86,7 +86,7 @@ async def test_more_signatures_on_the_same_tree_are_no_fork(tmp_path: Path, s3: 
 
 
 def _three(text: str) -> tuple[str, int, bytes]:
-    from storage.checkpoint import parse_checkpoint
+    from storage.tlog.checkpoint import parse_checkpoint
 
     checkpoint = parse_checkpoint(text)
     return checkpoint.origin, checkpoint.size, checkpoint.root

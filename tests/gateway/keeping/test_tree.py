@@ -11,12 +11,12 @@ from gateway.config import WitnessSettings
 from gateway.keeping import tree
 from gateway.keeping.tree import Trees
 from gateway.log_name import identify_log
-from storage.checkpoint import cosignatures
 from storage.errors import StorageError
 from storage.log import SegmentLog
-from storage.log_key import open_signer, read_vkeys
-from storage.note import parse_note
+from storage.notary.log_key import open_signer, read_vkeys
 from storage.records import LogStopped, encode_record
+from storage.tlog.checkpoint import cosignatures
+from storage.tlog.note import parse_note
 from tests.kit.acks import PATIENCE_S, SMALL, Acks
 from tests.kit.segments import flip
 from tests.kit.witness_rig import WITNESS_KEY, open_witness

@@ -13,9 +13,9 @@ from moto.server import ThreadedMotoServer
 
 import gateway.keys.kms
 from gateway.keys.kms import KeyServiceFailed, KmsKeys
-from storage.cipher import DATA_KEY_BYTES
-from storage.key_pool import KeyPool
-from storage.keys import DataKey, Envelope, KeyMaker, KeyRing
+from storage.encryption.cipher import DATA_KEY_BYTES
+from storage.encryption.key_pool import KeyPool
+from storage.encryption.keys import DataKey, Envelope, KeyMaker, KeyRing
 from tests.kit.sealing import ORIGIN
 from tests.kit.waiting import until
 

@@ -3,11 +3,11 @@ from pathlib import Path
 import pytest
 
 from gateway.keys.memory import MemoryKeys
+from storage.encryption.hpke_key import HpkeRecipient, generate_recipient
+from storage.encryption.keys import DataKey, Envelope, KeyRing, read_envelope
 from storage.errors import OutOfReach
 from storage.files import REAL_FILES
-from storage.hpke_key import HpkeRecipient, generate_recipient
 from storage.index import Indexer
-from storage.keys import DataKey, Envelope, KeyRing, read_envelope
 from storage.query import Query
 from storage.search import Archive
 from storage.sources import SegmentLogs

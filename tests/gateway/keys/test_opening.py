@@ -6,10 +6,10 @@ import pytest
 from gateway.keys.kms import KmsKeys
 from gateway.keys.opening import open_key_file, open_key_maker, open_key_ring
 from gateway.keys.settings import EncryptionSettings
+from storage.encryption.hpke_key import generate_recipient
+from storage.encryption.keys import KeyMaker, Wrap
+from storage.encryption.local_key import default_path, ensure_local_key
 from storage.errors import BadKeyFile, NoKey
-from storage.hpke_key import generate_recipient
-from storage.keys import KeyMaker, Wrap
-from storage.local_key import default_path, ensure_local_key
 from tests.kit.sealing import ORIGIN
 
 

@@ -12,7 +12,7 @@ from gateway.lake.compact import Compacted, compact
 from gateway.lake.engine import open_lake
 from gateway.lake.errors import LakeFailed
 from gateway.lake.files import RowFile, load_manifest, local_rows, with_manifest
-from storage.lake_rows import TABLES, columns_of
+from storage.lake.rows import TABLES, columns_of
 from tests.kit.lake_files import make_rows, two_hours
 
 

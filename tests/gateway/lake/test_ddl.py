@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from storage.lake_rows import TABLES, columns_of
+from storage.lake.rows import TABLES, columns_of
 
 DEPLOY = Path(__file__).parents[3] / "deploy" / "lake"
 TYPES = {

@@ -17,8 +17,8 @@ from gateway.lake.files import LakeFiles, local_rows, with_manifest
 from gateway.lake.statements import DUCKDB_TYPES
 from storage.errors import BadQuery
 from storage.files import REAL_FILES
-from storage.lake_rows import TABLES, columns_of
-from storage.rows_file import read_rows
+from storage.lake.rows import TABLES, columns_of
+from storage.lake.rows_file import read_rows
 from tests.kit.lake_files import make_rows, two_hours
 
 EMPTY = LakeFiles((), {}, ())

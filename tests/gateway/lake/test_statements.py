@@ -6,7 +6,7 @@ import duckdb
 import pytest
 
 from gateway.lake.statements import DUCKDB_TYPES, empty_source, name, partition_is, source, text
-from storage.lake_rows import TABLES, columns_of
+from storage.lake.rows import TABLES, columns_of
 
 ODD = ["plain", "it's", 'a "name"', "star*", "what?", "[a-z]", "x[*]", "-- no", "ü", "a b;c"]
 

@@ -12,14 +12,14 @@ from gateway.retention.settings import RetentionSettings
 from storage.errors import LogFailed
 from storage.files import REAL_FILES
 from storage.format import SegmentName
-from storage.holds import Everything, Hold, OfUser, from_ns
-from storage.holds_file import HOLDS_FILE, Change, add_hold, holding_still, remove_hold
 from storage.index import INDEX_DIRECTORY
 from storage.log import Commit, LogIdentity, SegmentLog
-from storage.note import Signer
 from storage.pace import LogSettings
 from storage.reader import iter_records
-from storage.retention import NS_PER_DAY
+from storage.retention.decide import NS_PER_DAY
+from storage.retention.holds import Everything, Hold, OfUser, from_ns
+from storage.retention.holds_file import HOLDS_FILE, Change, add_hold, holding_still, remove_hold
+from storage.tlog.note import Signer
 from tests.kit.expiring import NOW_NS, ORIGIN, Scene, Story, new_signer, publisher
 from tests.kit.recorded import AGENT
 

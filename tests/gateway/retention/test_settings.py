@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from gateway.retention.settings import RetentionSettings
-from storage.retention import NS_PER_DAY, Policy
+from storage.retention.decide import NS_PER_DAY, Policy
 
 
 def parsed(text: str) -> RetentionSettings:

@@ -11,13 +11,13 @@ from gateway.export.s3 import S3Store
 from gateway.export.settings import S3Settings
 from gateway.store import s3_files
 from gateway.store.s3_files import BadStoreUrl, Objects, S3Files, open_files, open_store, parse_store_url
+from storage.encryption.keys import read_envelope
 from storage.errors import CorruptFrame, NoKey
 from storage.files import FileOps
-from storage.keys import read_envelope
 from storage.reader import iter_records, list_segments, read_block_table, read_record
 from storage.segment_file import SegmentFile
 from storage.sources import SegmentLogs
-from storage.tree import open_tree_reader
+from storage.tlog.tree import open_tree_reader
 from tests.gateway.export.exporting import SEGMENTS, TREE, Tree, envelope, exporter
 from tests.kit.segments import begin, header, open_file, sealed_file, write_blocks
 from tests.kit.strict_s3 import BUCKET, Fault, StrictS3

@@ -16,10 +16,10 @@ from gateway.witness.client import (
     WitnessRefused,
     request_cosignatures,
 )
-from storage.checkpoint import Checkpoint, cosign, cosignatures, sign_checkpoint, with_cosignatures
 from storage.files import REAL_FILES
-from storage.note import KeyType, Signature, SignerKey, encode_signer, parse_note, parse_signer
-from storage.tree import TreeStore
+from storage.tlog.checkpoint import Checkpoint, cosign, cosignatures, sign_checkpoint, with_cosignatures
+from storage.tlog.note import KeyType, Signature, SignerKey, encode_signer, parse_note, parse_signer
+from storage.tlog.tree import TreeStore
 from tests.kit.trees import LOG, ORIGIN, grow, note_at, opened, root_at
 from tests.kit.witness_rig import WITNESS_KEY, open_witness
 

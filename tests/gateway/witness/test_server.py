@@ -11,15 +11,29 @@ from trio.testing import MockClock
 
 from gateway.witness import server
 from gateway.witness.server import MAX_CONNECTIONS, REQUEST_TIMEOUT_S, Witness, serve_witness
-from storage.checkpoint import Checkpoint, check_signature, cosignatures, open_checkpoint, sign_checkpoint
 from storage.files import REAL_FILES, FileOps
-from storage.merkle import consistency_proof, leaf_hash
-from storage.note import KeyType, Note, encode_signer, parse_note, parse_signatures, parse_signer, signed_by
-from storage.witness import MAX_REQUEST_BYTES, AddCheckpoint, encode_request
-from storage.witness_state import WitnessState, origin_hash
+from storage.tlog.checkpoint import (
+    Checkpoint,
+    check_signature,
+    cosignatures,
+    open_checkpoint,
+    sign_checkpoint,
+)
+from storage.tlog.merkle import consistency_proof, leaf_hash
+from storage.tlog.note import (
+    KeyType,
+    Note,
+    encode_signer,
+    parse_note,
+    parse_signatures,
+    parse_signer,
+    signed_by,
+)
+from storage.tlog.witness import MAX_REQUEST_BYTES, AddCheckpoint, encode_request
+from storage.tlog.witness_state import WitnessState, origin_hash
 from tests.kit.faulty_files import FailingFiles
 from tests.kit.trees import LOG, ORIGIN, entries_of, note_at, root_at
-from tests.storage.test_merkle import reader_of
+from tests.storage.tlog.test_merkle import reader_of
 
 SIGNERS = [
     parse_signer(encode_signer("w.example/1", kind, bytes([kind]) * 32))

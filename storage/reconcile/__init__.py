@@ -1,0 +1,1 @@
+"""The record beside a cluster's own audit log."""

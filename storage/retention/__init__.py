@@ -1,0 +1,1 @@
+"""What is deleted from the local disk, when and how; legal holds; what stays behind."""

@@ -1,0 +1,1 @@
+"""Proving a log untouched, offline and without keys; proofs of single exchanges."""
