@@ -32,6 +32,7 @@ from benchmarks.processes import (
 from benchmarks.report import cpu_seconds, write_json
 from benchmarks.tunnel_client import Tunnel, open_exec, received
 from benchmarks.watch_client import Http2Watches, Tally, Watch, watch_http1
+from gateway.keys.opening import open_key_ring
 from protocol.events import Channel, ChannelData, ChannelEnded, Failed, PeerClosed, TunnelClosed
 from storage.records import ChannelChunk, Intent, Outcome, ResponseBody, decode_record
 from storage.sources import SegmentLogs
@@ -244,7 +245,7 @@ def read_log(gateway: GatewayProcess) -> Found:
     marks: dict[bytes, str] = {}
     tallies: dict[str, dict[str, Tally]] = defaultdict(lambda: defaultdict(Tally))
     results: dict[str, str] = {}
-    source = SegmentLogs(gateway.directory)
+    source = SegmentLogs(gateway.directory, keys=open_key_ring(gateway.directory, [], use_kms=False))
     for log in source.logs():
         for _, encoded in source.records(log, None):
             record = decode_record(encoded)

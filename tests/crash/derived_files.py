@@ -97,6 +97,7 @@ def make_base(directory: Path, oracle: Oracle) -> Path:
                 return len(scene.ledger.finished()) > wanted
 
             eventually(has_served, 20.0, "calls are served")
+            eventually(lambda: any(scene.gateway.log.glob("*.spare")), 20.0, "a spare is made")
             if life:
                 scene.gateway.signal(signal.SIGTERM)
                 scene.gateway.wait(20.0)

@@ -11,6 +11,7 @@ from storage.errors import StorageError
 async def test_a_duty_works_until_there_is_nothing_more_and_rests(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
+    autojump_clock.autojump_threshold = 0.2
     left = [3]
     rounds: list[float] = []
 
@@ -48,6 +49,7 @@ async def test_what_fails_is_said_once_tried_again_and_forgotten_when_it_works(
 async def test_a_bug_in_one_duty_ends_neither_it_nor_its_neighbours(
     autojump_clock: trio.testing.MockClock, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    autojump_clock.autojump_threshold = 0.2
     done = trio.Event()
     token = trio.lowlevel.current_trio_token()
 
@@ -71,6 +73,7 @@ async def test_a_bug_in_one_duty_ends_neither_it_nor_its_neighbours(
 
 
 async def test_pauses_after_failures_grow_to_a_bound(autojump_clock: trio.testing.MockClock) -> None:
+    autojump_clock.autojump_threshold = 0.2  # the clock does not see that a thread is at work
     times: list[float] = []
 
     def step() -> bool:
