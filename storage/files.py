@@ -166,6 +166,28 @@ def write_all(files: FileOps, fd: int, parts: Sequence[bytes], offset: int) -> i
     return expected
 
 
+SUFFIX_UNFINISHED: Final = ".tmp"
+"""Of a file that is being written under another name: never the only copy of anything."""
+
+
+def replace_file(files: FileOps, path: Path, data: bytes, *, sync_name: bool = True) -> None:
+    """Write or replace a small file as a whole: after a crash it is the old one or the new one.
+
+    Its bytes are durable on return; so is its name, unless sync_name leaves that to the caller's next
+    `sync_directory`. Raises OSError.
+    """
+    unfinished = path.with_name(path.name + SUFFIX_UNFINISHED)
+    fd = files.create(unfinished)
+    try:
+        write_all(files, fd, [data], 0)
+        files.sync(fd)
+    finally:
+        files.close(fd)
+    files.rename(unfinished, path)
+    if sync_name:
+        files.sync_directory(path.parent)
+
+
 def log_failed(operation: str, path: Path, error: OSError) -> LogFailed:
     """Translate what the operating system said; the caller raises it `from error`."""
     return LogFailed(operation, str(path), error.strerror or str(error))

@@ -11,7 +11,7 @@ import msgspec
 
 from gateway.outlets.exchange_records import AssemblerState
 from storage.errors import UNDECODABLE
-from storage.files import REAL_FILES, FileOps, write_all
+from storage.files import REAL_FILES, FileOps, replace_file
 
 DIRECTORY: Final = "outlets"
 SUFFIX: Final = ".cursor"
@@ -68,12 +68,4 @@ class CursorFile:
     def save(self, state: OutletState) -> None:
         """The state survives a power cut on return. Raises OSError; then the old one is still there."""
         self._files.make_directory(self.directory)
-        temporary = self._path.with_suffix(".new")
-        fd = self._files.create(temporary)
-        try:
-            write_all(self._files, fd, [msgspec.json.encode(state)], 0)
-            self._files.sync_data(fd)
-        finally:
-            self._files.close(fd)
-        self._files.rename(temporary, self._path)
-        self._files.sync_directory(self.directory)
+        replace_file(self._files, self._path, msgspec.json.encode(state))

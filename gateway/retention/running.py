@@ -18,13 +18,13 @@ import msgspec
 from gateway.retention.settings import RetentionSettings
 from storage.encryption.keys import NO_KEYS, KeyRing, read_small
 from storage.errors import StorageError
-from storage.files import REAL_FILES, FileOps
+from storage.files import REAL_FILES, FileOps, replace_file
 from storage.format import SegmentName
 from storage.index import INDEX_DIRECTORY
 from storage.retention.expiry_plan import Outlook, Rules, needed_by_nobody
 from storage.retention.expiry_run import Expiry, LogReport
 from storage.retention.holds import Lookup
-from storage.retention.holds_file import Change, holding_still, read_changes, read_holds, write_whole
+from storage.retention.holds_file import Change, holding_still, read_changes, read_holds
 from storage.retention.holds_index import IndexLookup
 from storage.retention.inventory import list_entries
 from storage.retention.rows_expiry import expire_rows
@@ -191,4 +191,4 @@ class Retention:
         for change in changes:
             self._on_hold_change(change)
         if upto != told:
-            write_whole(self._files, path, b"%d" % upto)
+            replace_file(self._files, path, b"%d" % upto)

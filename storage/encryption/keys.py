@@ -18,12 +18,11 @@ import msgspec
 
 from storage.encryption.cipher import DATA_KEY_BYTES
 from storage.errors import UNDECODABLE, BadKeyFile, NoKey, Shredded, StorageError
-from storage.files import FileOps, write_all
+from storage.files import FileOps, replace_file
 from storage.segment_id import new_segment_id
 
 SUFFIX_KEYS: Final = ".keys"
 SUFFIX_SHREDDED: Final = ".shredded"
-SUFFIX_UNFINISHED: Final = ".tmp"
 MAX_ENVELOPE_BYTES: Final = 64 * 1024
 """Some hundred recipients; nothing larger is read."""
 ENVELOPE_VERSION: Final = 1
@@ -177,14 +176,7 @@ def parse_envelope(data: bytes, name: str) -> Envelope:
 def write_envelope(files: FileOps, path: Path, envelope: Envelope) -> None:
     """Write or replace `<segment>.keys`. Its bytes are durable on return, its name after the next
     `sync_directory`. Raises OSError."""
-    unfinished = path.with_name(path.name + SUFFIX_UNFINISHED)
-    fd = files.create(unfinished)
-    try:
-        write_all(files, fd, [encode_envelope(envelope)], 0)
-        files.sync(fd)
-    finally:
-        files.close(fd)
-    files.rename(unfinished, path)
+    replace_file(files, path, encode_envelope(envelope), sync_name=False)
 
 
 def read_envelope(files: FileOps, segment: Path) -> Envelope:

@@ -28,9 +28,9 @@ from storage.encryption.envelopes import (
     is_unfinished_shredding,
     list_segment_keys,
 )
-from storage.encryption.keys import SUFFIX_KEYS, SUFFIX_SHREDDED, SUFFIX_UNFINISHED, exists
+from storage.encryption.keys import SUFFIX_KEYS, SUFFIX_SHREDDED, exists
 from storage.errors import CorruptFrame, StorageError, UnknownDictionary
-from storage.files import FileOps, write_all
+from storage.files import SUFFIX_UNFINISHED, FileOps, replace_file, write_all
 from storage.format import SUFFIX_OPEN
 from storage.index import INDEX_DIRECTORY
 from storage.index_rows import day_of
@@ -141,15 +141,7 @@ def _write_note(files: FileOps, segment: SegmentKeys, at: str, by: str, reason: 
         return
     kek_ids = tuple(wrap.kek_id for wrap in segment.envelope.wraps) if segment.envelope is not None else ()
     note = ShreddedNote(_segment_id(files, segment), kek_ids, at, by, reason)
-    unfinished_path = path.with_name(path.name + SUFFIX_UNFINISHED)
-    fd = files.create(unfinished_path)
-    try:
-        write_all(files, fd, [msgspec.json.format(msgspec.json.encode(note), indent=1) + b"\n"], 0)
-        files.sync(fd)
-    finally:
-        files.close(fd)
-    files.rename(unfinished_path, path)
-    files.sync_directory(segment.directory)
+    replace_file(files, path, msgspec.json.format(msgspec.json.encode(note), indent=1) + b"\n")
 
 
 def _segment_id(files: FileOps, segment: SegmentKeys) -> str:

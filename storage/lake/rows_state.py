@@ -15,9 +15,9 @@ from typing import Final
 import msgspec
 
 from storage.errors import UNDECODABLE
-from storage.files import REAL_FILES, FileOps, write_all
+from storage.files import REAL_FILES, FileOps, replace_file
 from storage.format import SegmentName, parse_segment_name
-from storage.lake.rows_file import SUFFIX_ROWS, SUFFIX_UNFINISHED
+from storage.lake.rows_file import SUFFIX_ROWS
 from storage.lake.settings import RowSettings
 
 ROWS_DIRECTORY: Final = "rows"
@@ -68,13 +68,5 @@ def load_state(rows_dir: Path, log: str, *, files: FileOps = REAL_FILES) -> Rows
 def save_state(rows_dir: Path, log: str, state: RowsState, *, files: FileOps = REAL_FILES) -> None:
     """Replace the state; durable on return. Raises OSError."""
     directory = rows_dir / log
-    path, unfinished = directory / STATE_NAME, directory / (STATE_NAME + SUFFIX_UNFINISHED)
     files.make_directory(directory)
-    fd = files.create(unfinished)
-    try:
-        write_all(files, fd, [msgspec.msgpack.encode(state)], 0)
-        files.sync(fd)
-    finally:
-        files.close(fd)
-    files.rename(unfinished, path)
-    files.sync_directory(directory)
+    replace_file(files, directory / STATE_NAME, msgspec.msgpack.encode(state))

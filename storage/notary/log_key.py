@@ -12,7 +12,7 @@ from typing import Final
 
 from storage.encryption.keys import read_small
 from storage.errors import BadKeyFile
-from storage.files import REAL_FILES, FileOps, log_failed, write_all
+from storage.files import REAL_FILES, FileOps, log_failed, replace_file
 from storage.tlog.note import BadKey, SignerKey, VerifierKey, generate_signer, parse_signer, parse_vkey
 from storage.tlog.tree_reader import VKEY
 
@@ -20,7 +20,6 @@ KEYS_DIRECTORY: Final = "keys"
 SIGNER_FILE: Final = "log.key"
 VERIFIER_FILE: Final = "log.vkey"
 MAX_KEY_FILE_BYTES: Final = 64 * 1024
-_UNFINISHED: Final = ".tmp"
 
 
 def open_signer(data_dir: Path, origin: str, *, files: FileOps = REAL_FILES) -> SignerKey:
@@ -112,12 +111,4 @@ def _lines(files: FileOps, path: Path) -> list[str]:
 
 def _replace(files: FileOps, path: Path, lines: list[str]) -> None:
     """Write the file anew; durable on return, the old or the new one after a crash."""
-    unfinished = path.with_name(path.name + _UNFINISHED)
-    fd = files.create(unfinished)
-    try:
-        write_all(files, fd, ["".join(f"{line}\n" for line in lines).encode()], 0)
-        files.sync(fd)
-    finally:
-        files.close(fd)
-    files.rename(unfinished, path)
-    files.sync_directory(path.parent)
+    replace_file(files, path, "".join(f"{line}\n" for line in lines).encode())

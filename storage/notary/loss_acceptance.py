@@ -12,12 +12,11 @@ stays a finding.
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
 
 import msgspec
 
 from storage.errors import CorruptFrame
-from storage.files import FileOps, log_failed, write_all
+from storage.files import FileOps, log_failed, replace_file
 from storage.format import SUFFIX_RECOVERED, SUFFIX_SEALED, SUFFIX_TOMBSTONE, SegmentName
 from storage.notary.anchor import number_of
 from storage.notary.leaf import BlockLeaf, Leaf, RecoveredLeaf, SealedLeaf, parse_leaf
@@ -27,8 +26,6 @@ from storage.notary.retelling import TREE_DIRECTORY
 from storage.notary.start_check import LogCheck, locked
 from storage.reader import names_with, open_segment_file
 from storage.tlog.note import Signer, VerifierKey
-
-_UNFINISHED: Final = ".tmp"
 
 
 def accept_loss(
@@ -90,7 +87,7 @@ def _accept(
     name = next_loss_name(check.file_names)
     if check.reader is None:
         _put_tree_aside(files, directory, name)
-    _write(files, directory / name, data)
+    replace_file(files, directory / name, data)
     return statement
 
 
@@ -106,18 +103,6 @@ def _put_tree_aside(files: FileOps, directory: Path, loss_name: str) -> None:
     for name in (TREE_DIRECTORY, MARKS_NAME):
         if name in names:
             files.rename(directory / name, directory / (name + suffix))
-
-
-def _write(files: FileOps, path: Path, data: bytes) -> None:
-    unfinished = path.with_name(path.name + _UNFINISHED)
-    fd = files.create(unfinished)
-    try:
-        write_all(files, fd, [data], 0)
-        files.sync(fd)
-    finally:
-        files.close(fd)
-    files.rename(unfinished, path)
-    files.sync_directory(path.parent)
 
 
 class _Kept(msgspec.Struct):

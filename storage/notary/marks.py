@@ -18,13 +18,12 @@ from typing import Final
 import msgspec
 
 from storage.errors import UNDECODABLE, StorageError
-from storage.files import FileOps, write_all
+from storage.files import FileOps, replace_file
 from storage.notary.leaf import LossAcceptedLeaf, ShreddedLeaf, TombstoneLeaf, parse_leaf
 
 MARKS_NAME: Final = "tlog.marks"
 MAX_MARKS_BYTES: Final = 64 << 20
 """Some 300,000 deleted segments: half a year at one a minute, and more than a directory should hold."""
-_UNFINISHED: Final = ".tmp"
 MarkedLeaf = TombstoneLeaf | ShreddedLeaf | LossAcceptedLeaf
 
 
@@ -94,12 +93,4 @@ def read_marks(files: FileOps, directory: Path) -> list[Mark] | None:
 
 def write_marks(files: FileOps, directory: Path, marks: Sequence[Mark]) -> None:
     """Replace the file; durable on return. Raises OSError."""
-    unfinished = directory / (MARKS_NAME + _UNFINISHED)
-    fd = files.create(unfinished)
-    try:
-        write_all(files, fd, [encode_marks(marks)], 0)
-        files.sync(fd)
-    finally:
-        files.close(fd)
-    files.rename(unfinished, directory / MARKS_NAME)
-    files.sync_directory(directory)
+    replace_file(files, directory / MARKS_NAME, encode_marks(marks))

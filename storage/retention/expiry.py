@@ -22,11 +22,10 @@ import msgspec
 
 from storage.encryption.keys import SUFFIX_KEYS, read_small
 from storage.errors import StorageError
-from storage.files import FileOps
+from storage.files import FileOps, replace_file
 from storage.format import SUFFIX_TOMBSTONE, SUFFIX_TORN
 from storage.notary.statement import MAX_STATEMENT_BYTES
 from storage.notary.tombstone import Tombstone, open_tombstone, sign_tombstone
-from storage.retention.holds_file import write_whole
 from storage.retention.inventory import Entry, Extent
 from storage.segment_file import CHUNK_BYTES
 from storage.tlog.note import Signer, VerifierKey
@@ -77,7 +76,7 @@ def bury(
         reason,
     )
     data = sign_tombstone(tombstone, signer)
-    write_whole(files, entry.path_beside(directory, SUFFIX_TOMBSTONE), data)
+    replace_file(files, entry.path_beside(directory, SUFFIX_TOMBSTONE), data)
     return Grave(entry, tombstone, hashlib.sha256(data).digest())
 
 

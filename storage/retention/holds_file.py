@@ -17,7 +17,7 @@ from typing import Final
 import msgspec
 
 from storage.errors import UNDECODABLE, StorageError
-from storage.files import FileOps, write_all
+from storage.files import FileOps, replace_file, write_all
 from storage.retention.holds import Hold, Text, Time
 
 HOLDS_FILE: Final = "holds.json"
@@ -147,20 +147,7 @@ def read_changes(files: FileOps, data_dir: Path, offset: int) -> tuple[list[Chan
 
 def _replace(files: FileOps, data_dir: Path, holds: tuple[Hold, ...]) -> None:
     encoded = msgspec.json.format(msgspec.json.encode(_HoldsFile(HOLDS_VERSION, holds)), indent=1)
-    write_whole(files, data_dir / HOLDS_FILE, encoded + b"\n")
-
-
-def write_whole(files: FileOps, path: Path, data: bytes) -> None:
-    """Write or replace a small file; it and its name are durable on return. Raises OSError."""
-    unfinished = path.with_name(path.name + ".tmp")
-    fd = files.create(unfinished)
-    try:
-        write_all(files, fd, [data], 0)
-        files.sync(fd)
-    finally:
-        files.close(fd)
-    files.rename(unfinished, path)
-    files.sync_directory(path.parent)
+    replace_file(files, data_dir / HOLDS_FILE, encoded + b"\n")
 
 
 def _append(files: FileOps, data_dir: Path, change: Change) -> None:

@@ -14,13 +14,12 @@ from pathlib import Path
 from typing import Final
 
 from storage.errors import LogFailed, LogInUse, StorageError
-from storage.files import FileOps, log_failed, write_all
+from storage.files import FileOps, log_failed, replace_file
 from storage.tlog.checkpoint import BadCheckpoint, read_unverified
 from storage.tlog.note import MAX_NOTE_BYTES, BadNote
 from storage.tlog.witness import Head
 
 _LOCK: Final = "LOCK"
-_TEMPORARY: Final = ".tmp"
 
 
 class WitnessStateDamaged(StorageError):
@@ -99,15 +98,7 @@ class WitnessState:
             raise log_failed("read", path, error) from error
 
     def _write(self, path: Path, data: bytes) -> None:
-        temporary = path.with_name(path.name + _TEMPORARY)
         try:
-            fd = self._files.create(temporary)
-            try:
-                write_all(self._files, fd, [data], 0)
-                self._files.sync_data(fd)
-            finally:
-                self._files.close(fd)
-            self._files.rename(temporary, path)
-            self._files.sync_directory(self._directory)
+            replace_file(self._files, path, data)
         except OSError as error:
             raise log_failed("write", path, error) from error

@@ -13,6 +13,7 @@ from storage.files import (
     judge_space,
     log_failed,
     parse_mountinfo,
+    replace_file,
     write_all,
 )
 from tests.kit.faulty_files import FailingFiles
@@ -139,3 +140,31 @@ def test_the_file_system_is_that_of_the_nearest_mount(path: str, kind: str, rese
 def test_the_file_system_of_a_real_directory_has_a_type(tmp_path: Path) -> None:
     assert filesystem_of(tmp_path).kind
     assert filesystem_of(tmp_path, tmp_path / "missing").kind == ""
+
+
+@pytest.mark.parametrize("fail_at", range(1, 5))
+def test_a_file_is_replaced_as_a_whole_or_not_at_all(tmp_path: Path, fail_at: int) -> None:
+    path = tmp_path / "state"
+    replace_file(REAL_FILES, path, b"old")
+    files = FailingFiles(fail_at)
+    with pytest.raises(OSError, match="injected"):
+        replace_file(files, path, b"new")
+    assert path.read_bytes() == b"old"
+
+
+def test_the_name_of_a_replaced_file_is_synced_unless_the_caller_does_it(tmp_path: Path) -> None:
+    files = FailingFiles()
+    replace_file(files, tmp_path / "a", b"x")
+    replace_file(files, tmp_path / "b", b"y", sync_name=False)
+    assert files.calls == [
+        "create",
+        "write",
+        "sync",
+        "rename",
+        "sync_directory",
+        "create",
+        "write",
+        "sync",
+        "rename",
+    ]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]

@@ -195,7 +195,7 @@ def test_events_that_cannot_be_set_aside_wait(tmp_path: Path) -> None:
     assert outlet.status().rejected == 1
 
 
-@pytest.mark.parametrize("only", ["create", "write", "sync_data", "rename", "sync_directory"])
+@pytest.mark.parametrize("only", ["create", "write", "sync", "rename", "sync_directory"])
 def test_a_state_that_cannot_be_saved_is_a_problem_until_it_can(tmp_path: Path, only: str) -> None:
     rig = OutletRig(tmp_path, MemoryLogs(a=deletions(2)))
     outlet = rig.open(FailingFiles(1, only=only))
