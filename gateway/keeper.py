@@ -14,8 +14,17 @@ from typing import Final
 import trio
 
 from gateway import journal
-from gateway.keeper_messages import Finish, KeeperStatus, Orders, SegmentKey, encode_line, parse_status
+from gateway.keeper_messages import (
+    MAX_LINE_BYTES,
+    Finish,
+    KeeperStatus,
+    Orders,
+    SegmentKey,
+    encode_line,
+    parse_status,
+)
 from storage.encryption.keys import DataKey
+from storage.errors import UNDECODABLE
 
 STOP_S: Final = 10.0
 """For the last checkpoint and the last segments to reach the bucket; what is left goes at the next start."""
@@ -23,6 +32,7 @@ MARGIN_S: Final = 2.0
 GONE_S: Final = 5.0
 """How soon it must be gone when the gateway does not wait for it to finish."""
 MAX_BACKOFF_S: Final = 30.0
+NOT_STARTED: Final = -1
 MAX_KEYS: Final = 128
 """Keys kept for a keeper that has to be started again: two hours of segments at one a minute."""
 
@@ -30,13 +40,13 @@ MAX_KEYS: Final = 128
 class Keeper:
     """Runs the keeper process of one data directory and starts it again when it dies.
 
-    status: what it said last. problem: why it does not run, "" while it does.
+    status: what it said last. problem: why it does not run, "" while it does. is_over: its process has ended.
     """
 
     def __init__(self, orders: Orders) -> None:
         self._orders = orders
         self._keys: OrderedDict[str, SegmentKey] = OrderedDict()
-        self._process: trio.Process | None = None
+        self.is_over = False
         self._stopping = False
         self._token = trio.lowlevel.current_trio_token()
         self._outbox: trio.MemorySendChannel[SegmentKey] | None = None
@@ -62,8 +72,10 @@ class Keeper:
         """Until cancelled or stopped."""
         backoff_s = 1.0
         while not self._stopping:
+            self.is_over = False
             started = trio.current_time()
             code = await self._run_once()
+            self.is_over = True
             if self._stopping:
                 return
             if trio.current_time() - started > MAX_BACKOFF_S:
@@ -82,9 +94,13 @@ class Keeper:
 
     async def _run_once(self) -> int:
         command = [sys.executable, "-m", "gateway.keeper_process"]
-        process = await trio.lowlevel.open_process(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
-        )
+        try:
+            process = await trio.lowlevel.open_process(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+            )
+        except OSError as error:  # no memory, no process ids: calls go on being recorded
+            journal.problem("keeper", f"the keeper process cannot be started: {error.strerror}")
+            return NOT_STARTED
         self._outbox, inbox = trio.open_memory_channel[SegmentKey](MAX_KEYS)
         for key in self._keys.values():
             self._outbox.send_nowait(key)
@@ -123,7 +139,10 @@ class Keeper:
     async def _listen(self, process: trio.Process) -> None:
         assert process.stdout is not None
         buffer = b""
-        async for chunk in process.stdout:
-            *lines, buffer = (buffer + chunk).split(b"\n")
-            if lines:
-                self.status = parse_status(lines[-1])
+        with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+            async for chunk in process.stdout:
+                *lines, buffer = (buffer + chunk).split(b"\n")
+                buffer = buffer[-MAX_LINE_BYTES:]
+                if lines:
+                    with suppress(*UNDECODABLE):  # a library that prints; the age of the status tells
+                        self.status = parse_status(lines[-1])

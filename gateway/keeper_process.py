@@ -10,6 +10,7 @@ may still be in its last step when the next one starts.
 
 import os
 import sys
+import threading
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from pathlib import Path
@@ -34,6 +35,8 @@ STATUS_S: Final = 1.0
 NICENESS: Final = 10
 LOCK_FILE: Final = "keeper.lock"
 LOCK_POLL_S: Final = 0.1
+LAST_STEP_S: Final = 2.0
+"""For steps under way when the keeper is to end."""
 
 
 async def main() -> None:
@@ -62,6 +65,10 @@ async def _obey(messages: AsyncGenerator[Message, None], work: KeeperWork, scope
         elif isinstance(message, Finish):
             await work.finish(message.deadline_s)
             break
+    # A thread may be waiting for a bucket or a witness. Everything here is made to be killed: do not wait for it.
+    end = threading.Timer(LAST_STEP_S, os._exit, (0,))
+    end.daemon = True
+    end.start()
     scope.cancel()
 
 
