@@ -10,6 +10,7 @@ import contextlib
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +22,8 @@ XFS_BYTES: Final = 4 << 30
 """Sparse. Copies share what they have in common."""
 IMAGE_BYTES: Final = 192 << 20
 _INSTALL: Final = ["apt-get", "install", "-y", "-q", "--no-install-recommends", "xfsprogs"]
+
+BUSY_S: Final = 20.0
 
 
 class NoImages(Exception):
@@ -102,9 +105,21 @@ class ImageDisk:
         try:
             yield self._copy
         finally:
-            run("umount", self._copy)
-            self._mounted.remove(self._copy)
+            self._detach(self._copy)
         image.unlink()
+
+    def _detach(self, mount: Path) -> None:
+        """The keeper of a killed gateway may have a file open for a second or two."""
+        give_up_s = time.monotonic() + BUSY_S
+        while True:
+            try:
+                run("umount", mount)
+                break
+            except NoImages:
+                if time.monotonic() > give_up_s:
+                    raise
+                time.sleep(0.1)
+        self._mounted.remove(mount)
 
 
 def _sparse(path: Path, size: int) -> None:
