@@ -30,6 +30,9 @@ class PlainTextState(msgspec.Struct, array_like=True):
     line: str = ""
     column: int = 0
     grown: bool = False  # characters were written since the line last came out as it was
+    run: str | None = None  # the line before the run of characters being written, None between runs
+    run_grown: bool = False  # `grown` at that moment, until the line came out
+    run_wrote: bool = False  # the run has written something besides blanks
 
 
 class PlainText:
@@ -44,10 +47,19 @@ class PlainText:
         self._everything, self._typed = everything, typed
         self._scanner = Scanner(state.scanner)
         self._line, self._column, self._grown = state.line, state.column, state.grown
+        self._run, self._run_grown, self._run_wrote = state.run, state.run_grown, state.run_wrote
         self._out: list[str] = []
 
     def state(self) -> PlainTextState:
-        return PlainTextState(self._scanner.state(), self._line, self._column, self._grown)
+        return PlainTextState(
+            self._scanner.state(),
+            self._line,
+            self._column,
+            self._grown,
+            self._run,
+            self._run_grown,
+            self._run_wrote,
+        )
 
     @property
     def holds_text(self) -> bool:
@@ -66,7 +78,7 @@ class PlainText:
         for token in self._scanner.finish():
             self._take(token)
         self._out.append(self._line)
-        self._line, self._column, self._grown = "", 0, False
+        self._line, self._column, self._grown, self._run = "", 0, False, None
         return self._drain()
 
     def _drain(self) -> str:
@@ -77,7 +89,9 @@ class PlainText:
     def _take(self, token: Token) -> None:
         if token.kind is TokenKind.TEXT:
             self._write(token.body)
-        elif token.kind is TokenKind.CONTROL:
+            return
+        self._run = None
+        if token.kind is TokenKind.CONTROL:
             self._control(token.final)
         elif token.kind is TokenKind.CSI:
             self._move(token)
@@ -94,14 +108,20 @@ class PlainText:
         self._overwrite(rest)
 
     def _overwrite(self, text: str) -> None:
+        """Write at the cursor. What is lost comes out once a run, as it was before the run: however the bytes
+        were cut, the same."""
         if not text:
             return
+        if self._run is None:
+            self._run, self._run_grown, self._run_wrote = self._line, self._grown, False
         end = self._column + len(text)
         lost = self._line[self._column : end]
-        if lost and lost != text[: len(lost)]:
-            self._keep(lost)
+        if self._everything and self._run_grown and _loses(lost, text):
+            self._out.append(self._run + "\n")
+            self._run_grown, self._grown = False, self._run_wrote
         self._line = self._line[: self._column] + text + self._line[end:]
         self._column = end
+        self._run_wrote = self._run_wrote or not text.isspace()
         self._grown = self._grown or not text.isspace()
 
     def _control(self, char: str) -> None:
@@ -166,12 +186,19 @@ class PlainText:
     def _end_line(self) -> None:
         if self._line or not self._everything:
             self._out.append(self._line.rstrip(" ") + "\n")
-        self._line, self._column, self._grown = "", 0, False
+        self._line, self._column, self._grown, self._run = "", 0, False, None
 
     def _cut_long_line(self) -> None:
         head = self._line[:MAX_LINE_CHARS]
         found = _WORD_BREAK.search(head, MAX_LINE_CHARS - _LONGEST_WORD)
         cut = found.end() if found else MAX_LINE_CHARS
         self._out.append(self._line[:cut])
-        self._line = self._line[cut:]
+        self._line, self._run = self._line[cut:], None
         self._column = max(0, self._column - cut)
+
+
+def _loses(old: str, new: str) -> bool:
+    """Whether a character that could be seen is replaced by another."""
+    return old != new[: len(old)] and any(
+        was != now and not was.isspace() for was, now in zip(old, new, strict=False)
+    )

@@ -1,7 +1,7 @@
 """Lines as a person saw them, and, for search, everything that was on them at any time."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from storage.plain_text import MAX_LINE_CHARS, PlainText
@@ -95,7 +95,16 @@ def test_moves_cannot_make_a_line_longer_than_the_limit() -> None:
     assert len(text.state().line) <= MAX_LINE_CHARS
 
 
+def test_what_is_written_over_comes_out_once_however_it_was_cut() -> None:
+    for size in (1, 2, 7):
+        text, data, out = PlainText(everything=True), b"abc\rxyz\n", ""
+        for at in range(0, len(data), size):
+            out += text.feed(data[at : at + size])
+        assert out == "abc\nxyz\n"
+
+
 @settings(max_examples=100, deadline=None)
+@example([b"  ", b"!\r ! "], True, 1)
 @given(
     st.lists(st.sampled_from(SEQUENCES) | st.binary(max_size=6), max_size=10),
     st.booleans(),
