@@ -15,7 +15,7 @@ from storage.index import Indexer
 from storage.notary.notary import Notary
 from storage.records import encode_record
 from storage.retention.decide import NS_PER_DAY, Policy
-from storage.retention.expiry_plan import Outlook, Rules, Sizes, span_of
+from storage.retention.expiry_plan import Outlook, Rules, Sizes, needed_by_nobody, span_of
 from storage.retention.expiry_run import Expiry, LogReport
 from storage.retention.holds import Hold, Lookup, NoLookup, Span
 from storage.retention.inventory import list_entries, read_extent
@@ -129,12 +129,13 @@ class Scene:
         files: FileOps = REAL_FILES,
         now_ns: int = NOW_NS,
         sizes: Sizes | None = None,
+        needed_by: Callable[[str, SegmentName], str] = needed_by_nobody,
     ) -> Outlook:
         return Outlook(
             files,
             self.data_dir,
             self.log,
-            Rules(policy, holds, lookup or NoLookup(), now_ns, key_ring),
+            Rules(policy, holds, lookup or NoLookup(), now_ns, key_ring, needed_by),
             exported={self.name(number) for number in exported},
             keys=[self.signer.verifier],
             sizes=sizes,

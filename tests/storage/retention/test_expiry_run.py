@@ -94,6 +94,16 @@ def test_under_a_hold_nothing_goes(scene: Scene) -> None:
     assert scene.buried() == []
 
 
+def test_what_somebody_still_has_to_read_stays(scene: Scene) -> None:
+    report = scene.expire(needed_by=lambda log, name: "sink siem" if name.number == 2 else "")
+    assert report.deleted == (scene.stems[0], scene.stems[2])
+    assert scene.left() == [2, 4, 5]
+    (choice,) = [
+        c for c in scene.outlook(needed_by=lambda *_: "sink siem").plan() if c.facts.name.number == 2
+    ]
+    assert choice.against == ("not read yet by sink siem",)
+
+
 def test_where_export_is_required_only_what_is_verified_and_confirmed_goes(scene: Scene) -> None:
     policy = Policy(max_age_ns=5 * NS_PER_DAY)
     asked: list[SegmentName] = []

@@ -1,5 +1,6 @@
 import hashlib
 import os
+import zlib
 from pathlib import Path
 
 import msgspec
@@ -435,6 +436,32 @@ def test_more_frames_than_were_signed_under_an_end_that_was_is_a_rewrite(log: No
     assert "3 frames, 2 were signed" in the_finding(leaves.check(path, runs=(fewer,))).why
     later = msgspec.structs.replace(run, start=run.start + 1)
     assert "is of frame 1" in the_finding(leaves.check(path, runs=(later,))).why
+
+
+def test_a_segment_under_the_name_of_another_is_named(log: NotarisedLog) -> None:
+    first, second = log.sealed(1), log.sealed(1)
+    log.notarise()
+    leaves = Leaves(log)
+    first.write_bytes(second.read_bytes())
+    finding = the_finding(leaves.check(first))
+    assert (finding.kind, finding.offset) == (Kind.CORRUPT, 0)
+    assert second.stem in finding.why
+
+
+def test_another_whole_frame_than_was_signed_is_a_rewrite_with_its_place(log: NotarisedLog) -> None:
+    path = log.opened(1, 1)
+    log.notarise()
+    leaves = Leaves(log)
+    second = read_block_table(path)[1]
+    data = bytearray(path.read_bytes())
+    frame = data[second.offset : second.offset + second.frame_len]
+    frame[28:36] = (START_NS + 99).to_bytes(8, "little")  # another time, and a CRC that fits it
+    crc = zlib.crc32(frame[40:], zlib.crc32(frame[:36]))
+    frame[36:40] = crc.to_bytes(4, "little")
+    data[second.offset : second.offset + second.frame_len] = frame
+    path.write_bytes(data)
+    finding = the_finding(leaves.check(path))
+    assert (finding.kind, finding.offset, finding.record) == (Kind.REWRITE, second.offset, 2)
 
 
 def test_the_leaves_of_an_accepted_loss_are_excused_and_only_they(log: NotarisedLog) -> None:
