@@ -3,6 +3,7 @@ errors are one line on stderr, and exit codes mean the same everywhere.
 
     0 done   1 failed, or not found   2 wrong usage, or a search that cannot be understood
     3 invalid configuration   6 store or cluster unreachable   130 interrupted
+    10 to 15: what `verify` found (its --help)
 
 Nothing but click is imported here (see `gateway.cli.lazy`).
 """
@@ -18,6 +19,7 @@ from gateway.cli.lazy import Entry, LazyGroup
 
 EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2
+EXIT_UNREACHABLE: Final = 6
 EXIT_INTERRUPTED: Final = 130
 
 VERBS: Final = {
@@ -36,7 +38,9 @@ VERBS: Final = {
     "version": Entry("gateway.cli.version:version", "Print the version."),
 }
 
-_EPILOG: Final = "Exit codes: 0 done, 1 failed or not found, 2 wrong usage, 130 interrupted."
+_EPILOG: Final = (
+    "Exit codes: 0 done, 1 failed or not found, 2 wrong usage, 6 store unreachable, 130 interrupted."
+)
 
 
 @click.group(
@@ -74,14 +78,17 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 
 
 def _fail(error: Exception) -> int:
+    from gateway.errors import GatewayError
     from storage.ansi import printable
     from storage.errors import BadQuery, StorageError
 
-    if isinstance(error, StorageError | OSError):
+    if isinstance(error, StorageError | OSError | GatewayError):
         click.echo(f"error: {printable(str(error))}", err=True)
     else:
         what = printable(f"{type(error).__name__}: {error}")
         click.echo(f"error: {what} (a bug; KUBETAPE_TRACEBACK=1 shows where)", err=True)
+    if type(error).__name__ == "StoreUnreachable":  # known without importing what it takes to reach one
+        return EXIT_UNREACHABLE
     return EXIT_USAGE if isinstance(error, BadQuery) else EXIT_FAILED
 
 

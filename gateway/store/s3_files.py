@@ -48,6 +48,13 @@ class BadStoreUrl(GatewayError):
     """The address of a store cannot be understood; the message says what one looks like."""
 
 
+class StoreUnreachable(OSError):
+    """A store does not answer, or not to us. Look at network, endpoint and credentials, and try again."""
+
+    def __str__(self) -> str:
+        return str(self.strerror)
+
+
 class Bucket(Protocol):
     """What is asked of a bucket (gateway.export.s3.S3Store). Everything raises StoreFailed."""
 
@@ -300,4 +307,7 @@ _ERRNO: Final = {
 
 def _raise(failure: StoreFailed, what: str) -> NoReturn:
     """As OSError of the matching kind (FileNotFoundError, PermissionError), which all readers know."""
-    raise OSError(_ERRNO.get(failure.answer.outcome, errno.EIO), str(failure), what) from failure
+    number = _ERRNO.get(failure.answer.outcome)
+    if number is None:
+        raise StoreUnreachable(errno.EIO, str(failure), what) from failure
+    raise OSError(number, str(failure), what) from failure

@@ -102,3 +102,17 @@ def test_python_m_gateway_is_the_same_program(tmp_path: Path) -> None:
         check=True,
     )
     assert done.stdout.startswith(b"kubetape ")
+
+
+def test_a_store_that_does_not_answer_is_told_apart(tmp_path: Path) -> None:
+    nowhere = {
+        "AWS_ENDPOINT_URL_S3": "http://127.0.0.1:9",
+        "AWS_ACCESS_KEY_ID": "t",
+        "AWS_SECRET_ACCESS_KEY": "t",
+        "AWS_DEFAULT_REGION": "eu-central-1",
+        "AWS_MAX_ATTEMPTS": "1",
+    }
+    ran = run_cli("sessions", "ls", "--store", "s3://audit/prod", **nowhere)
+    assert ran.code == 6
+    assert "Errno" not in ran.err
+    assert "no answer" in ran.err
