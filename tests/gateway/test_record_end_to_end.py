@@ -169,6 +169,34 @@ async def test_a_gateway_that_cannot_read_leaves_no_clear_text_and_its_holder_fi
         assert CANARY.decode() in found.out
 
 
+async def test_with_kms_whoever_may_decrypt_reads_and_the_gateway_does_not(
+    tmp_path: Path, endpoint: str, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import boto3
+
+    made = boto3.client("kms", endpoint_url=endpoint, region_name=REGION).create_key()
+    arn = made["KeyMetadata"]["Arn"]
+
+    def change(settings: Settings) -> Settings:
+        encryption = EncryptionSettings(kms_key=arn, kms_endpoint=endpoint)
+        record = msgspec.structs.replace(settings.record, encryption=encryption)
+        return msgspec.structs.replace(settings, record=record)
+
+    async with open_rig(tmp_path, keeper=True, change=change, deadline_s=90) as rig:
+        vkey = rig.gateway.record.log_key
+        await work_and_end(rig)
+    data_dir = str(tmp_path / "data")
+    assert not list((tmp_path / "data" / "keys").glob("local*"))
+    assert "untouched" in said(run_cli("verify", data_dir, "--vkey", vkey)).out
+    monkeypatch.setenv("AWS_ENDPOINT_URL_KMS", endpoint)
+    found = said(run_cli("sessions", "search", CANARY.decode(), "--data-dir", data_dir))
+    assert CANARY.decode() in found.out
+    monkeypatch.setenv("AWS_ENDPOINT_URL_KMS", "http://127.0.0.1:9")
+    refused = run_cli("sessions", "search", CANARY.decode(), "--data-dir", data_dir)
+    assert refused.code == 1
+    assert "KMS" in refused.err
+
+
 async def test_a_gateway_that_cannot_read_indexes_what_it_writes_if_told_to(
     tmp_path: Path, endpoint: str, client: Any
 ) -> None:
