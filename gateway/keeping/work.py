@@ -107,6 +107,7 @@ class KeeperWork:
         """The log is closed: bring everything to its end, as far as the time allows. While `run` runs."""
         give_up_s = trio.current_time() + deadline_s
         with trio.move_on_after(deadline_s):
+            await Duty("tree", self._trees.finish, TREE_S).round()
             for duty in self._duties:
                 await duty.round()
             await self._sinks.drain()

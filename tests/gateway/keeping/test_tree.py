@@ -87,6 +87,21 @@ def test_the_public_key_lies_beside_the_checkpoint(tmp_path: Path, written: Writ
     assert read_vkeys(written.directory / "tlog" / "vkey") == [trees.signer("0").verifier]
 
 
+def test_at_the_end_a_log_is_signed_whole_however_young_its_checkpoint_is(
+    tmp_path: Path, written: WrittenLog
+) -> None:
+    trees = Trees(tmp_path, GATEWAY)
+    written.write(1)
+    catch_up(trees)
+    written.write(1)
+    written.log.close(PATIENCE_S)
+    catch_up(trees)
+    assert trees.facts()["kubetape_tree_size"] == 1.0
+    trees.finish()
+    assert trees.facts()["kubetape_tree_size"] == 3.0  # two frames, one manifest
+    trees.close()
+
+
 def test_damage_is_said_once(tmp_path: Path, written: WrittenLog, capsys: pytest.CaptureFixture[str]) -> None:
     written.write(4)
     (segment,) = written.directory.glob("*.open")
