@@ -222,7 +222,7 @@ async def test_an_unexpected_error_ends_one_connection_only(
 def test_without_its_disk_a_witness_cosigns_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for only in ("create", "write", "sync_data", "rename", "sync_directory"):
+    for only in ("create", "write", "sync", "rename", "sync_directory"):
         directory = tmp_path / only
         witness, state = witness_over(directory)
         assert witness.add_checkpoint(request_of(0, 3)).status == 200
