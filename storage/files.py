@@ -10,6 +10,7 @@ OSError, which the callers translate. The trap: a rename or a new file is durabl
 
 import errno
 import fcntl
+import hashlib
 import os
 import re
 from collections.abc import Sequence
@@ -20,6 +21,9 @@ from typing import Final, Protocol
 import msgspec
 
 from storage.errors import LogFailed
+
+CHUNK_BYTES: Final = 1024 * 1024
+"""As much of a large file as is read at once."""
 
 MOUNTINFO: Final = Path("/proc/self/mountinfo")
 OVERWRITES_IN_PLACE: Final = frozenset({"ext2", "ext3", "ext4", "xfs", "tmpfs"})
@@ -164,6 +168,45 @@ def write_all(files: FileOps, fd: int, parts: Sequence[bytes], offset: int) -> i
         why = f"short write: {taken} of {expected} bytes taken at {offset}"
         raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)} ({why})")
     return expected
+
+
+def read_start(files: FileOps, path: Path, length: int) -> bytes:
+    """The first `length` bytes of a file, fewer where it is shorter. Raises OSError."""
+    fd = files.open_read(path)
+    try:
+        return files.read(fd, length, 0)
+    finally:
+        files.close(fd)
+
+
+def file_size(files: FileOps, path: Path) -> int:
+    """Bytes of a file. Raises OSError."""
+    fd = files.open_read(path)
+    try:
+        return files.size(fd)
+    finally:
+        files.close(fd)
+
+
+def measure(files: FileOps, path: Path) -> tuple[int, bytes]:
+    """Size and SHA-256 of a file, read in pieces. Raises OSError."""
+    fd = files.open_read(path)
+    try:
+        size, digest = files.size(fd), hashlib.sha256()
+        for offset in range(0, size, CHUNK_BYTES):
+            digest.update(files.read(fd, CHUNK_BYTES, offset))
+    finally:
+        files.close(fd)
+    return size, digest.digest()
+
+
+def exists(files: FileOps, path: Path) -> bool:
+    """Whether a file can be opened under this name. Raises OSError for any answer but yes and no."""
+    try:
+        files.close(files.open_read(path))
+    except FileNotFoundError:
+        return False
+    return True
 
 
 SUFFIX_UNFINISHED: Final = ".tmp"

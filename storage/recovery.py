@@ -21,7 +21,7 @@ import msgspec
 
 from storage.encryption.keys import SUFFIX_KEYS
 from storage.errors import CorruptFrame
-from storage.files import FileOps, log_failed, write_all
+from storage.files import CHUNK_BYTES, FileOps, log_failed, measure, write_all
 from storage.format import (
     FLAG_ALL_BEFORE_SYNCED,
     PAGE_BYTES,
@@ -34,7 +34,7 @@ from storage.format import (
     parse_segment_name,
 )
 from storage.records import SegmentRecovered
-from storage.segment_file import CHUNK_BYTES, SegmentFile, is_data
+from storage.segment_file import SegmentFile, is_data
 from storage.writer import SUFFIX_TEMPORARY
 
 CLEAN: Final = "clean"
@@ -208,14 +208,8 @@ def _valid_end(segment: SegmentFile) -> tuple[int, int, bool]:
 
 def _examine_headless(files: FileOps, path: Path) -> Examination:
     """Without its header page nothing in a segment can be told from noise: all of it is set aside."""
-    fd = files.open_read(path)
-    try:
-        size, digest = files.size(fd), hashlib.sha256()
-        for offset in range(0, size, CHUNK_BYTES):
-            digest.update(files.read(fd, CHUNK_BYTES, offset))
-    finally:
-        files.close(fd)
-    return Examination(path, CORRUPT, "", 1, 0, size, hashlib.sha256().digest(), digest.digest())
+    size, sha256 = measure(files, path)
+    return Examination(path, CORRUPT, "", 1, 0, size, hashlib.sha256().digest(), sha256)
 
 
 def set_aside(files: FileOps, examination: Examination) -> Path:

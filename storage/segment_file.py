@@ -19,7 +19,7 @@ from storage.dictionary import BadCompression, Compression
 from storage.encryption.cipher import SUITE_NONE, BadTag, FrameCipher, open_cipher
 from storage.encryption.keys import NO_KEYS, SUFFIX_KEYS, KeyRing, read_envelope
 from storage.errors import BadKeyFile, CorruptFrame, NoKey
-from storage.files import FileOps
+from storage.files import CHUNK_BYTES, FileOps
 from storage.format import (
     FLAG_ALL_BEFORE_SYNCED,
     FRAME_CRC_BYTES,
@@ -49,7 +49,6 @@ WINDOW_BYTES: Final = 256 * 1024
 """One read of a sequential pass: hundreds of frames, a fraction of a millisecond."""
 GLANCE_BYTES: Final = 8 * 1024
 """One read for a single frame: most fit."""
-CHUNK_BYTES: Final = 1024 * 1024
 ZERO_CHUNK: Final = bytes(CHUNK_BYTES)
 
 

@@ -21,12 +21,11 @@ from storage.encryption.keys import (
     KeyRing,
     Wrap,
     Wrapper,
-    exists,
     read_envelope,
     write_envelope,
 )
 from storage.errors import BadKeyFile, CorruptFrame, NoKey, Shredded, UnknownDictionary
-from storage.files import FileOps
+from storage.files import FileOps, exists
 from storage.format import SegmentName
 from storage.reader import list_segments, open_segment_file
 from storage.sources import LOG_DIRECTORY, log_names

@@ -18,7 +18,7 @@ import msgspec
 
 from storage.encryption.cipher import DATA_KEY_BYTES
 from storage.errors import UNDECODABLE, BadKeyFile, NoKey, Shredded, StorageError
-from storage.files import FileOps, replace_file
+from storage.files import FileOps, exists, read_start, replace_file
 from storage.segment_id import new_segment_id
 
 SUFFIX_KEYS: Final = ".keys"
@@ -195,19 +195,7 @@ def read_envelope(files: FileOps, segment: Path) -> Envelope:
 
 def read_small(files: FileOps, path: Path, limit_bytes: int) -> bytes:
     """A whole small file. Raises FileNotFoundError, BadKeyFile when it is larger than it can be."""
-    fd = files.open_read(path)
-    try:
-        data = files.read(fd, limit_bytes + 1, 0)
-    finally:
-        files.close(fd)
+    data = read_start(files, path, limit_bytes + 1)
     if len(data) > limit_bytes:
         raise BadKeyFile(f"{path.name}: larger than {limit_bytes} bytes: that is not what it should be")
     return data
-
-
-def exists(files: FileOps, path: Path) -> bool:
-    try:
-        files.close(files.open_read(path))
-    except FileNotFoundError:
-        return False
-    return True

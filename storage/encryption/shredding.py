@@ -28,9 +28,9 @@ from storage.encryption.envelopes import (
     is_unfinished_shredding,
     list_segment_keys,
 )
-from storage.encryption.keys import SUFFIX_KEYS, SUFFIX_SHREDDED, exists
+from storage.encryption.keys import SUFFIX_KEYS, SUFFIX_SHREDDED
 from storage.errors import CorruptFrame, StorageError, UnknownDictionary
-from storage.files import SUFFIX_UNFINISHED, FileOps, replace_file, write_all
+from storage.files import SUFFIX_UNFINISHED, FileOps, exists, replace_file, write_all
 from storage.format import SUFFIX_OPEN
 from storage.index import INDEX_DIRECTORY
 from storage.index_rows import day_of

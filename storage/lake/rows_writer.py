@@ -18,7 +18,7 @@ import msgspec
 
 from storage.encryption.keys import NO_KEYS, KeyRing
 from storage.errors import UNDECODABLE, StorageError
-from storage.files import REAL_FILES, FileOps
+from storage.files import REAL_FILES, FileOps, read_start
 from storage.format import (
     PAGE_BYTES,
     SUFFIX_RECOVERED,
@@ -189,11 +189,7 @@ class RowsWriter:
 
     def _reference(self, path: Path, name: SegmentName) -> SegmentRef:
         """What rows say of their segment. Raises CorruptFrame."""
-        fd = self._files.open_read(path)
-        try:
-            header = parse_header_page(self._files.read(fd, PAGE_BYTES, 0), path.name)
-        finally:
-            self._files.close(fd)
+        header = parse_header_page(read_start(self._files, path, PAGE_BYTES), path.name)
         return SegmentRef(name.stem, header.segment_id, header.gateway_id)
 
     # --- after a restart ----------------------------------------------------------------------------

@@ -21,13 +21,13 @@ from typing import Final, TypeVar
 import msgspec
 
 from storage.errors import CorruptFrame, LogFailed
-from storage.files import FileOps, log_failed
+from storage.files import CHUNK_BYTES, FileOps, log_failed
 from storage.format import SUFFIX_OPEN, SUFFIX_RECOVERED, FrameInfo, SegmentName
 from storage.notary.frame_scan import FrameScan, Stop
 from storage.notary.leaf import RecoveredLeaf, SealedLeaf, block_leaf, encode_leaf
 from storage.reader import READABLE, list_segments
 from storage.recovery import Examination, examine
-from storage.segment_file import CHUNK_BYTES, Cursor, SegmentFile
+from storage.segment_file import Cursor, SegmentFile
 
 STEP_BYTES: Final = 4 << 20
 """Of frames in one turn: some 10 ms, and what the tree may lag behind a burst."""

@@ -18,7 +18,7 @@ from typing import Final
 import msgspec
 
 from storage.errors import UNDECODABLE, StorageError
-from storage.files import FileOps, replace_file
+from storage.files import FileOps, read_start, replace_file
 from storage.notary.leaf import LossAcceptedLeaf, ShreddedLeaf, TombstoneLeaf, parse_leaf
 
 MARKS_NAME: Final = "tlog.marks"
@@ -79,13 +79,9 @@ def parse_marks(data: bytes) -> list[Mark]:
 def read_marks(files: FileOps, directory: Path) -> list[Mark] | None:
     """The marks of a log; None when there is no file. Raises BadMarks, OSError."""
     try:
-        fd = files.open_read(directory / MARKS_NAME)
+        data = read_start(files, directory / MARKS_NAME, MAX_MARKS_BYTES + 1)
     except FileNotFoundError:
         return None
-    try:
-        data = files.read(fd, MAX_MARKS_BYTES + 1, 0)
-    finally:
-        files.close(fd)
     if len(data) > MAX_MARKS_BYTES:
         raise BadMarks(f"{MARKS_NAME}: larger than {MAX_MARKS_BYTES} bytes")
     return parse_marks(data)

@@ -17,9 +17,9 @@ from typing import Final
 
 import msgspec
 
-from storage.encryption.keys import exists, read_small
+from storage.encryption.keys import read_small
 from storage.errors import CorruptFrame, LogFailed, LogInUse, StorageError, UnknownDictionary
-from storage.files import FileOps, log_failed
+from storage.files import FileOps, exists, file_size, log_failed
 from storage.format import (
     SUFFIX_OPEN,
     SUFFIX_RECOVERED,
@@ -247,11 +247,7 @@ class LogCheck:
     def _size(self, name: SegmentName) -> int:
         """Under whichever name: a power cut may take back the last rename of a sealed segment, not its bytes."""
         suffix = next(suffix for suffix in READABLE if name.stem + suffix in self.file_names)
-        fd = self._files.open_read(self._directory / (name.stem + suffix))
-        try:
-            return self._files.size(fd)
-        finally:
-            self._files.close(fd)
+        return file_size(self._files, self._directory / (name.stem + suffix))
 
     def _check_numbers(self) -> Iterator[Discontinuity]:
         """Every number up to the newest has a segment, a tombstone, or an accepted loss above it."""

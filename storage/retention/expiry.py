@@ -22,12 +22,11 @@ import msgspec
 
 from storage.encryption.keys import SUFFIX_KEYS, read_small
 from storage.errors import StorageError
-from storage.files import FileOps, replace_file
+from storage.files import FileOps, measure, replace_file
 from storage.format import SUFFIX_TOMBSTONE, SUFFIX_TORN
 from storage.notary.statement import MAX_STATEMENT_BYTES
 from storage.notary.tombstone import Tombstone, open_tombstone, sign_tombstone
 from storage.retention.inventory import Entry, Extent
-from storage.segment_file import CHUNK_BYTES
 from storage.tlog.note import Signer, VerifierKey
 
 
@@ -62,7 +61,7 @@ def bury(
         raise NotDeletable(
             f"it is of the log {extent.log_origin!r}, not of {signer.verifier.name!r}: not ours to delete"
         )
-    size, sha256 = _measure(files, entry.path(directory))
+    size, sha256 = measure(files, entry.path(directory))
     tombstone = Tombstone(
         extent.log_origin,
         entry.name.stem,
@@ -104,7 +103,7 @@ def exhume(files: FileOps, directory: Path, entry: Entry, keys: Sequence[Verifie
 
 def check_bytes(files: FileOps, directory: Path, grave: Grave) -> None:
     """Whether an exhumed tombstone is of what is there; reads the whole segment. Raises NotDeletable, OSError."""
-    if _measure(files, grave.entry.path(directory)) != (grave.tombstone.size, grave.tombstone.sha256):
+    if measure(files, grave.entry.path(directory)) != (grave.tombstone.size, grave.tombstone.sha256):
         raise NotDeletable("its tombstone is of other bytes: keep it and look into it")
 
 
@@ -140,15 +139,3 @@ def _remove(files: FileOps, path: Path) -> None:
         files.remove(path)
     except FileNotFoundError:
         pass  # whoever removed it, it is what was wanted
-
-
-def _measure(files: FileOps, path: Path) -> tuple[int, bytes]:
-    """Size and SHA-256 of a file."""
-    fd = files.open_read(path)
-    try:
-        size, digest = files.size(fd), hashlib.sha256()
-        for offset in range(0, size, CHUNK_BYTES):
-            digest.update(files.read(fd, CHUNK_BYTES, offset))
-    finally:
-        files.close(fd)
-    return size, digest.digest()

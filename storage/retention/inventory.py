@@ -14,7 +14,7 @@ import msgspec
 
 from storage.encryption.keys import SUFFIX_KEYS, SUFFIX_SHREDDED
 from storage.errors import CorruptFrame, UnknownDictionary
-from storage.files import FileOps
+from storage.files import FileOps, file_size
 from storage.format import (
     SUFFIX_OPEN,
     SUFFIX_RECOVERED,
@@ -93,13 +93,9 @@ def names_in(files: FileOps, directory: Path) -> list[str]:
 def size_of(files: FileOps, path: Path) -> int:
     """Bytes of a file; 0 when it is not there any more."""
     try:
-        fd = files.open_read(path)
+        return file_size(files, path)
     except FileNotFoundError:
         return 0
-    try:
-        return files.size(fd)
-    finally:
-        files.close(fd)
 
 
 class Extent(msgspec.Struct, frozen=True):

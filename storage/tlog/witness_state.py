@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from storage.errors import LogFailed, LogInUse, StorageError
-from storage.files import FileOps, log_failed, replace_file
+from storage.files import FileOps, log_failed, read_start, replace_file
 from storage.tlog.checkpoint import BadCheckpoint, read_unverified
 from storage.tlog.note import MAX_NOTE_BYTES, BadNote
 from storage.tlog.witness import Head
@@ -87,11 +87,7 @@ class WitnessState:
 
     def _read(self, path: Path) -> bytes | None:
         try:
-            fd = self._files.open_read(path)
-            try:
-                return self._files.read(fd, MAX_NOTE_BYTES + 1, 0)
-            finally:
-                self._files.close(fd)
+            return read_start(self._files, path, MAX_NOTE_BYTES + 1)
         except FileNotFoundError:
             return None
         except OSError as error:

@@ -16,7 +16,7 @@ from typing import Final
 import msgspec
 
 from storage.errors import CorruptFrame
-from storage.files import FileOps
+from storage.files import CHUNK_BYTES, FileOps, read_start
 from storage.format import (
     PAGE_BYTES,
     SUFFIX_RECOVERED,
@@ -31,7 +31,7 @@ from storage.notary.frame_scan import BUNDLED_ENTRY, FrameScan, Silence, Stop
 from storage.notary.leaf import BlockLeaf, RecoveredLeaf, SealedLeaf, parse_leaf
 from storage.reader import READABLE
 from storage.recovery import CORRUPT, examine
-from storage.segment_file import CHUNK_BYTES, Cursor, SegmentFile
+from storage.segment_file import Cursor, SegmentFile
 from storage.segment_footer import Footer, parse_footer
 from storage.verify.findings import Finding, Kind
 from storage.verify.tree_scan import ENTRY_STRIDE, Run, TreeSnapshot, entries_of_runs
@@ -336,13 +336,9 @@ class _Check:
     def _check_torn_copy(self, leaf: RecoveredLeaf) -> None:
         """The copy of the torn bytes, where there is one: it is for people, the segment itself still has them."""
         try:
-            fd = self._files.open_read(self._path.with_suffix(SUFFIX_TORN))
+            data = read_start(self._files, self._path.with_suffix(SUFFIX_TORN), leaf.torn_bytes + 1)
         except FileNotFoundError:
             return
-        try:
-            data = self._files.read(fd, leaf.torn_bytes + 1, 0)
-        finally:
-            self._files.close(fd)
         if hashlib.sha256(data).digest() != leaf.torn_sha256:
             raise _Fault(Kind.CORRUPT, "its .torn file is not a copy of the torn bytes", leaf.valid_bytes)
 
