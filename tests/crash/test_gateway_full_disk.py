@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ from tests.crash.invariants import header
 from tests.crash.ledger import SECRET, body_of
 from tests.crash.processes import eventually
 from tests.crash.scene import Scene, journal_ns, status_of
+from tests.crash.small_disk import mounted_tmpfs
 
 pytestmark = [pytest.mark.crash, pytest.mark.slow]
 
@@ -25,18 +25,8 @@ CONFIG_MAPS = "/api/v1/namespaces/prod/configmaps"
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    if os.geteuid() != 0:
-        pytest.skip("mounting a tmpfs needs root")
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", f"size={SIZE_BYTES}", "none", str(disk)]
-    mounted = subprocess.run(command, capture_output=True, check=False)
-    if mounted.returncode:
-        pytest.skip(f"mounting a tmpfs is not allowed here: {mounted.stderr.decode().strip()}")
-    try:
+    with mounted_tmpfs(tmp_path / "disk", f"size={SIZE_BYTES}") as disk:
         yield disk
-    finally:
-        subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 
 def fill(disk: Path, *, leave_bytes: int = 0) -> Path:

@@ -4,9 +4,7 @@ Also inodes instead of bytes: a file system without a free one, which is a full 
 """
 
 import contextlib
-import os
 import shutil
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,6 +17,7 @@ from tests.crash.ledger import SECRET, body_of
 from tests.crash.processes import eventually
 from tests.crash.proving import check_proven
 from tests.crash.scene import Scene, journal_ns, status_of
+from tests.crash.small_disk import mounted_tmpfs
 
 pytestmark = [pytest.mark.crash, pytest.mark.slow]
 
@@ -69,18 +68,8 @@ def newest_change_ns(directory: Path) -> int:
 
 @pytest.fixture
 def few_inodes(tmp_path: Path) -> Iterator[Path]:
-    if os.geteuid() != 0:
-        pytest.skip("mounting a tmpfs needs root")
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", f"size=64m,nr_inodes={INODES}", "none", str(disk)]
-    mounted = subprocess.run(command, capture_output=True, check=False)
-    if mounted.returncode:
-        pytest.skip(f"mounting a tmpfs is not allowed here: {mounted.stderr.decode().strip()}")
-    try:
+    with mounted_tmpfs(tmp_path / "disk", f"size=64m,nr_inodes={INODES}") as disk:
         yield disk
-    finally:
-        subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 
 def take_all_inodes(disk: Path) -> Path:

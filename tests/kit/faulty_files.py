@@ -114,14 +114,15 @@ class _Inode:
         self.pending: list[tuple[int, bytes]] = []  # writes; a truncation is (size, no bytes)
 
     def write(self, offset: int, data: bytes) -> None:
-        _apply(self.current, offset, data)
+        apply_write(self.current, offset, data)
         self.pending.append((offset, data))
 
     def sync(self) -> None:
         self.durable, self.pending = bytes(self.current), []
 
 
-def _apply(content: bytearray, offset: int, data: bytes) -> None:
+def apply_write(content: bytearray, offset: int, data: bytes) -> None:
+    """Write at an offset; no bytes: cut there."""
     if not data:
         del content[offset:]
         return
@@ -269,7 +270,7 @@ class CrashFiles:
                 kept = choose(number, data)
                 number += 1
                 if kept is not None and (kept or not data):
-                    _apply(content, offset, kept)
+                    apply_write(content, offset, kept)
             contents[id(inode)] = bytes(content)
         names = dict(self._durable_names)
         for new, old, inode in self._name_changes[:kept_names]:

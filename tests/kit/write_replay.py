@@ -7,7 +7,7 @@ there at its last sync. Of the rest an image may have any part. Pure: the images
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tests.kit.faulty_files import Choose
+from tests.kit.faulty_files import Choose, apply_write
 from tests.kit.write_log import ADOPT, CREATE, Note, Noted
 
 
@@ -17,15 +17,6 @@ class _File:
     def __init__(self, durable: bytes = b"") -> None:
         self.durable = bytearray(durable)
         self.pending: list[tuple[int, int, bytes]] = []
-
-
-def _apply(content: bytearray, offset: int, data: bytes) -> None:
-    if not data:
-        del content[offset:]
-        return
-    if len(content) < offset:
-        content.extend(bytes(offset - len(content)))
-    content[offset : offset + len(data)] = data
 
 
 class Replay:
@@ -79,7 +70,7 @@ class Replay:
             if pending[0] > began_ns:
                 later.append(pending)
             else:
-                _apply(file.durable, *pending[1:])
+                apply_write(file.durable, *pending[1:])
         file.pending = later
 
     def _sync_names(self, directory: Path, began_ns: int) -> None:
@@ -111,7 +102,7 @@ class Replay:
                 kept = choose(number, data)
                 number += 1
                 if kept is not None and (kept or not data):
-                    _apply(content, offset, kept)
+                    apply_write(content, offset, kept)
             contents[id(file)] = bytes(content)
         return {path: contents[id(file)] for path, file in names.items()}
 
