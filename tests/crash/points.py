@@ -109,7 +109,7 @@ KEEPER_POINTS: Final = tuple(
         Point("checkpoint-sent", "checkpoint in the bucket, not noted", f"{_TREE_EXPORT}._export", most=2),
         # --- retention --------------------------------------------------------------------------------------
         Point("burying", "before a tombstone", "storage.retention.expiry_run:bury", "before", 2),
-        Point("tombstone-torn", "half a tombstone", "storage.retention.holds_file:write_all", "half", of=_of_tombstone),
+        Point("tombstone-torn", "half a tombstone", "storage.files:write_all", "half", of=_of_tombstone),
         Point("buried", "tombstone durable, no leaf", "storage.retention.expiry_run:bury", most=2),
         Point("grave-marked", "tombstone's leaf in the tree, segment there", f"{_TREES}.put_leaves"),
         Point("unlinking", "before the segment is removed", "storage.retention.expiry_run:unlink", "before"),
