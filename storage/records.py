@@ -60,6 +60,9 @@ class VerdictRecord(msgspec.Struct, frozen=True, array_like=True):
     rules: tuple[str, ...] = ()
     policy_sha256: str = ""
     reason: str = ""
+    shadow: tuple[str, ...] = ()  # rules in shadow mode that would have denied or held
+    grants: tuple[str, ...] = ()  # grants that the permission rests on
+    scope: str = "full"  # "metadata": bodies and stream bytes are left out on purpose
 
 
 class Timings(msgspec.Struct, frozen=True, array_like=True):
@@ -291,6 +294,96 @@ class PolicyLoaded(Record, frozen=True, array_like=True, tag=30):
     files: tuple[str, ...] = ()
 
 
+class Masked(Record, frozen=True, array_like=True, tag=31):
+    """How many values each rule hid. where: "request" (in the record only), "answer" or "stream"."""
+
+    exchange: bytes
+    at_us: int
+    where: str
+    counts: tuple[tuple[str, int], ...]  # (rule, values)
+
+
+class Held(Record, frozen=True, array_like=True, tag=32):
+    """The call waits for people. digest: SHA-256 of the exact request the approval is bound to."""
+
+    exchange: bytes
+    at_us: int
+    hold: str  # id of the hold
+    rules: tuple[str, ...]
+    digest: bytes
+    joined: bool = False  # the hold was there already: a retry, or a further call of the same command
+
+
+class HoldEnded(Record, frozen=True, array_like=True, tag=33):
+    """result: "approved", "denied", "expired", "left" (the client), "retry" (told to come back), "revoked"."""
+
+    exchange: bytes
+    at_us: int
+    hold: str
+    result: str
+    by: tuple[str, ...] = ()
+    note: str = ""
+
+
+class StateChanged(Record, frozen=True, array_like=True, tag=34):
+    """An entry of the shared state that this gateway wrote: a request, a vote, a use, a revocation, signed.
+
+    entry: JSON, as in `gateway.state.entries`.
+    """
+
+    at_ns: int
+    kind: str
+    entry: bytes
+    signature: bytes = b""
+
+
+class CommandSeen(Record, frozen=True, array_like=True, tag=35):
+    """A line typed into a terminal, as far as it could be told (best effort). action: what a rule did, or ""."""
+
+    exchange: bytes
+    at_us: int
+    line: str
+    action: str = ""
+    rule: str = ""
+
+
+class FileCopied(Record, frozen=True, array_like=True, tag=36):
+    """A member of a tar stream (`kubectl cp`). direction: "up" or "down"; kind: "file", "directory", "link", ..."""
+
+    exchange: bytes
+    at_us: int
+    direction: str
+    name: str
+    size: int
+    kind: str = "file"
+    sha256: bytes = b""  # of the whole content, where all of it passed
+
+
+class SubRequest(Record, frozen=True, array_like=True, tag=37):
+    """A request of the gateway's own on behalf of a call: purpose "old-object", "dry-run", "access-review"."""
+
+    exchange: bytes
+    at_us: int
+    purpose: str
+    method: str
+    target: bytes
+    status: int
+    body: bytes = b""  # of the request, masked
+    answer: bytes = b""  # masked, at most MAX_DATA_BYTES
+
+
+class BudgetCrossed(Record, frozen=True, array_like=True, tag=38):
+    """A budget is used up. action: "hold" or "freeze"."""
+
+    exchange: bytes
+    at_us: int
+    rule: str
+    counter: str
+    used: int
+    limit: int
+    action: str
+
+
 class UnknownRecord(msgspec.Struct, frozen=True):
     """A record of a type this version does not know: written by a newer one. Keep, show, skip."""
 
@@ -319,12 +412,20 @@ AnyRecord: TypeAlias = (
     | Exited
     | TunnelEnded
     | PolicyLoaded
+    | Masked
+    | Held
+    | HoldEnded
+    | StateChanged
+    | CommandSeen
+    | FileCopied
+    | SubRequest
+    | BudgetCrossed
 )
 
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _DECODER: Final = msgspec.msgpack.Decoder(AnyRecord)
 _LOOSE_DECODER: Final = msgspec.msgpack.Decoder()
-KNOWN_NUMBERS: Final = frozenset((*range(1, 7), *range(10, 17), *range(20, 26), 30))
+KNOWN_NUMBERS: Final = frozenset((*range(1, 7), *range(10, 17), *range(20, 26), *range(30, 39)))
 
 
 def encode_record(record: AnyRecord) -> bytes:
