@@ -230,12 +230,12 @@ def _moment(data: bytes) -> datetime | None:
 
 def _time(data: bytes) -> str | None:
     moment = _moment(data)
-    return moment and f"{moment:%Y-%m-%dT%H:%M:%SZ}"
+    return None if moment is None else f"{moment:%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _micro_time(data: bytes) -> str | None:
     moment = _moment(data)
-    return moment and f"{moment:%Y-%m-%dT%H:%M:%S.%fZ}"
+    return None if moment is None else f"{moment:%Y-%m-%dT%H:%M:%S.%fZ}"
 
 
 _SPECIAL: Final = {

@@ -15,9 +15,7 @@ JSON: Final = b"application/json"
 _WILDCARDS: Final = (b"*/*", b"application/*")
 _FORMS: Final = (b"as", b"g", b"v", b"q")
 
-CONDITIONAL: Final = frozenset(
-    (b"if-none-match", b"if-modified-since", b"if-match", b"if-range", b"if-unmodified-since", b"range")
-)
+CONDITIONAL: Final = frozenset((b"if-none-match", b"if-modified-since", b"if-range", b"range"))
 """A validator or a range speaks of the bytes that are not shown."""
 
 

@@ -15,7 +15,7 @@ from gateway.policy.masking.hiding import PREFIX, hide
 from gateway.policy.masking.paths import Node
 from gateway.policy.masking.statuses import mask_status
 from gateway.policy.masking.texts import TextMask
-from gateway.policy.masking.walking import step_into, walk
+from gateway.policy.masking.walking import masked_member, walk
 
 LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
 
@@ -69,11 +69,13 @@ class ObjectMask:
         """The first level, where it is known which members are base64 and which must stay."""
         for key, child in node.keys.items():
             if key in value and key not in _WHAT_IT_IS:
-                step_into(value, key, child, counts, encoded=is_encoded(kind, key))
+                encoded = is_encoded(kind, key)
+                value[key] = masked_member(value[key], child, counts, encoded=encoded)
         if node.any_key is not None:
-            for key in value:
+            for key, member in value.items():
                 if key not in _WHAT_IT_IS:
-                    step_into(value, key, node.any_key, counts, encoded=is_encoded(kind, key))
+                    encoded = is_encoded(kind, key)
+                    value[key] = masked_member(member, node.any_key, counts, encoded=encoded)
         if node.any_depth is not None:
             self._top(value, node.any_depth, kind, counts)
             deeper = Node()

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from gateway.policy.masking.detectors import DetectorSet
-from gateway.policy.masking.paths import Path
+from gateway.policy.masking.paths import ANY_DEPTH, ANY_KEY, Path
 
 MAX_LEVELS: Final = 4
 """JSON in JSON in JSON: unescaped so many times; what still has escapes then is a yes."""
@@ -28,7 +28,10 @@ class Prefilter:
     """Built once for the masks of a verdict."""
 
     def __init__(self, paths: Iterable[Path], detectors: DetectorSet | None) -> None:
+        paths = list(paths)
         named = [frozenset(step.name for step in path if step.name) for path in paths]
+        self._names = frozenset(name for names in named for name in names)
+        self._has_wildcard = any(step.wildcard in (ANY_KEY, ANY_DEPTH) for path in paths for step in path)
         # A twin that needs more names than another path can match only where that one is a yes.
         needed = [names for names in named if not any(other < names for other in named)]
         self._needed = [[_spellings(name) for name in names] for names in dict.fromkeys(needed)]
@@ -37,6 +40,10 @@ class Prefilter:
     def may_hide(self, body: bytes, *, base64: bool = False) -> bool:
         """Whether a path or detector may hit in JSON bytes. base64: they may hold some, without saying so."""
         return self.may_have_path(body) or self.may_be_found(body, base64=base64)
+
+    def names(self, name: str) -> bool:
+        """Whether some path may speak of a member of this name."""
+        return name in self._names or self._has_wildcard
 
     def may_have_path(self, body: bytes) -> bool:
         if not self._needed:

@@ -12,6 +12,7 @@ from typing import Final
 
 from gateway.policy.masking.hiding import placeholder
 from gateway.policy.masking.paths import Node
+from gateway.policy.masking.walking import nodes_below
 
 SILENT_REASONS: Final = frozenset(
     ("AlreadyExists", "Conflict", "Expired", "Gone", "NotFound", "Timeout", "TooManyRequests", "Unauthorized")
@@ -61,21 +62,7 @@ def _touches(field: object, root: Node) -> bool:
         return True
     nodes = [root]
     for part in _FIELD.findall(field):
-        nodes = _next(nodes, part[1:-1] if part.startswith("[") else part)
+        nodes = nodes_below(nodes, part[1:-1] if part.startswith("[") else part)
         if any(node.rule for node in nodes):
             return True
     return bool(nodes)
-
-
-def _next(nodes: list[Node], name: str) -> list[Node]:
-    """`[x]` may be the key of a map or the index of a list: both are taken."""
-    found: list[Node] = []
-    for node in nodes:
-        children = (node.keys.get(name), node.any_key, node.any_item)
-        found += (child for child in children if child is not None)
-        if node.any_depth is not None:
-            found.append(node)
-            found += _next([node.any_depth], name)
-        elif name.isdigit():
-            found.append(node)  # an index that the path did not say
-    return found

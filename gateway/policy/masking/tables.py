@@ -96,7 +96,9 @@ class TableMask:
         texts: TextMask | None,
         group: str,
     ) -> None:
-        self._by_column = {column.lower(): mask.rule for mask in reversed([*masks]) for column in mask.columns}
+        self._by_column = {
+            column.lower(): mask.rule for mask in reversed([*masks]) for column in mask.columns
+        }
         self._other = ""  # the rule that hides every column that may come from the whole object
         for path, rule in paths:
             names = [step.name for step in path if step.name]
@@ -121,7 +123,9 @@ class TableMask:
     def columns(self, definitions: object) -> None:
         """Learn the names. Only the first event of a watch has them; an empty list changes nothing."""
         if isinstance(definitions, list) and definitions:
-            names = [definition.get("name") if isinstance(definition, dict) else None for definition in definitions]
+            names = [
+                definition.get("name") if isinstance(definition, dict) else None for definition in definitions
+            ]
             self._rules = [self._rule_for(str(name).lower()) for name in names]
 
     def _rule_for(self, column: str) -> str:

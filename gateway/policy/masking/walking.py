@@ -7,20 +7,12 @@ from gateway.policy.masking.hiding import hide
 from gateway.policy.masking.paths import Node
 
 
-def step_into(
-    container: dict[str, object] | list[object],
-    key: str | int,
-    child: Node,
-    counts: Counter[str],
-    *,
-    encoded: bool,
-) -> None:
-    """Hide one member of a map or list, or walk on into it."""
-    value = container[key]  # type: ignore[call-overload]  # a str for a dict, an int for a list
+def masked_member(value: object, child: Node, counts: Counter[str], *, encoded: bool) -> object:
+    """A member of a map or list as it may be shown: hidden, or walked through."""
     if child.rule:
-        container[key] = hide(value, child.rule, counts, encoded=encoded)  # type: ignore[call-overload]
-    else:
-        walk(value, child, counts, encoded=encoded)
+        return hide(value, child.rule, counts, encoded=encoded)
+    walk(value, child, counts, encoded=encoded)
+    return value
 
 
 def walk(value: object, node: Node, counts: Counter[str], *, encoded: bool = False) -> None:
@@ -31,17 +23,16 @@ def walk(value: object, node: Node, counts: Counter[str], *, encoded: bool = Fal
     if isinstance(value, dict):
         for key, child in node.keys.items():
             if key in value:
-                step_into(value, key, child, counts, encoded=encoded)
+                value[key] = masked_member(value[key], child, counts, encoded=encoded)
         if node.any_key is not None:
-            for key in value:
-                step_into(value, key, node.any_key, counts, encoded=encoded)
+            for key, member in value.items():
+                value[key] = masked_member(member, node.any_key, counts, encoded=encoded)
         if node.any_depth is not None:
             for inner in containers_in(value):
                 walk(inner, node.any_depth, counts, encoded=encoded)
     elif isinstance(value, list):
         if node.any_item is not None:
-            for index in range(len(value)):
-                step_into(value, index, node.any_item, counts, encoded=encoded)
+            value[:] = [masked_member(item, node.any_item, counts, encoded=encoded) for item in value]
         if node.keys or node.any_key is not None or node.any_depth is not None:
             for item in value:
                 walk(item, node, counts, encoded=encoded)
@@ -59,3 +50,17 @@ def containers_in(value: object) -> Iterator[object]:
         else:
             continue
         yield inner
+
+
+def nodes_below(nodes: list[Node], name: str) -> list[Node]:
+    """One step of a field path or JSON pointer, where a number may be the key of a map or the index of a list."""
+    found: list[Node] = []
+    for node in nodes:
+        children = (node.keys.get(name), node.any_key, node.any_item)
+        found += (child for child in children if child is not None)
+        if node.any_depth is not None:
+            found.append(node)
+            found += nodes_below([node.any_depth], name)
+        elif name.isdigit() or name == "-":
+            found.append(node)  # an index that the path did not say
+    return found
