@@ -12,13 +12,14 @@ from contextlib import contextmanager
 import trio
 
 from gateway.errors import CUT, Answer
+from gateway.policy.model import ActiveGrant
 from gateway.principal import Principal
 
 
 class LiveExchange:
     """One exchange that may be cut. `reason` is set when it was; answer: the Status, if one can still be sent.
 
-    principal, session: once identified; call: "delete pods/exec", for showing. grants: ids the permission rests on.
+    principal, session: once identified. grants: those the permission rests on, each with its absolute end.
     """
 
     def __init__(self, started_ns: int = 0) -> None:
@@ -29,7 +30,7 @@ class LiveExchange:
         self.started_ns = started_ns  # UTC
         self.principal: Principal | None = None
         self.session = ""
-        self.grants: tuple[str, ...] = ()
+        self.grants: tuple[ActiveGrant, ...] = ()
         self._in_cuttable_part = False
 
     @property
