@@ -41,8 +41,9 @@ class YamlMistake(Exception):
 class Document:
     """One YAML document. value: dict, list, str, int, float, bool, date, None."""
 
-    def __init__(self, root: yaml.Node | None) -> None:
+    def __init__(self, root: yaml.Node | None, content: bytes = b"") -> None:
         self._root = root
+        self._lines = content.decode("utf-8", "replace").split("\n")
         self.is_empty = root is None
         self.value: object = {} if root is None else _plain(root)
 
@@ -60,28 +61,32 @@ class Document:
             return next(_start(key) for key, value in parent.value if value is node)
         return _start(node)
 
-    def text_start(self, path: Path) -> tuple[Position, bool]:
-        """Where the text of a string begins, and whether its lines and columns are those of the file.
+    def place_in_text(self, path: Path, line: int, column: int) -> tuple[Position, bool]:
+        """Where line and column (from 1) of the string at `path` are in the file, and whether that is exact.
 
-        They are for a plain or quoted string on one line, and for a literal block (`|`); in a block the column given
-        is that of the block's first character less one.
+        It is for what is written on one line without escapes, and for literal blocks (`|`).
         """
         node = self._root
         for step in path:
             node = _child(node, step) if node is not None else None
         if not isinstance(node, yaml.ScalarNode):
             return self.position(path), False
-        line, column = _start(node)
-        if node.style in ("'", '"'):
-            return (line, column + 1), node.start_mark.line == node.end_mark.line
-        return (line, column), node.style is None and node.start_mark.line == node.end_mark.line
+        start, end = node.start_mark, node.end_mark
+        if node.style == "|":
+            lines = self._lines[start.line + 1 :]
+            indent = next((len(text) - len(text.lstrip(" ")) for text in lines if text.strip()), 0)
+            return (start.line + line + 1, indent + column), True
+        quotes = 0 if node.style is None else 2
+        if start.line == end.line and end.column - start.column == len(node.value) + quotes and line == 1:
+            return (start.line + 1, start.column + quotes // 2 + column), True
+        return _start(node), False
 
 
 def read_document(content: bytes) -> Document:
     """Raises YamlMistake."""
     try:
         check_depth(content)
-        return Document(yaml.compose(content, Loader=yaml.CSafeLoader))
+        return Document(yaml.compose(content, Loader=yaml.CSafeLoader), content)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         position = (mark.line + 1, mark.column + 1) if mark else (0, 0)

@@ -223,7 +223,7 @@ class PersonSpec(Strict, frozen=True):
     issuer: str = ""
 
 
-class TestSpec(Strict, frozen=True, kw_only=True):
+class CaseSpec(Strict, frozen=True, kw_only=True):
     """What the policy must say to one request. at: RFC 3339. grants: bundles the person holds."""
 
     request: Annotated[str, msgspec.Meta(pattern="^[A-Z]+ /")]
@@ -252,4 +252,4 @@ class PolicyFile(Strict, frozen=True, kw_only=True):
     rules: list[RuleSpec] = []
     grants: list[GrantSpec] = []
     budgets: list[BudgetRule] = []
-    tests: list[TestSpec] = []
+    tests: list[CaseSpec] = []
