@@ -110,6 +110,8 @@ def explain(error: str, document: Document, prefix: Path, keys: Iterable[str]) -
         return YamlMistake(position, f"unknown key {unknown[1]!r}{nearest(unknown[1], keys)}")
     if enum:
         message += nearest(enum[1], keys)
+    elif message.startswith("Expected `array` of length >= 1"):
+        message = "this list is empty: fill it, or leave it out"
     elif message.startswith("Expected `str`, got `") and not message.endswith(("`object`", "`array`")):
         message += " (put it in quotes)"
     return YamlMistake(document.position(path), message)

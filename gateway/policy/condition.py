@@ -212,6 +212,8 @@ def _check_patterns(text: str) -> None:
 def _mistakes(error: str) -> list[tuple[int, int, str]]:
     found = []
     for line, column, message in _ERROR.findall(error):
+        if "'*error*'" in message:
+            continue  # follows from another mistake
         undeclared = _UNDECLARED.search(message)
         if undeclared:
             name = undeclared[1]

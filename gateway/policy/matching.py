@@ -11,7 +11,7 @@ from typing import NamedTuple
 from gateway.policy.globs import Globs, MatchesOne, compile_glob
 from gateway.policy.model import Facts, JsonObject
 from gateway.policy.resources import CLUSTER_SCOPED, Resource, Resources
-from gateway.policy.rule import COLLECTION_VERBS, Answer, Test, carries_object
+from gateway.policy.rule import COLLECTION_VERBS, Answer, IndexTest, Test, carries_object
 from gateway.policy.surroundings import during, from_networks
 from gateway.policy.syntax import Match
 
@@ -22,7 +22,9 @@ REST = "..."
 class Tests(NamedTuple):
     """What `compile_match` makes; see `rule.Rule`."""
 
-    index: Callable[[Facts], bool]
+    who: IndexTest
+    verb: IndexTest
+    resource: IndexTest
     tests: tuple[Test, ...]
     object_tests: tuple[Test, ...]
 
@@ -50,12 +52,19 @@ def compile_match(match: Match, *, allows: bool) -> Tests:
         object_tests.append(_on_name(Globs(match.names)))
     if match.labels is not None:
         object_tests.extend(_on_label(name, Globs(patterns)) for name, patterns in match.labels.items())
-    return Tests(_index_test(match), tuple(tests), tuple(object_tests))
+    who, resource = _all(_who_tests(match)), _all(_resource_tests(match))
+    verb = _all([_on_verb(Globs(match.verbs))] if match.verbs is not None else [])
+    return Tests(who, verb, resource, tuple(tests), tuple(object_tests))
 
 
-def _index_test(match: Match) -> Callable[[Facts], bool]:
-    """What depends on user, groups, issuer, verb and resource alone."""
-    tests: list[Callable[[Facts], bool]] = []
+def _all(tests: list[IndexTest]) -> IndexTest:
+    if len(tests) == 1:
+        return tests[0]
+    return lambda facts: all(test(facts) for test in tests)
+
+
+def _who_tests(match: Match) -> list[IndexTest]:
+    tests: list[IndexTest] = []
     if match.users is not None:
         users = Globs(match.users)
         tests.append(lambda facts: users.match(facts.principal.user))
@@ -65,9 +74,15 @@ def _index_test(match: Match) -> Callable[[Facts], bool]:
     if match.issuers is not None:
         issuers = Globs(match.issuers)
         tests.append(lambda facts: issuers.match(facts.principal.issuer))
-    if match.verbs is not None:
-        verbs = Globs(match.verbs)
-        tests.append(lambda facts: verbs.match(facts.call.verb))
+    return tests
+
+
+def _on_verb(verbs: Globs) -> IndexTest:
+    return lambda facts: verbs.match(facts.call.verb)
+
+
+def _resource_tests(match: Match) -> list[IndexTest]:
+    tests: list[IndexTest] = []
     if match.paths is not None:
         tests.append(lambda facts: not facts.call.is_resource)
     if _is_of_resources(match):
@@ -82,7 +97,7 @@ def _index_test(match: Match) -> Callable[[Facts], bool]:
                 Resource(facts.call.group, facts.call.resource, facts.call.subresource)
             )
         )
-    return lambda facts: all(test(facts) for test in tests)
+    return tests
 
 
 def _is_of_resources(match: Match) -> bool:

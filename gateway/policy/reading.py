@@ -79,6 +79,9 @@ class Source:
             return
         self.policy = self._convert_file(self.document)
 
+    def position(self, path: Path) -> Position:
+        return self._document().position(path)
+
     def problem(self, path: Path, message: str, *, of_key: bool = False) -> None:
         """Something is wrong with the value at `path`."""
         document = self._document()

@@ -14,6 +14,8 @@ from gateway.policy.model import BudgetTerms, CommandRule, Facts, FileRule, Hold
 
 Answer: TypeAlias = bool | None
 Test: TypeAlias = Callable[[Facts], Answer]
+IndexTest: TypeAlias = Callable[[Facts], bool]
+"""Depends on user, groups, issuer, verb, API group, resource and subresource alone: its answers can be kept."""
 
 COLLECTION_VERBS = frozenset(("list", "watch", "deletecollection"))
 _WITH_BODY = frozenset(("create", "update", "patch"))
@@ -56,14 +58,16 @@ class Effects:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """index_test: what depends only on who asks, verb and resource, and can be remembered. tests: the rest, without
-    objects. object_tests: what looks into objects. phrase: what it allows, in words, for hints.
+    """tests: what is not in the index, without objects. object_tests: what looks into objects. phrase: what it
+    allows, in words, for hints.
     """
 
     id: str
     kind: Kind
     effects: Effects
-    index_test: Callable[[Facts], bool]
+    who: IndexTest
+    verb: IndexTest
+    resource: IndexTest
     tests: tuple[Test, ...] = ()
     object_tests: tuple[Test, ...] = ()
     condition: Predicate | None = None
@@ -73,19 +77,18 @@ class Rule:
     bundle: str = ""  # of the grant whose holders it is for; "": everybody
     phrase: str = ""
 
+    def is_indexed(self, facts: Facts) -> bool:
+        return self.verb(facts) and self.resource(facts) and self.who(facts)
+
     def matches(self, facts: Facts) -> Answer:
-        """Whether it is about this call, its index test aside."""
+        """Whether it is about this call, given that its index tests are."""
         answer: Answer = True
-        for test in self.tests:
-            found = test(facts)
-            if found is False:
-                return False
-            answer = answer and found
-        for test in self.object_tests:
-            found = test(facts)
-            if found is False:
-                return False
-            answer = answer and found
+        for tests in (self.tests, self.object_tests):
+            for test in tests:
+                found = test(facts)
+                if found is False:
+                    return False
+                answer = answer and found
         if self.condition is not None:
             found = self.condition.evaluate(facts)
             if found is False:
