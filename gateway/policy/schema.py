@@ -23,5 +23,5 @@ def policy_schema() -> bytes:
 def _open_value(kind: type) -> dict[str, Any]:
     """`object` in a body or claim is any value."""
     if kind is object:
-        return {}
+        return {"description": "any value"}
     raise NotImplementedError(kind)

@@ -150,6 +150,8 @@ class Limits(Strict, frozen=True, kw_only=True):
 
 
 class BudgetSpec(Limits, frozen=True, kw_only=True):
+    """What the calls of a rule may use together. per: what is counted for."""
+
     per: Literal["session", "grant"] = "session"
 
 
@@ -217,6 +219,8 @@ class DetectorSpec(Strict, frozen=True):
 
 
 class PersonSpec(Strict, frozen=True):
+    """Who asks in a test."""
+
     user: OneLine
     groups: list[str] = []
     claims: dict[str, object] = {}
