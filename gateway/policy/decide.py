@@ -7,7 +7,7 @@ this person, verb and resource (an index that fills as calls come), and `assembl
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -31,6 +31,10 @@ OBSERVED: Final = Verdict(action=Action.ALLOW, mode=Mode.OBSERVE)
 
 MAX_INDEX_ENTRIES: Final = 4096
 """Users times kinds of calls of a busy hour. Beyond it the index starts anew: a client may invent resources."""
+
+
+CallKey: TypeAlias = tuple[str, str, str, str, bool]
+"""Verb, resource, subresource, API group, whether it is a resource at all."""
 
 
 def decide(facts: Facts) -> Verdict:
@@ -63,6 +67,7 @@ class Policy:
     bundle_budgets: Mapping[str, tuple[BudgetTerms, ...]] = field(default_factory=dict)
     tests: tuple[Case, ...] = ()
     _index: dict[tuple[object, ...], _Candidates] = field(default_factory=dict, repr=False, compare=False)
+    _by_call: dict[CallKey, tuple[Rule, ...]] = field(default_factory=dict, repr=False, compare=False)
 
     def needs(self, facts: Facts) -> Needs:
         """Which objects `decide` has to see for this call; ask before it, with facts that have none. Never raises."""
@@ -119,22 +124,24 @@ class Policy:
 
     def _candidates(self, facts: Facts) -> _Candidates:
         who, call = facts.principal, facts.call
-        key = (
-            who.user,
-            who.groups,
-            who.issuer,
-            call.verb,
-            call.resource,
-            call.subresource,
-            call.group,
-            call.is_resource,
-        )
-        found = self._index.get(key)
+        key = (call.verb, call.resource, call.subresource, call.group, call.is_resource)
+        full_key = (key, who.user, who.groups, who.issuer)
+        found = self._index.get(full_key)
         if found is None:
-            found = _Candidates(tuple(rule for rule in self.rules if rule.is_indexed(facts)))
+            found = _Candidates(tuple(rule for rule in self._about(key, facts) if rule.who(facts)))
             if len(self._index) >= MAX_INDEX_ENTRIES:
                 self._index.clear()
-            self._index[key] = found
+            self._index[full_key] = found
+        return found
+
+    def _about(self, key: CallKey, facts: Facts) -> tuple[Rule, ...]:
+        """The rules that can be about such a call, whoever makes it."""
+        found = self._by_call.get(key)
+        if found is None:
+            found = tuple(rule for rule in self.rules if rule.verb(facts) and rule.resource(facts))
+            if len(self._by_call) >= MAX_INDEX_ENTRIES:
+                self._by_call.clear()
+            self._by_call[key] = found
         return found
 
     def _grants_of(self, facts: Facts) -> tuple[Mapping[str, ActiveGrant], Mapping[str, ActiveGrant]]:

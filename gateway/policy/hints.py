@@ -47,11 +47,9 @@ def what_is_allowed(rules: Iterable[Rule], facts: Facts) -> str:
 
 
 def with_grants(hint: str, rules: Iterable[Rule], grants: Sequence[GrantTerms], facts: Facts) -> str:
-    """The hint, and the grants this person may ask for that would allow the call."""
+    """The hint, and the grants this person may ask for that would allow the call. rules: those of the index."""
     allowing = {
-        rule.bundle
-        for rule in rules
-        if rule.bundle and rule.kind is Kind.ALLOW and rule.is_indexed(facts) and rule.matches(facts)
+        rule.bundle for rule in rules if rule.bundle and rule.kind is Kind.ALLOW and rule.matches(facts)
     }
     names = [terms.bundle for terms in grants if terms.bundle in allowing and may_request(terms, facts)]
     if not names:

@@ -58,9 +58,13 @@ def compile_match(match: Match, *, allows: bool) -> Tests:
 
 
 def _all(tests: list[IndexTest]) -> IndexTest:
-    if len(tests) == 1:
-        return tests[0]
+    if len(tests) < 2:
+        return tests[0] if tests else _always
     return lambda facts: all(test(facts) for test in tests)
+
+
+def _always(facts: Facts) -> bool:
+    return True
 
 
 def _who_tests(match: Match) -> list[IndexTest]:

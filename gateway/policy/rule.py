@@ -77,9 +77,6 @@ class Rule:
     bundle: str = ""  # of the grant whose holders it is for; "": everybody
     phrase: str = ""
 
-    def is_indexed(self, facts: Facts) -> bool:
-        return self.verb(facts) and self.resource(facts) and self.who(facts)
-
     def matches(self, facts: Facts) -> Answer:
         """Whether it is about this call, given that its index tests are."""
         answer: Answer = True
