@@ -9,11 +9,13 @@ from typing import Annotated, Final
 
 import msgspec
 
+from gateway.console.settings import Admins, ConsoleSettings
 from gateway.durability import Durability
 from gateway.errors import GatewayError
 from gateway.export.settings import ObjectLock, S3Settings
 from gateway.identity.settings import CertificateRules, IdentitySettings, IssuerSettings
 from gateway.keys.settings import EncryptionSettings
+from gateway.notify.settings import ApprovalsSettings, SlackPerson, SlackSettings, WebhookSettings
 from gateway.outlets.settings import BatchSettings, OutletSettings, check_outlets
 from gateway.retention.settings import RetentionSettings
 from gateway.strict_yaml import YamlMistake, explain, read_document
@@ -44,6 +46,7 @@ class Listen(Strict, frozen=True):
 
     data: str = "127.0.0.1:6443"
     management: str = "127.0.0.1:9090"
+    console: str = "127.0.0.1:8443"  # the management API; "": none
     names: list[str] = []  # further DNS names and addresses the made certificate is for
     tls: TlsFiles | None = None
 
@@ -123,6 +126,8 @@ class Settings(Strict, frozen=True):
     checkpoints: Checkpoints = Checkpoints()
     export: Export = Export()
     sinks: list[OutletSettings] = []
+    console: ConsoleSettings = ConsoleSettings()
+    approvals: ApprovalsSettings = ApprovalsSettings()
     drain_seconds: Positive = 5
 
     @property
@@ -178,6 +183,8 @@ def check_settings(settings: Settings) -> None:
         raise BadConfig(f"cluster {cluster.name!r} needs exactly one of kubeconfig, inCluster: true, direct")
     parse_address(settings.listen.data)
     parse_address(settings.listen.management)
+    if settings.listen.console:
+        parse_address(settings.listen.console)
     try:
         check_outlets(settings.sinks)
     except ValueError as error:
@@ -212,6 +219,12 @@ _STRUCTS: Final = (
     ObjectLock,
     OutletSettings,
     BatchSettings,
+    ConsoleSettings,
+    Admins,
+    ApprovalsSettings,
+    WebhookSettings,
+    SlackSettings,
+    SlackPerson,
 )
 _ALL_KEYS: Final = sorted(
     {field.encode_name for struct in _STRUCTS for field in msgspec.structs.fields(struct)}
