@@ -52,7 +52,9 @@ def with_grants(hint: str, rules: Iterable[Rule], grants: Sequence[GrantTerms], 
     allowing = {
         rule.bundle for rule in rules if rule.bundle and rule.kind is Kind.ALLOW and rule.matches(facts)
     }
-    names = [terms.bundle for terms in grants if terms.bundle in allowing and may_request(terms, facts.principal)]
+    names = [
+        terms.bundle for terms in grants if terms.bundle in allowing and may_request(terms, facts.principal)
+    ]
     if not names:
         return hint
     ask = f"you may ask for the grant {' or '.join(names[:_MAX_PHRASES])}"
