@@ -6,7 +6,8 @@ context      what handlers meet: long-lived objects, one understood call
 rights       pure: who may see, decide, ask for and revoke what
 routes       the table: method and path -> handler, with the shapes of both bodies
 openapi      pure: the table -> /openapi.json
-documents    pure: state -> what is shown of it
+documents    pure: what an answer holds; the command line reads it with the same structs
+showing      pure: state -> documents
 finding      pure: what stands in a path -> the one thing this person may see
 approvals, following, grants, revocations, whoami     one file a resource; bundles are with grants
 answers      an answer, and how one is sent

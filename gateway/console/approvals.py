@@ -6,14 +6,14 @@ import msgspec
 
 from gateway.console.answers import Reply
 from gateway.console.context import ApiCall, Lines
-from gateway.console.documents import ApprovalDocument, show_hold
+from gateway.console.documents import ApprovalList
 from gateway.console.finding import find_hold, visible_holds
 from gateway.console.following import follow_holds
+from gateway.console.showing import show_hold
 from gateway.deciding import MAX_NOTE_CHARACTERS, check_fresh, vote_on_hold
 from gateway.state.hold_state import MAX_COVER_S, HoldState
 
 MAX_HISTORY: Final = 20
-STATES: Final = ("pending", "approved", "denied", "expired", "used", "closed")
 
 Note = Annotated[str, msgspec.Meta(max_length=MAX_NOTE_CHARACTERS)]
 
@@ -33,10 +33,6 @@ class DenyBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     """note: why; the requester reads it."""
 
     note: Note
-
-
-class ApprovalList(msgspec.Struct, frozen=True):
-    items: tuple[ApprovalDocument, ...]
 
 
 async def list_approvals(call: ApiCall) -> Reply | Lines:

@@ -11,8 +11,9 @@ import trio
 
 from gateway.console.caller import still_welcome
 from gateway.console.context import ApiCall, SendLine
-from gateway.console.documents import ApprovalDocument, show_hold
+from gateway.console.documents import ApprovalDocument
 from gateway.console.finding import visible_holds
+from gateway.console.showing import show_hold
 from gateway.errors import Refusal
 from gateway.state.hold_state import HoldState
 

@@ -7,9 +7,10 @@ import msgspec
 from gateway.console.answers import NOT_FOUND, TOO_MANY, Reply
 from gateway.console.approvals import DenyBody, Note
 from gateway.console.context import ApiCall
-from gateway.console.documents import BundleDocument, GrantDocument, show_bundle, show_grant
+from gateway.console.documents import BundleList, GrantList
 from gateway.console.finding import find_grant, visible_grants
 from gateway.console.rights import is_own, may_request, may_revoke
+from gateway.console.showing import show_bundle, show_grant
 from gateway.deciding import (
     NOT_YOURS,
     TOO_LATE,
@@ -30,7 +31,6 @@ REQUEST_LIVES_S: Final = 8 * 3600
 """A request nobody decided within a working day is over: whoever asked has found another way, or asks again."""
 MAX_PENDING: Final = 10
 """Undecided requests of one person."""
-STATES: Final = ("pending", "active", "ended", "denied", "revoked", "expired")
 
 Duration = Annotated[str, msgspec.Meta(max_length=64)]
 
@@ -54,14 +54,6 @@ class RevokeGrantBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, r
     """reason: whoever holds the grant reads it."""
 
     reason: Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
-
-
-class GrantList(msgspec.Struct, frozen=True):
-    items: tuple[GrantDocument, ...]
-
-
-class BundleList(msgspec.Struct, frozen=True):
-    items: tuple[BundleDocument, ...]
 
 
 async def list_bundles(call: ApiCall) -> Reply:

@@ -6,9 +6,10 @@ import msgspec
 
 from gateway.console.answers import NOT_FOUND, Reply
 from gateway.console.context import ApiCall
-from gateway.console.documents import RevocationDocument, show_revocation
+from gateway.console.documents import RevocationList
 from gateway.console.finding import only
 from gateway.console.rights import LIFTABLE, bad_subject, may_revoke, may_see, may_see_revocation
+from gateway.console.showing import show_revocation
 from gateway.deciding import NOT_YOURS, TOO_LATE, UNACCEPTABLE, check_fresh, check_text, new_id, write
 from gateway.errors import Refusal
 from gateway.state.entries import Reinstated, Requester, Revoked
@@ -32,10 +33,6 @@ class RevokeBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename
 
 class LiftBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     reason: Reason
-
-
-class RevocationList(msgspec.Struct, frozen=True):
-    items: tuple[RevocationDocument, ...]
 
 
 async def list_revocations(call: ApiCall) -> Reply:

@@ -12,7 +12,18 @@ import msgspec
 from gateway.console import approvals, grants, revocations
 from gateway.console.answers import METHOD_NOT_ALLOWED, NOT_FOUND
 from gateway.console.context import Handler
-from gateway.console.documents import ApprovalDocument, GrantDocument, RevocationDocument, WhoamiDocument
+from gateway.console.documents import (
+    GRANT_STATES,
+    HOLD_STATES,
+    ApprovalDocument,
+    ApprovalList,
+    BundleList,
+    GrantDocument,
+    GrantList,
+    RevocationDocument,
+    RevocationList,
+    WhoamiDocument,
+)
 from gateway.console.whoami import whoami
 from gateway.errors import BAD_REQUEST, Refusal
 from protocol.query import parse_query
@@ -49,8 +60,8 @@ ROUTES: Final = (
         "GET",
         f"{PREFIX}/approvals",
         approvals.list_approvals,
-        approvals.ApprovalList,
-        query={"state": approvals.STATES, "watch": ("true", "false")},
+        ApprovalList,
+        query={"state": HOLD_STATES, "watch": ("true", "false")},
         lines=ApprovalDocument,
     ),
     Route("GET", f"{PREFIX}/approvals/{{id}}", approvals.get_approval, ApprovalDocument),
@@ -62,14 +73,14 @@ ROUTES: Final = (
         approvals.ApproveBody,
     ),
     Route("POST", f"{PREFIX}/approvals/{{id}}/deny", approvals.deny, ApprovalDocument, approvals.DenyBody),
-    Route("GET", f"{PREFIX}/bundles", grants.list_bundles, grants.BundleList),
-    Route("GET", f"{PREFIX}/grants", grants.list_grants, grants.GrantList, query={"state": grants.STATES}),
+    Route("GET", f"{PREFIX}/bundles", grants.list_bundles, BundleList),
+    Route("GET", f"{PREFIX}/grants", grants.list_grants, GrantList, query={"state": GRANT_STATES}),
     Route("POST", f"{PREFIX}/grants", grants.request_grant, GrantDocument, grants.RequestBody, status=201),
     Route("GET", f"{PREFIX}/grants/{{id}}", grants.get_grant, GrantDocument),
     Route("POST", f"{PREFIX}/grants/{{id}}/approve", grants.approve, GrantDocument, grants.ApproveGrantBody),
     Route("POST", f"{PREFIX}/grants/{{id}}/deny", grants.deny, GrantDocument, approvals.DenyBody),
     Route("POST", f"{PREFIX}/grants/{{id}}/revoke", grants.revoke, GrantDocument, grants.RevokeGrantBody),
-    Route("GET", f"{PREFIX}/revocations", revocations.list_revocations, revocations.RevocationList),
+    Route("GET", f"{PREFIX}/revocations", revocations.list_revocations, RevocationList),
     Route(
         "POST",
         f"{PREFIX}/revocations",

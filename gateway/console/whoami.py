@@ -2,7 +2,7 @@
 
 from gateway.console.answers import Reply
 from gateway.console.context import ApiCall
-from gateway.console.documents import show_person
+from gateway.console.showing import show_person
 
 
 async def whoami(call: ApiCall) -> Reply:
