@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import trustme
 
-from gateway.outlets import webhook_sink as module
+from gateway.outlets import webhook_door as module
 from gateway.outlets.delivery import Delivery
 from gateway.outlets.settings import BatchSettings, OutletSettings, OutletType
 from gateway.outlets.webhook_sink import MAX_REFUSED_IN_A_ROW, Answer, WebhookSink
