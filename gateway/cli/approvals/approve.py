@@ -4,9 +4,10 @@ import click
 
 from gateway.cli.console.client import Client
 from gateway.cli.console.options import Named, api_id, console_options, seconds_of
-from gateway.cli.console.tables import shown_time, wants
+from gateway.cli.console.tables import shown_time
 from gateway.cli.output import Style
 from gateway.console.documents import ApprovalDocument
+from gateway.console.words import wants
 from storage.ansi import printable
 
 

@@ -4,8 +4,8 @@ import click
 
 from gateway.cli.console.client import Client
 from gateway.cli.console.options import Named, api_id, console_options
-from gateway.cli.console.tables import wants
 from gateway.console.documents import ApprovalDocument
+from gateway.console.words import wants
 from storage.ansi import printable
 
 

@@ -7,9 +7,10 @@ each of theirs is indented.
 
 from collections.abc import Iterator
 
-from gateway.cli.console.tables import approvers, left, shown_time
+from gateway.cli.console.tables import left, shown_time
 from gateway.cli.output import Style
 from gateway.console.documents import ApprovalDocument
+from gateway.console.words import approvers
 from storage.ansi import printable
 
 

@@ -5,9 +5,10 @@ import click
 from gateway.cli import EXIT_DENIED, EXIT_TIMED_OUT
 from gateway.cli.console.client import ApiFailure, Client
 from gateway.cli.console.options import Named, console_options, seconds_of
-from gateway.cli.console.tables import approvers, left
+from gateway.cli.console.tables import left
 from gateway.cli.console.waiting import wait_until
 from gateway.console.documents import GrantDocument
+from gateway.console.words import approvers
 from storage.ansi import printable
 
 
