@@ -79,7 +79,9 @@ class Masker:
         counts: Counter[str] = Counter()
         table = TableMask(self._masks, self._paths, self._objects, self._texts, call.group)
         documents = DocumentMask(self._prefilter, self._objects, table, self._texts, kind_of(call))
-        stream = StreamMask(self._detectors, self._rule_of, tty=False) if self._detectors else None
+        stream = None
+        if self._detectors is not None and self._texts is not None:
+            stream = StreamMask(self._detectors, self._rule_of, False, self._texts.placeholder)
         body = choose_body(call, head, Parts(documents, stream), counts)
         is_immediate = call.is_long_running or isinstance(body, UntouchedBody)
         return AnswerMask(self._masked_head(head, counts), body, counts, is_immediate=is_immediate)

@@ -65,9 +65,10 @@ class Prefilter:
         for _ in range(MAX_LEVELS):
             if _ODD_ESCAPE.search(text) is not None:
                 return True
-            if self._detectors.finds(_strings_as_lines(text)):
+            lines = _strings_as_lines(text)
+            if self._detectors.finds(lines):
                 return True
-            if b"\\" not in text:
+            if b"\\" not in lines:
                 return False
             text = _unescape(text)
         return True
