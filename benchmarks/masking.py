@@ -50,7 +50,10 @@ def pod(number: int, *, hit: bool) -> dict[str, object]:
         "imagePullPolicy": "IfNotPresent",
     }
     names = {f"f:{name}": {} for name in ("image", "name", "args", "env", "resources", "imagePullPolicy")}
-    fields = {"f:spec": {"f:containers": {'k:{"name":"app"}': names}}, "f:metadata": {"f:labels": {"f:app": {}}}}
+    fields = {
+        "f:spec": {"f:containers": {'k:{"name":"app"}': names}},
+        "f:metadata": {"f:labels": {"f:app": {}}},
+    }
     when = "2026-01-01T00:00:00Z"
     return {
         "apiVersion": "v1",
@@ -62,7 +65,9 @@ def pod(number: int, *, hit: bool) -> dict[str, object]:
             "resourceVersion": str(1000 + number),
             "creationTimestamp": when,
             "labels": {"app": "app", "pod-template-hash": "5d4f8c7b9"},
-            "managedFields": [{"manager": "kubelet", "operation": "Update", "fieldsV1": fields, "time": when}],
+            "managedFields": [
+                {"manager": "kubelet", "operation": "Update", "fieldsV1": fields, "time": when}
+            ],
         },
         "spec": {"containers": [container, {**container, "name": "sidecar"}], "nodeName": "node-1"},
         "status": {
@@ -117,12 +122,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     results: dict[str, object] = {}
     print(f"{'document':<12} {'masks':<28} {'hidden':>7} {'parse us':>10} {'masked us':>10} {'ratio':>6}")
     for name, rule in MASKS.items():
-        masker = Masker((msgspec.structs.replace(rule, detectors=tuple(d for d in rule.detectors if d != "own")),))
+        masker = Masker(
+            (msgspec.structs.replace(rule, detectors=tuple(d for d in rule.detectors if d != "own")),)
+        )
         for document, body in documents(hits="own" in rule.detectors).items():
             found = measure(masker, body, options.seconds)
             results[f"{document}, {name}"] = found
             parse, masked = found["parse"], found["masked"]
-            assert isinstance(parse, dict) and isinstance(masked, dict)
+            assert isinstance(parse, dict)
+            assert isinstance(masked, dict)
             print(
                 f"{document:<12} {name:<28} {found['hidden']:>7} {parse['p50']:>10.1f} {masked['p50']:>10.1f} "
                 f"{found['ratio']:>6.2f}"

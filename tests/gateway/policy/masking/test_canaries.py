@@ -300,7 +300,10 @@ def test_no_canary_leaves_in_the_record_of_a_request(name: str) -> None:
     [
         (b"application/apply-patch+yaml", f"# was {VALUE}\nkind: Secret\ndata:\n  a: {VALUE}\n# {KEY_ID}"),
         (b"application/yaml", f"stringData: {{a: *x}} # {VALUE}"),
-        (b"application/merge-patch+json", json.dumps({"data": {"a": b64(VALUE)}, "stringData": {"b": VALUE}})),
+        (
+            b"application/merge-patch+json",
+            json.dumps({"data": {"a": b64(VALUE)}, "stringData": {"b": VALUE}}),
+        ),
         (
             b"application/strategic-merge-patch+json",
             json.dumps({"metadata": {"$deleteFromPrimitiveList/finalizers": [VALUE]}, "data": {}}),
