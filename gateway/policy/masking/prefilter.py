@@ -66,7 +66,7 @@ class Prefilter:
         found = self._spelled.Match(body) or ()
         if self._ran not in found or self._always in found:
             return True
-        names = {self._order[index] for index in found}
+        names = {self._order[index] for index in found if index < self._always}
         return any(needed <= names for needed in self._needed)
 
     def may_be_found(self, body: bytes, *, base64: bool = False) -> bool:
