@@ -167,7 +167,8 @@ class _Loading:
             tests=tests.tests,
             object_tests=tests.object_tests,
             condition=condition,
-            needs_object=bool(tests.object_tests) or (condition is not None and condition.uses_object),
+            needs_object=match.labels is not None or (condition is not None and condition.uses_object),
+            needs_name=match.names is not None,
             needs_old_object=match.labels is not None
             or (condition is not None and condition.uses_old_object),
             is_shadow=spec.mode == "shadow",

@@ -1,5 +1,6 @@
 """`kubetape policy`: check, test, schema; what is said and with which exit code."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -83,3 +84,24 @@ def test_a_policy_without_tests_is_not_a_tested_one(directory: Path) -> None:
 
 def test_schema_prints_the_published_schema() -> None:
     assert run("schema").stdout_bytes == policy_schema()
+
+
+def test_explain_says_what_happens_and_why(directory: Path) -> None:
+    pod = "GET /api/v1/namespaces/a/pods/b"
+    result = run("explain", "--as", "u", pod, str(directory))
+    assert (result.exit_code, result.stdout) == (0, "allow\n  allow p/a: matches\n")
+    denied = run("explain", "--as", "u", "--all", "DELETE /api/v1/namespaces/a/pods/b", str(directory))
+    assert denied.stdout.splitlines() == [
+        "deny: no rule allows this",
+        "you may get everything",
+        "  allow p/a: another verb",
+    ]
+    as_json = json.loads(run("explain", "--as", "u", "-o", "json", pod, str(directory)).stdout)
+    assert (as_json["verdict"]["action"], as_json["rules"][0]["rule"]) == ("allow", "p/a")
+
+
+def test_explain_names_a_request_that_cannot_be(directory: Path) -> None:
+    result = run("explain", "--as", "u", "GET /a//b", str(directory))
+    assert result.exit_code == 2
+    assert "the gateway refuses this request" in result.stderr
+    assert run("explain", "--as", "u", "get", str(directory)).exit_code == 2

@@ -4,7 +4,6 @@ import pytest
 
 from gateway.policy import decide as decide_module
 from gateway.policy.decide import Policy, decide
-from gateway.policy.hints import MAX_HINT_CHARACTERS
 from gateway.policy.model import Action, Facts, Mode, Needs, Scope
 from tests.kit.policies import NOON_NS, facts, grant, policy, rules
 
@@ -46,27 +45,6 @@ def test_deny_beats_hold_beats_allow_and_all_are_named_strongest_first() -> None
     assert (denied.action, denied.reason) == (Action.DENY, "go away")
     assert (denied.rules, denied.hold) == (("p/d", "p/h", "p/a", "p/m"), None)
     assert [one.rule for one in denied.masks] == ["p/m"]
-
-
-def test_of_several_holds_the_strictest_counts() -> None:
-    made = rules(
-        f"{{name: one, action: {{hold: {SRE}}}}}",
-        "{name: request, action: {hold: {approvers: {groups: [sre]}, scope: request, reason: look}}}",
-        "{name: two, action: {hold: {approvers: {groups: [sre], quorum: 2}}}}",
-    )
-    hold = made.decide(facts(POD)).hold
-    assert hold is not None
-    assert hold.rule == "p/two"
-    hold = (
-        rules(
-            "{name: one, action: {hold: " + SRE + "}}",
-            "{name: r, action: {hold: {approvers: {users: [b]}, scope: request, reason: look, wait: 1m30s}}}",
-        )
-        .decide(facts(POD))
-        .hold
-    )
-    assert hold is not None
-    assert (hold.rule, hold.wait_s, hold.reason) == ("p/r", 90, "look")
 
 
 def test_masks_add_up_and_allow_nothing() -> None:
@@ -125,75 +103,6 @@ def test_a_body_that_could_not_be_read_is_not_allowed() -> None:
     assert rules(SMALL).decide(facts(PATCH)).action is Action.DENY
 
 
-def test_objects_are_needed_only_by_rules_that_can_be_about_the_call() -> None:
-    label = "{name: l, match: {labels: {team: [a]}, namespaces: [dev]}, action: allow}"
-    name = "{name: n, match: {names: [web]}, action: allow}"
-    both = "{name: b, match: {verbs: [update]}, when: 'oldObject.spec == object.spec', action: allow}"
-    create = "POST /api/v1/namespaces/dev/pods"
-    assert rules(label, name).needs(facts(POD)) == Needs(old_object=True)
-    assert rules(label).needs(facts("GET /api/v1/namespaces/prod/pods/web")) == Needs()
-    assert rules(label).needs(facts("GET /api/v1/namespaces/dev/pods")) == Needs()
-    assert rules(name).needs(facts(create)) == Needs(object=True)
-    assert rules(both).needs(facts("PUT /api/v1/namespaces/dev/pods/web")) == Needs(True, True)
-    assert rules("{name: a, action: allow}").needs(facts(create)) == Needs()
-    assert rules("{name: a, when: 'call.tty', action: allow}").needs(facts(EXEC)) == Needs()
-
-
-# --- streams and budgets ------------------------------------------------------------------------------
-
-FORWARD = "GET /api/v1/namespaces/dev/pods/web/portforward"
-
-
-def test_ports_are_what_allowing_rules_open_less_what_others_do_not() -> None:
-    web = "{name: web, match: {ports: [80, 443]}, action: allow}"
-    ssh = "{name: ssh, match: {ports: [22]}, action: allow}"
-    limit = "{name: limit, action: {ports: [22, 80]}}"
-    anything = "{name: any, action: allow}"
-    assert rules(web).decide(facts(FORWARD)).streams.ports == (80, 443)
-    assert rules(web, ssh).decide(facts(FORWARD)).streams.ports == (22, 80, 443)
-    assert rules(web, ssh, limit).decide(facts(FORWARD)).streams.ports == (22, 80)
-    assert rules(web, anything).decide(facts(FORWARD)).streams.ports is None
-    assert rules(anything, limit).decide(facts(FORWARD)).streams.ports == (22, 80)
-    assert rules(web).decide(facts(f"{FORWARD}?ports=22")).action is Action.DENY
-
-
-def test_rules_for_streams_add_up() -> None:
-    made = rules(
-        "{name: a, action: allow}",
-        "{name: c, description: careful, action: {commands: [{pattern: 'rm -rf', do: deny}, "
-        "{pattern: drop, do: hold, hold: "
-        + SRE
-        + "}], files: {direction: up, names: ['*.sh'], maxBytes: 5}}}",
-    )
-    streams = made.decide(facts(EXEC)).streams
-    deny, hold = streams.commands
-    assert (deny.rule, deny.pattern, deny.action, deny.reason, deny.hold) == (
-        "p/c",
-        "rm -rf",
-        "deny",
-        "careful",
-        None,
-    )
-    assert hold.hold is not None
-    assert hold.hold.reason == "careful"
-    assert (streams.files[0].names, streams.files[0].max_bytes) == (("*.sh",), 5)
-
-
-def test_budgets_come_from_rules_and_from_the_list() -> None:
-    made = policy(
-        "rules:\n- {name: a, action: allow}\n"
-        "- {name: b, action: {budget: {deletes: 5, bytesOut: 10, action: freeze}}}\n"
-        "budgets:\n- {name: c, match: {groups: [agents]}, secretsRead: 3, hold: " + SRE + "}\n"
-    )
-    budgets = made.decide(facts(DELETE, groups=("agents",))).budgets
-    assert [(b.rule, b.counter, b.limit, b.per, b.action) for b in budgets] == [
-        ("p/b", "deletes", 5, "session", "freeze"),
-        ("p/b", "bytesOut", 10, "session", "freeze"),
-        ("p/c", "secretsRead", 3, "session", "hold"),
-    ]
-    assert len(made.decide(facts(DELETE)).budgets) == 2
-
-
 # --- grants -------------------------------------------------------------------------------------------
 
 
@@ -248,67 +157,6 @@ def test_a_lift_takes_the_hold_away_and_allows_nothing_by_itself(granting: Polic
     assert (verdict.action, verdict.rules, verdict.grants) == (Action.ALLOW, ("p/debug/rm",), ("g-1",))
     other = "DELETE /api/v1/namespaces/dev/services/x"
     assert granting.decide(facts(other, groups=("dev",), grants=(grant("debug"),))).action is Action.DENY
-
-
-# --- hints --------------------------------------------------------------------------------------------
-
-
-def test_a_denial_says_what_would_be_allowed() -> None:
-    made = rules(
-        "{name: a, match: {groups: [dev], verbs: [get, list], resources: [pods], namespaces: ['dev-*', '!dev-x']}, action: allow}",
-        "{name: b, match: {groups: [ops], verbs: [delete], resources: [pods]}, action: allow}",
-        "{name: c, match: {groups: [dev], resources: [services], names: [web], time: {days: [mon]}}, action: allow}",
-        "{name: d, match: {groups: [dev], paths: [/version]}, action: allow}",
-        "{name: e, match: {groups: [dev], apiGroups: [batch], verbs: [list]}, when: 'call.follow', action: allow}".replace(
-            "call.follow", "call.follow"
-        ),
-    )
-    dev = ("dev",)
-    assert (
-        made.decide(facts(DELETE, groups=dev)).hint == "you may get, list pods in namespaces dev-*, not dev-x"
-    )
-    about_nodes = made.decide(facts("GET /api/v1/nodes", groups=dev)).hint
-    assert "do anything to services named web (under conditions)" in about_nodes
-    assert about_nodes.endswith("do anything to paths /version; and more")
-    assert made.decide(facts(DELETE, groups=("nobody",))).hint == ""
-    jobs = made.decide(facts("DELETE /apis/batch/v1/namespaces/a/jobs/b", groups=dev)).hint
-    assert jobs == "you may list API groups batch (under conditions)"
-    everything = rules("{name: a, match: {verbs: [get]}, action: allow}").decide(facts(DELETE)).hint
-    assert everything == "you may get everything"
-
-
-def test_a_hint_is_bounded() -> None:
-    names = ", ".join(f"service-{number}-{'x' * 50}" for number in range(9))
-    made = rules(f"{{name: a, match: {{verbs: [get], names: [{names}]}}, action: allow}}")
-    hint = made.decide(facts(DELETE)).hint
-    assert len(hint) <= MAX_HINT_CHARACTERS
-    assert hint.endswith("...")
-
-
-def test_a_denial_names_the_grants_that_would_help_those_who_may_ask(granting: Policy) -> None:
-    asked = granting.decide(facts(EXEC, groups=("dev",))).hint
-    assert asked == "you may ask for the grant debug; you may get pods"
-    assert "ask" in granting.decide(facts(EXEC, user="bob")).hint
-    assert "ask" not in granting.decide(facts(EXEC)).hint
-    no_use = facts("GET /api/v1/nodes", groups=("dev",))
-    assert "ask" not in granting.decide(no_use).hint
-
-
-def test_anybody_may_ask_where_nobody_is_named() -> None:
-    made = policy(
-        "grants:\n- {name: g, approvers: {users: [bob]}, maxDuration: 1h, rules: [{name: a, action: allow}]}"
-    )
-    assert made.decide(facts(POD)).hint == "you may ask for the grant g"
-    assert made.decide(facts(POD, grants=(grant("other"),))).hint == "you may ask for the grant g"
-
-
-def test_no_grant_helps_against_a_rule_that_denies() -> None:
-    made = policy(
-        "rules: [{name: d, action: deny}]\n"
-        "grants:\n- {name: g, approvers: {users: [bob]}, maxDuration: 1h, rules: [{name: a, action: allow}]}"
-    )
-    verdict = made.decide(facts(POD))
-    assert (verdict.reason, verdict.hint) == ("a rule denies this", "")
 
 
 # --- never raises, stays small ------------------------------------------------------------------------
