@@ -226,6 +226,7 @@ async def test_the_user_of_an_exec_reads_why_it_ended(tmp_path: Path) -> None:
         (exchange,) = rig.gateway.services.live
         state.revoked.append(Revoked(0, "R1", "user", exchange.user, "sec", "laptop stolen"))
         revocations.changed()
-        said = await client.until(b"}")
+        said = await client.until(b'"code":403}')
         assert b"access revoked by sec: laptop stolen" in said
+        assert b'"reason":"Forbidden"' in said
         nursery.cancel_scope.cancel()
