@@ -1,7 +1,7 @@
 """YAML text -> plain values whose places in the text are known. Pure; knows no file.
 
 Configuration and policies are read through here: no aliases (they can explode), no tags, no key twice, no deep nesting.
-The trap: YAML 1.1 reads 10:30 as the number 630. Numbers with a colon stay text here.
+The trap: YAML 1.1 reads 10:30 as the number 630. Numbers with a colon stay text here, and so do dates.
 """
 
 import difflib
@@ -41,7 +41,7 @@ class YamlMistake(Exception):
 
 
 class Document:
-    """One YAML document. value: dict, list, str, int, float, bool, date, None."""
+    """One YAML document. value: dict, list, str, int, float, bool, None."""
 
     def __init__(self, root: yaml.Node | None, content: bytes = b"") -> None:
         self._root = root
@@ -183,7 +183,8 @@ def _plain(root: yaml.Node) -> object:
 
 
 def _scalar(node: yaml.ScalarNode) -> object:
-    if node.tag.endswith((":int", ":float")) and ":" in node.value:
+    is_clock = node.tag.endswith((":int", ":float")) and ":" in node.value
+    if is_clock or node.tag.endswith(":timestamp"):
         return str(node.value)
     value: object = yaml.CSafeLoader("").construct_object(node)
     return value

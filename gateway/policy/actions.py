@@ -4,8 +4,7 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-import re2
-
+from gateway.policy.command import compile_pattern
 from gateway.policy.durations import parse_duration_s
 from gateway.policy.globs import problem_of
 from gateway.policy.model import Approvers, BudgetTerms, CommandRule, FileRule, HoldTerms, Mask
@@ -26,8 +25,6 @@ MAX_WAIT_S: Final = 24 * 3600
 _MASK_PATH: Final = re.compile(
     r"(?:[A-Za-z0-9_$-]+|\*{1,2})(?:\.(?:[A-Za-z0-9_$-]+|\*{1,2})|\[(?:\*|\d{1,6}|\"[^\"]+\")\])*"
 )
-_OPTIONS: Final = re2.Options()
-_OPTIONS.log_errors = False
 COUNTERS: Final = {
     "deletes": "deletes",
     "secretsRead": "secrets_read",
@@ -136,7 +133,10 @@ def check_action(spec: RuleSpec, detectors: frozenset[str], report: Report) -> N
         _check_mask(action.mask, detectors, report)
     for at, command in enumerate(action.commands or ()):
         path = ("action", "commands", at)
-        check_pattern(command.pattern, (*path, "pattern"), report)
+        try:
+            compile_pattern(CommandRule("", command.pattern, command.do))
+        except ValueError as error:
+            report((*path, "pattern"), str(error).removeprefix("rule : "))
         _check_hold_beside(command.do, command.hold, path, report)
     if action.files is not None:
         if action.files.names is None and action.files.max_bytes is None:
@@ -165,24 +165,6 @@ def check_limits(spec: Limits, path: Path, report: Report) -> None:
     if all(getattr(spec, name) is None for name in COUNTERS.values()):
         report(path, f"this limits nothing: give one of {', '.join(COUNTERS)}")
     _check_hold_beside(spec.action, spec.hold, path, report)
-
-
-def check_pattern(pattern: str, path: Path, report: Report, *, group: int = 0) -> None:
-    """RE2, and not one that is found everywhere."""
-    try:
-        compiled = re2.compile(pattern, _OPTIONS)
-    except re2.error as error:
-        report(path, f"not a pattern of RE2: {_text_of(error)}")
-        return
-    if compiled.search("") is not None:
-        report(path, "this pattern is found in every text, even in an empty one")
-    if group > compiled.groups:
-        report(path, f"group {group} is not in this pattern: it has {compiled.groups}")
-
-
-def _text_of(error: Exception) -> str:
-    detail = error.args[0] if error.args else ""
-    return detail.decode("utf-8", "replace") if isinstance(detail, bytes) else str(detail)
 
 
 def _check_hold_beside(do: str, hold: HoldSpec | None, path: Path, report: Report) -> None:

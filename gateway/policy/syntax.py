@@ -10,29 +10,12 @@ import msgspec
 
 API_VERSION: Final = "kubetape/v1"
 
-BUILT_IN_DETECTORS: Final = (
-    "private-key",
-    "aws-key",
-    "gcp-key",
-    "azure-key",
-    "github-token",
-    "slack-token",
-    "jwt",
-    "card",
-    "iban",
-    "email",
-    "bearer",
-    "basic-auth-url",
-    "k8s-token",
-)
-"""What a mask may name without defining it; see gateway.policy.masking.detectors."""
-
 Name = Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
 Globs = Annotated[list[str], msgspec.Meta(min_length=1, max_length=1000)]
 Texts = Annotated[list[str], msgspec.Meta(min_length=1, max_length=1000)]
 Count = Annotated[int, msgspec.Meta(ge=1, le=2**53)]
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
-Pattern = Annotated[str, msgspec.Meta(min_length=1, max_length=4096)]
+Pattern = Annotated[str, msgspec.Meta(min_length=1, max_length=1024)]
 OneLine = Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
 Duration = Annotated[str, msgspec.Meta(pattern="^([0-9]{1,6}(h|m|s))+$")]
 Verb = Annotated[str, msgspec.Meta(min_length=1, max_length=32)]

@@ -24,8 +24,8 @@ def of_action(action: str, rest: str = "") -> list[str]:
         ("{hold: {approvers: {users: [a], quorum: 2}}}", "2 people must agree, and fewer are named"),
         ("{mask: {}}", "this hides nothing: give paths, detectors or columns"),
         ("{mask: {paths: ['a b']}}", "'a b' is no path: write data.*"),
-        ("{commands: [{pattern: '(', do: deny}]}", "not a pattern of RE2: missing ): ("),
-        ("{commands: [{pattern: 'a*', do: deny}]}", "this pattern is found in every text"),
+        ("{commands: [{pattern: '(', do: deny}]}", "pattern is not RE2: missing ): ("),
+        ("{commands: [{pattern: 'a*', do: deny}]}", "pattern matches the empty line"),
         ("{commands: [{pattern: a, do: hold}]}", "say who is asked: hold:"),
         (
             f"{{commands: [{{pattern: a, do: deny, hold: {SRE}}}]}}",
