@@ -93,6 +93,6 @@ class Source:
             return msgspec.convert(plain, spec)
         except msgspec.ValidationError as error:
             mistake = explain(str(error), document, path, spec)
-            said = [words for pattern, words in _IN_WORDS.items() if pattern in mistake.message]
+            said = [words for pattern, words in _IN_WORDS.items() if repr(pattern) in mistake.message]
             self._add((mistake.line, mistake.column), said[0] if said else mistake.message)
             return None
