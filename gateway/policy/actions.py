@@ -1,12 +1,12 @@
 """`action:` -> what a rule says and brings about; and what is wrong with one that has the right form."""
 
-import re
 from collections.abc import Callable
 from typing import Final
 
 from gateway.policy.command import compile_pattern
 from gateway.policy.durations import parse_duration_s
 from gateway.policy.globs import problem_of
+from gateway.policy.masking.paths import BadPath, parse_path
 from gateway.policy.model import Approvers, BudgetTerms, CommandRule, FileRule, HoldTerms, Mask
 from gateway.policy.rule import Effects, Kind
 from gateway.policy.syntax import (
@@ -22,9 +22,6 @@ from gateway.policy.syntax import (
 from gateway.strict_yaml import Path, nearest
 
 MAX_WAIT_S: Final = 24 * 3600
-_MASK_PATH: Final = re.compile(
-    r"(?:[A-Za-z0-9_$-]+|\*{1,2})(?:\.(?:[A-Za-z0-9_$-]+|\*{1,2})|\[(?:\*|\d{1,6}|\"[^\"]+\")\])*"
-)
 COUNTERS: Final = {
     "deletes": "deletes",
     "secretsRead": "secrets_read",
@@ -181,8 +178,10 @@ def _check_mask(spec: MaskSpec, detectors: frozenset[str], report: Report) -> No
     if spec == MaskSpec():
         report(path, "this hides nothing: give paths, detectors or columns")
     for at, text in enumerate(spec.paths or ()):
-        if not _MASK_PATH.fullmatch(text):
-            report((*path, "paths", at), f'{text!r} is no path: write data.*, a.b[*].c or a["x.y/z"]')
+        try:
+            parse_path(text)
+        except BadPath as error:
+            report((*path, "paths", at), f"{text!r} is no path: {error.why}")
     for at, name in enumerate(spec.detectors or ()):
         if name not in detectors:
             report((*path, "detectors", at), f"there is no detector {name!r}{nearest(name, detectors)}")

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final, Protocol, TypeAlias
 
+from gateway.policy.masking.bodies import JSON_PATCH
 from gateway.policy.model import BudgetTerms, CommandRule, Facts, FileRule, HoldTerms, Mask, Needs
 
 Answer: TypeAlias = bool | None
@@ -18,9 +19,6 @@ IndexTest: TypeAlias = Callable[[Facts], bool]
 """Depends on user, groups, issuer, verb, API group, resource and subresource alone: its answers can be kept."""
 
 COLLECTION_VERBS: Final = frozenset(("list", "watch", "deletecollection"))
-JSON_PATCH: Final = "jsonPatch"
-"""The one key of what stands for a JSON patch, which is a list of operations and no object."""
-
 _DELETING: Final = frozenset(("delete", "deletecollection"))
 _WITH_BODY: Final = frozenset(("create", "update", "patch"))
 
