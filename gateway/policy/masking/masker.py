@@ -87,6 +87,16 @@ class Masker:
         is_immediate = call.is_long_running or isinstance(body, UntouchedBody)
         return AnswerMask(self._masked_head(head, counts), body, counts, is_immediate=is_immediate)
 
+    def stream(self, *, tty: bool) -> StreamMask | None:
+        """A mask for one direction of a stream; None where no detector looks for anything."""
+        return StreamMask(self._detectors, self._rule_of, tty=tty) if self._detectors else None
+
+    def headers(self, headers: Headers) -> Headers:
+        """Header values for the record."""
+        if self._texts is None:
+            return headers
+        return tuple((name, self._texts.octets(value, Counter())) for name, value in headers)
+
     def _masked_head(self, head: ResponseHead, counts: Counter[str]) -> ResponseHead:
         kept = [pair for pair in head.headers if pair[0] not in OF_OTHER_BYTES]
         if self._texts is not None:
