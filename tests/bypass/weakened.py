@@ -1,0 +1,8 @@
+"""The table: per attack, the defence that stops it and the build that lacks it."""
+
+from typing import Final
+
+from tests.bypass import weakened_requests
+from tests.bypass.weakening import Weakening
+
+WEAKENINGS: Final[tuple[Weakening, ...]] = (*weakened_requests.WEAKENINGS,)
