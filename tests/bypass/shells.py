@@ -4,6 +4,8 @@ from base64 import b64decode, b64encode
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import trio
+
 from tests.kit.orc import OrcConnection, Script, SeenRequest
 from tests.kit.raw_client import RawClient
 from tests.kit.tunnel_ends import CLOSE, FrameStream, switching
@@ -12,6 +14,8 @@ from tests.kit.websocket_bytes import close_frame, frame
 POD = b"/api/v1/namespaces/default/pods/p"
 EXEC = POD + b"/exec?command=sh&stdin=true&stdout=true&stderr=true"
 V5 = b"v5.channel.k8s.io"
+TALK_S = 2.0
+"""A shell that says nothing for so long has lost something."""
 SUCCESS = b'{"metadata":{},"status":"Success"}'
 
 
@@ -80,8 +84,8 @@ async def talk(client: RawClient, *typed: bytes, base64: bool = False) -> dict[i
         return client._take(len(client._buffer)) or await client.more()
 
     frames, channels = FrameStream(more), dict[int, bytes]()
-    while (got := await frames.next()) is not None and got[0] != CLOSE:
-        channel, data = read(got, base64=base64)
-        channels[channel] = channels.get(channel, b"") + data
+    with trio.move_on_after(TALK_S):
+        while (got := await frames.next()) is not None and got[0] != CLOSE:
+            channel, data = read(got, base64=base64)
+            channels[channel] = channels.get(channel, b"") + data
     return channels
-

@@ -1,8 +1,8 @@
 """S4: a credential or a request meant for another cluster (CVE-2026-44945; Teleport 10.3.15): one gateway guards
 one cluster, its tokens name it, and a request for another host is nobody's."""
 
-from pathlib import Path
 from functools import partial
+from pathlib import Path
 
 import msgspec
 import pytest

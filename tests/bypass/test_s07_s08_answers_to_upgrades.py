@@ -66,7 +66,11 @@ def redirects() -> Script:
 @attack(script=redirects)
 async def redirect_elsewhere(rig: Rig) -> None:
     async with open_orc() as elsewhere:
-        places = (b"https://127.0.0.1:%d/x" % elsewhere.port, b"//127.0.0.1:%d/x" % elsewhere.port, b"/\\evil/x")
+        places = (
+            b"https://127.0.0.1:%d/x" % elsewhere.port,
+            b"//127.0.0.1:%d/x" % elsewhere.port,
+            b"/\\evil/x",
+        )
         for status in (b"301", b"302", b"303", b"307", b"308"):
             for place in places:
                 agent = b"User-Agent: " + status + b" " + place

@@ -2,7 +2,10 @@
 
 from typing import Final
 
-from tests.bypass import weakened_requests
+from tests.bypass import weakened_requests, weakened_streams
 from tests.bypass.weakening import Weakening
 
-WEAKENINGS: Final[tuple[Weakening, ...]] = (*weakened_requests.WEAKENINGS,)
+WEAKENINGS: Final[tuple[Weakening, ...]] = (
+    *weakened_requests.WEAKENINGS,
+    *weakened_streams.WEAKENINGS,
+)

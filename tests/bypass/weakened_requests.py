@@ -2,13 +2,17 @@
 
 from typing import Final
 
-from gateway.admission import _identify
+from gateway import admission, evidence
+from gateway.identity import authenticate
 from gateway.identity.claims import _check_audience
 from gateway.server.names import HostNames
 from gateway.upstream import request as upstream
-from protocol import headers, http1_framing, http1_heads, http2, http2_headers
+from protocol import apicall, headers, http1_framing, http1_heads, http2, http2_headers, upgrade
 from tests.bypass.editing import both, edit, swap
-from tests.bypass.test_s01_connection_header import list_our_headers_in_connection, send_connection_over_http_2
+from tests.bypass.test_s01_connection_header import (
+    list_our_headers_in_connection,
+    send_connection_over_http_2,
+)
 from tests.bypass.test_s02_s03_impersonation import (
     impersonate_in_trailers,
     impersonate_in_trailers_of_http_2,
@@ -20,6 +24,13 @@ from tests.bypass.test_s04_other_clusters import (
     reuse_one_http_2_connection_for_another_host,
     use_a_token_of_another_cluster,
 )
+from tests.bypass.test_s05_no_credential import come_without_a_credential, send_two_credentials
+from tests.bypass.test_s06_bearer_subprotocol import (
+    carry_the_token_in_a_subprotocol,
+    offer_a_second_credential,
+    offer_an_empty_token,
+)
+from tests.bypass.test_s10_spellings import spell_exec_differently, spell_plain_calls_differently
 from tests.bypass.weakening import Weakening
 
 IMPERSONATE = upstream.IdentityMode.IMPERSONATE
@@ -47,6 +58,13 @@ refuses_no_impersonation = edit(
 forwards_impersonation = edit(
     upstream.upstream_headers, "if name in allowed]", 'if name in allowed or name.startswith(b"impersonate")]'
 )
+forwards_whoever_it_is = edit(
+    admission._identify,
+    "raise Refusal(UNAUTHORIZED, unauthorized_message(error.reason)) from error",
+    "return Principal('', (), 'token', '')",
+)
+takes_the_first_credential = edit(authenticate.Authenticator.authenticate, "if len(given) > 1:", "if False:")
+repeats_authorization = swap(headers, "SINGLETONS", headers.SINGLETONS - {b"authorization"})
 
 WEAKENINGS: Final = (
     Weakening(
@@ -106,5 +124,66 @@ WEAKENINGS: Final = (
         "S04", "any :authority is ours",
         reuse_one_http_2_connection_for_another_host, "sent to this one",
         edit(HostNames.accept, "return host in self._names or", "return True or"),
+    ),
+    Weakening(
+        "S05", "an error of authentication forwards with an empty identity (capsule-proxy)", come_without_a_credential,
+        "somebody without a credential", forwards_whoever_it_is,
+    ),
+    Weakening(
+        "S05", "no credential at all is an anonymous user", come_without_a_credential, "somebody without a credential",
+        edit(authenticate.Authenticator.authenticate, 'raise Unauthenticated("no credential was sent")',
+             "return Principal('system:anonymous', (), 'token', '')"),
+    ),
+    Weakening(
+        "S05", "of two Authorization headers the first counts", send_two_credentials, "two credentials were taken",
+        both(repeats_authorization, edit(authenticate._authorization, "if len(values) > 1:", "if False:"),
+             edit(authenticate.Authenticator.cached, "return None\n            header = value", "break\n            header = value")),
+    ),
+    Weakening(
+        "S06", "the token among the offers goes upstream", carry_the_token_in_a_subprotocol,
+        "the cluster saw the client's token",
+        both(
+            edit(upgrade._take_bearer_token, "return protocols, BearerToken", "return offers, BearerToken"),
+            edit(upgrade._in_common, "tuple(offer for offer in distinct if offer in decodable)", "tuple(reversed(distinct))"),
+        ),
+    ),
+    Weakening(
+        "S06", "the record keeps Sec-WebSocket-Protocol as it came", carry_the_token_in_a_subprotocol,
+        "the record holds the token", edit(evidence._clean, "BEARER_SUBPROTOCOL in value:", "False:"),
+    ),
+    Weakening(
+        "S06", "an empty token is no token, and no token is somebody", offer_an_empty_token,
+        "an empty token opened a shell",
+        both(
+            edit(upgrade._take_bearer_token, "if not encoded:", "if encoded in ([], ['']):"),
+            edit(authenticate.Authenticator.authenticate, 'raise Unauthenticated("no credential was sent")',
+                 "return Principal('system:anonymous', (), 'token', '')"),
+        ),
+    ),
+    Weakening(
+        "S06", "a header beside the subprotocol wins", offer_a_second_credential, "two credentials were taken for one",
+        takes_the_first_credential,
+    ),
+    Weakening(
+        "S06", "of two tokens among the offers the first counts", offer_a_second_credential,
+        "two credentials were taken for one", edit(upgrade._take_bearer_token, "if len(encoded) > 1:", "if False:"),
+    ),
+    Weakening(
+        "S10", "empty and dot segments pass", spell_exec_differently, "a target with two readings",
+        edit(apicall._check_segment, 'if segment in ("", ".", ".."):', "if False:"),
+    ),
+    Weakening(
+        "S10", "a slash may hide in a segment, and the record reads it as one", spell_plain_calls_differently,
+        "a target with two readings",
+        edit(apicall._check_segment, "if _REFUSED_IN_SEGMENT.search(segment):", "if False:"),
+    ),
+    Weakening(
+        "S10", "the verb is taken from the path alone", spell_plain_calls_differently, "two different calls",
+        edit(apicall._resource_call, 'verb = "watch" if is_true(first.get("watch")) else "list"', 'verb = "list"'),
+    ),
+    Weakening(
+        "S10", "names are compared without case", spell_exec_differently, "a stream was opened on what is not exec",
+        edit(apicall.Call.stream_kind, "self.subresource if is_of_pod and self.subresource in _STREAMS",
+             "self.subresource.lower() if is_of_pod and self.subresource.lower() in _STREAMS"),
     ),
 )  # fmt: skip
