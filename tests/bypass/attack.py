@@ -74,6 +74,16 @@ def attack(**scene: object) -> Callable[[Body], Attack]:
     return wrap
 
 
+@dataclass(frozen=True)
+class OwnScene:
+    """An attack that no rig fits: it sets its own scene, in a directory, and asserts outside of it."""
+
+    run: Callable[[Path], Awaitable[None]]
+
+    async def against(self, directory: Path) -> None:
+        await self.run(directory)
+
+
 def _first(group: BaseExceptionGroup[AssertionError]) -> AssertionError:
     error: BaseException = group
     while isinstance(error, BaseExceptionGroup):

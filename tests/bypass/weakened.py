@@ -2,10 +2,12 @@
 
 from typing import Final
 
-from tests.bypass import weakened_requests, weakened_streams
+from tests.bypass import weakened_limits, weakened_record, weakened_requests, weakened_streams
 from tests.bypass.weakening import Weakening
 
 WEAKENINGS: Final[tuple[Weakening, ...]] = (
     *weakened_requests.WEAKENINGS,
     *weakened_streams.WEAKENINGS,
+    *weakened_limits.WEAKENINGS,
+    *weakened_record.WEAKENINGS,
 )

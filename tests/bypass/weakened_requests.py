@@ -6,6 +6,7 @@ from gateway import admission, evidence
 from gateway.identity import authenticate
 from gateway.identity.claims import _check_audience
 from gateway.server.names import HostNames
+from gateway.upstream import pool, tls
 from gateway.upstream import request as upstream
 from protocol import apicall, headers, http1_framing, http1_heads, http2, http2_headers, upgrade
 from tests.bypass.editing import both, edit, swap
@@ -31,6 +32,13 @@ from tests.bypass.test_s06_bearer_subprotocol import (
     offer_an_empty_token,
 )
 from tests.bypass.test_s10_spellings import spell_exec_differently, spell_plain_calls_differently
+from tests.bypass.test_s15_s16_claims import (
+    choose_the_audit_id,
+    lie_in_an_upgrade,
+    lie_over_http_1,
+    lie_over_http_2,
+)
+from tests.bypass.test_s20_upstream_address import impersonate_the_cluster, name_another_server
 from tests.bypass.weakening import Weakening
 
 IMPERSONATE = upstream.IdentityMode.IMPERSONATE
@@ -62,6 +70,21 @@ forwards_whoever_it_is = edit(
     admission._identify,
     "raise Refusal(UNAUTHORIZED, unauthorized_message(error.reason)) from error",
     "return Principal('', (), 'token', '')",
+)
+forwards_claims = swap(
+    upstream,
+    "FORWARDED",
+    upstream.FORWARDED | {b"x-remote-user", b"x-remote-group", b"x-original-url", b"x-http-method-override"},
+)
+believes_x_forwarded_for = edit(
+    upstream.upstream_headers,
+    'kept.append((b"x-forwarded-for", source_address.encode()))',
+    'kept.append((b"x-forwarded-for", dict(head.headers).get(b"x-forwarded-for", source_address.encode())))',
+)
+trusts_anybody = edit(
+    tls.make_client_context,
+    "return context",
+    "context.check_hostname = False\n    context.verify_mode = ssl.CERT_NONE\n    return context",
 )
 takes_the_first_credential = edit(authenticate.Authenticator.authenticate, "if len(given) > 1:", "if False:")
 repeats_authorization = swap(headers, "SINGLETONS", headers.SINGLETONS - {b"authorization"})
@@ -185,5 +208,58 @@ WEAKENINGS: Final = (
         "S10", "names are compared without case", spell_exec_differently, "a stream was opened on what is not exec",
         edit(apicall.Call.stream_kind, "self.subresource if is_of_pod and self.subresource in _STREAMS",
              "self.subresource.lower() if is_of_pod and self.subresource.lower() in _STREAMS"),
+    ),
+    Weakening("S15", "X-Remote-* of clients pass", lie_over_http_1, "the cluster heard a lie", forwards_claims),
+    Weakening("S15", "X-Remote-* of clients pass over HTTP/2", lie_over_http_2, "the cluster heard a lie", forwards_claims),
+    Weakening(
+        "S15", "X-Remote-* of clients pass in an upgrade (CVE-2026-63329)", lie_in_an_upgrade,
+        "the cluster heard a lie", forwards_claims,
+    ),
+    Weakening(
+        "S15", "X-Forwarded-For of a client is believed (Tailscale)", lie_over_http_1, "the cluster",
+        believes_x_forwarded_for,
+    ),
+    Weakening(
+        "S15", "X-Remote-User of a client is who asks (kubectl-rexec)", lie_over_http_1,
+        "the record believes who a client says it is",
+        edit(
+            authenticate.Authenticator.cached,
+            "return self._recall(hashlib.sha256(match[1]).digest()) if match else None",
+            "return Principal(dict(head.headers)[b'x-remote-user'].decode(), (), 'token', '')",
+        ),
+    ),
+    Weakening(
+        "S16", "Audit-ID of a client is kept", choose_the_audit_id, "a client chose the id",
+        edit(
+            upstream.upstream_headers,
+            'kept.append((b"audit-id", str(uuid.UUID(bytes=exchange)).encode()))',
+            'kept.append((b"audit-id", dict(head.headers).get(b"audit-id", str(uuid.UUID(bytes=exchange)).encode())))',
+        ),
+    ),
+    Weakening(
+        "S16", "Kubectl-Session of a client is our session", choose_the_audit_id, "became our session",
+        edit(admission._session, "session, begins = services.sessions.session_for(principal)",
+             "session, begins = dict(request.head.headers).get(b'kubectl-session', b'').decode(), False"),
+    ),
+    Weakening(
+        "S20", "Host of a client goes upstream", name_another_server, "by which name the cluster is asked",
+        both(
+            edit(HostNames.accept, "return host in self._names or", "return True or"),
+            edit(admission._upstream_head, "authority=cluster.authority", "authority=request.head.authority"),
+        ),
+    ),
+    Weakening(
+        "S20", "an absolute target says where to (CVE-2025-27095)", name_another_server, "a client chose where",
+        both(
+            edit(HostNames.accept, "return host in self._names or", "return True or"),
+            edit(admission._check_host, "if not services.host_names.accept(head.authority):",
+                 "services.pool.cluster.port = int(head.authority.rpartition(b':')[2] or 0)\n    if False:"),
+            edit(pool.Pool.acquire, "return connection or await self._open()", "return await self._open()"),
+            trusts_anybody,
+        ),
+    ),
+    Weakening(
+        "S20", "the certificate of the cluster is not verified", impersonate_the_cluster,
+        "an impostor of the cluster got our credential", trusts_anybody,
     ),
 )  # fmt: skip

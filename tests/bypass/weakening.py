@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from tests.bypass.attack import Attack
+from tests.bypass.attack import Attack, OwnScene
 from tests.bypass.editing import Weaken
 
 
@@ -13,6 +13,6 @@ class Weakening:
 
     number: str
     lost: str
-    attack: Attack
+    attack: Attack | OwnScene
     breaks: str
     weaken: Weaken
