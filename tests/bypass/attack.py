@@ -15,6 +15,7 @@ import trio
 from gateway.config import Settings
 from gateway.upstream.request import IdentityMode
 from storage.files import REAL_FILES, FileOps
+from storage.records import Intent, Outcome
 from tests.kit import requestinfo
 from tests.kit.gateway_rig import Exchange, Rig, open_rig
 from tests.kit.orc import Script
@@ -111,9 +112,10 @@ async def recorded(rig: Rig) -> list[Exchange]:
     """All exchanges, once none is under way: each begins and ends once, and tells what the cluster saw."""
     await rig.ended()
     exchanges = await rig.exchanges()
-    told = {str(uuid.UUID(bytes=e.intent.exchange)).encode(): e for e in exchanges}
     for exchange in exchanges:
-        assert exchange.outcome, "an exchange has no end in the record"
+        assert len(exchange.all(Intent)) == 1, "the cluster was asked for what no record holds"
+        assert len(exchange.all(Outcome)) == 1, "an exchange has no end in the record"
+    told = {str(uuid.UUID(bytes=e.intent.exchange)).encode(): e for e in exchanges}
     for request in rig.orc.requests:
         exchange = told.get(request.header(b"audit-id") or b"")
         assert exchange is not None, "the cluster saw a request that no record holds"

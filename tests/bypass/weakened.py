@@ -11,3 +11,9 @@ WEAKENINGS: Final[tuple[Weakening, ...]] = (
     *weakened_limits.WEAKENINGS,
     *weakened_record.WEAKENINGS,
 )
+
+PENDING: Final = {
+    "S21": "live streams of a revoked user or an ended grant: with grants",
+    "S23": "one mask corpus through every encoding: with masking",
+}
+"""Numbers whose defence is not built yet."""

@@ -5,13 +5,14 @@ from typing import Final
 import msgspec
 import pytest
 import trio
+from h2 import frame_buffer
 
 from gateway import admission
 from gateway.identity import claims
 from gateway.server import http1, listener
 from protocol import http1_heads, http2, http2_budgets, http2_headers, query
 from protocol.http1 import Http1Server
-from tests.bypass.editing import Weaken, edit, swap
+from tests.bypass.editing import Weaken, both, edit, swap
 from tests.bypass.test_s18_s19_floods import (
     claim_thousands_of_groups,
     continue_headers_without_end,
@@ -66,8 +67,11 @@ WEAKENINGS: Final = (
     Weakening(
         "S19", "a header block may go on for ever (CVE-2024-27316)", continue_headers_without_end,
         "headers without an end",
-        edit(http2.Http2Server._on_continuation,
-             "if self._block_bytes > MAX_BLOCK_BYTES or self._block_frames > MAX_CONTINUATIONS:", "if False:"),
+        both(
+            edit(http2.Http2Server._on_continuation,
+                 "if self._block_bytes > MAX_BLOCK_BYTES or self._block_frames > MAX_CONTINUATIONS:", "if False:"),
+            swap(frame_buffer, "CONTINUATION_BACKLOG", 1_000_000),
+        ),
     ),
     Weakening(
         "S19", "any number of header lines", send_too_much_of_everything, "beyond every measure",

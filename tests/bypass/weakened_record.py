@@ -82,7 +82,7 @@ WEAKENINGS: Final = (
     ),
     Weakening(
         "S25", "what changes something is sent while its record is written", change_something_while_the_disk_stands_still,
-        "the cluster was asked before", edit(Durability.intent_before_forward, "return self is", "return False and self is"),
+        "the cluster was asked before", edit(Durability.intent_before_forward, "return self is", "return False\n    return self is"),
     ),
     Weakening(
         "S25", "reads of secrets are reads like any other", change_something_while_the_disk_stands_still,
@@ -103,10 +103,10 @@ WEAKENINGS: Final = (
     ),
     Weakening(
         "S25", "a failed log is warned of, and shells go on", open_a_shell_once_the_log_has_failed,
-        "a shell was shown without a record", fails_open,
+        "without a record", fails_open,
     ),
     Weakening(
-        "D1", "probes are not recorded", ask_for_everything, "a request that no record holds",
+        "D1", "probes are not recorded", ask_for_everything, "no record holds",
         edit(tape.Tape.intent, "self.append(intent, urgent=True)",
              "if intent.target.startswith(b'/livez'):\n        return\n    self.append(intent, urgent=True)"),
     ),

@@ -253,8 +253,8 @@ WEAKENINGS: Final = (
         both(
             edit(HostNames.accept, "return host in self._names or", "return True or"),
             edit(admission._check_host, "if not services.host_names.accept(head.authority):",
-                 "services.pool.cluster.port = int(head.authority.rpartition(b':')[2] or 0)\n    if False:"),
-            edit(pool.Pool.acquire, "return connection or await self._open()", "return await self._open()"),
+                 "object.__setattr__(services.pool.cluster, 'port', int(head.authority.rpartition(b':')[2]))\n    if False:"),
+            edit(pool.Pool.acquire, "connection = self._take_idle(fresh=fresh)", "connection = None"),
             trusts_anybody,
         ),
     ),
