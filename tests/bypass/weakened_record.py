@@ -2,16 +2,16 @@
 
 from typing import Final
 
-from gateway import app, ending, tape, tunnel_record
+from gateway import app, ending, record_opening, tape, tunnel_record
 from gateway.durability import Durability
 from gateway.recorder import Recorder
 from gateway.server import management
 from protocol import apicall
-from storage import ansi
+from storage import ansi, files
 from tests.bypass.editing import both, edit, swap
 from tests.bypass.test_d1_d2_every_call import ask_for_everything, be_refused, go_behind_the_api
 from tests.bypass.test_s09_ephemeral_containers import debug_a_pod
-from tests.bypass.test_s17_reading_records import ask_for_records
+from tests.bypass.test_s17_reading_records import ask_for_records, read_the_files
 from tests.bypass.test_s22_replays import attack_the_auditor
 from tests.bypass.test_s24_secrets_in_queries import put_a_secret_in_the_query
 from tests.bypass.test_s25_nothing_unrecorded import (
@@ -57,6 +57,18 @@ WEAKENINGS: Final = (
         edit(apicall.parse_call, "raw_path, _, raw_query = target.partition(b\"?\")",
              "if target == b'/sessions':\n        raise RefusedTarget('a page of ours', status=200)\n"
              "    raw_path, _, raw_query = target.partition(b\"?\")"),
+    ),
+    Weakening(
+        "S17", "the data directory is open to all", read_the_files, "others may look into",
+        edit(app._data_dir, "mode=0o700", "mode=0o755"),
+    ),
+    Weakening(
+        "S17", "segments are readable by all", read_the_files, "others may read",
+        edit(files.RealFiles.create, "0o600", "0o644"),
+    ),
+    Weakening(
+        "S17", "segments are not encrypted", read_the_files, "without its key",
+        edit(record_opening.open_record, "KeyPool(maker, pool_size(encryption)) if maker is not None else None", "None"),
     ),
     Weakening(
         "S22", "a replay writes what was recorded", attack_the_auditor, "a replay attacks who watches it",
