@@ -67,7 +67,7 @@ WEAKENINGS: Final = (
         edit(files.RealFiles.create, "0o600", "0o644"),
     ),
     Weakening(
-        "S17", "segments are not encrypted", read_the_files, "without its key",
+        "S17", "segments are not encrypted", read_the_files, "the record is in clear",
         edit(record_opening.open_record, "KeyPool(maker, pool_size(encryption)) if maker is not None else None", "None"),
     ),
     Weakening(
