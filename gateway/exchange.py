@@ -19,7 +19,7 @@ import trio
 from gateway import tunnel
 from gateway.admission import Admitted, admit
 from gateway.answer import receive_while_wanted
-from gateway.ending import READING, answer_error, cut_answer, end_quietly
+from gateway.ending import READING, answer_cut, answer_error, cut_answer, end_quietly
 from gateway.errors import ClientLeft, UpstreamLost
 from gateway.farewell import WatchBorder
 from gateway.live import LiveExchange
@@ -40,13 +40,17 @@ UNRECORDED_STREAM: Final = "kubetape can no longer record this session"
 async def serve(request: ClientRequest, services: Services) -> None:
     """Serve one request, whatever happens. Raises nothing but cancellation."""
     tape = Tape(services.recorder, uuid.uuid4().bytes)
-    with services.live.exchange() as live:
+    with services.live.exchange(tape.started_ns) as live:
         try:
-            admitted = await admit(request, tape, services)
-            if admitted.upgrade is not None:
-                await tunnel.serve(request, tape, services, live, admitted)
-            else:
-                await _forward(request, tape, services, live, admitted)
+            with live.whole:
+                admitted = await admit(request, tape, services)
+                live.identify(admitted.principal, admitted.session)
+                if admitted.upgrade is not None:
+                    await tunnel.serve(request, tape, services, live, admitted)
+                else:
+                    await _forward(request, tape, services, live, admitted)
+            if live.whole.cancelled_caught:
+                await answer_cut(request, tape, live)
         except ClientLeft as left:
             end_quietly(tape, "client-left", str(left))
             request.abort()
@@ -159,7 +163,7 @@ async def _relay(
     if problem is not None:
         raise problem
     if live.reason:
-        await cut_answer(request, tape, border, live.reason)
+        await cut_answer(request, tape, border, live)
     elif left and not tape.ended:
         raise ClientLeft("the client closed the connection or cancelled the call")
 

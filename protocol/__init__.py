@@ -30,4 +30,6 @@ The map:
     spdy_channels, websocket_channels    what those two share, by transport
     apicall            method + target -> Call, exactly as kube-apiserver (with query, selectors)
     status             Status bodies and Warning headers
+    kinds              protobuf request bodies -> objects (with protobuf, kind_tables)
+    json_values        the values of a JSON watch, cut where each ends
 """

@@ -1,0 +1,78 @@
+"""Reading a store on behalf of a follower: what is new, verified, and what time it is there. Blocking, in a thread.
+
+One call is one look: `read_news` returns what to apply and changes nothing but its own place, so a look that fails
+half-way is simply repeated. An entry that must not be believed is passed over, counted and named, never applied.
+"""
+
+from typing import Final, NamedTuple
+
+from gateway.state.clock import SteadyClock
+from gateway.state.entries import AnyEntry
+from gateway.state.signing import RefusedEntry, Seal
+from gateway.state.store import StateStore, Stored
+
+PAGE: Final = 500
+MAX_SKEW_NS: Final = 2_000_000_000
+CLOCK_CHECK_NS: Final = 2_000_000_000
+"""How often the clocks are compared."""
+
+
+class Sequenced(NamedTuple):
+    seq: int
+    entry: AnyEntry
+
+
+class News:
+    """The place of one reader in one store."""
+
+    def __init__(self, store: StateStore, seal: Seal, clock: SteadyClock) -> None:
+        self._store, self._seal, self._clock = store, seal, clock
+        self._seq = 0
+        self._version: object = None
+        self._begun = False
+        self._clock_checked_ns = 0
+        self.skew_ns = 0  # how far this host is ahead of the store
+        self.refused = 0
+        self.refusal = ""  # the latest
+
+    def read_news(self) -> list[Sequenced]:
+        """Everything since the last look; at the first one, everything still in force. Raises StateUnavailable."""
+        self._check_clock()
+        version = self._store.version()
+        if version == self._version:
+            return []
+        seq, news = (self._seq, []) if self._begun else self._read_alive()
+        while page := self._store.read_after(seq, PAGE):
+            news += self._believed(page)
+            seq = page[-1].seq
+        self._seq, self._version, self._begun = seq, version, True
+        return news
+
+    @property
+    def is_skewed(self) -> bool:
+        return abs(self.skew_ns) > MAX_SKEW_NS
+
+    def _read_alive(self) -> tuple[int, list[Sequenced]]:
+        last = self._store.last_seq()  # first: what is appended meanwhile is read again, not missed
+        alive = self._store.read_alive(self._clock.now_ns())
+        return last, self._believed([row for row in alive if row.seq <= last])
+
+    def _believed(self, rows: list[Stored]) -> list[Sequenced]:
+        believed = []
+        for row in rows:
+            try:
+                believed.append(Sequenced(row.seq, self._seal.open(row)))
+            except RefusedEntry as refused:
+                self.refused += 1
+                self.refusal = str(refused)
+        return believed
+
+    def _check_clock(self) -> None:
+        before_ns = self._clock.now_ns()
+        if self._clock_checked_ns and before_ns - self._clock_checked_ns < CLOCK_CHECK_NS:
+            return
+        theirs_ns = self._store.clock_ns()
+        after_ns = self._clock.now_ns()
+        self._clock_checked_ns = after_ns
+        # The store read its clock between our two looks: only what lies outside of them is known to be skew.
+        self.skew_ns = max(before_ns - theirs_ns, 0) + min(after_ns - theirs_ns, 0)
