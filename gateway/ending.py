@@ -25,6 +25,9 @@ async def answer_cut(request: ClientRequest, tape: Tape, live: LiveExchange) -> 
 
     The cluster may have carried out what it was already sent: then nobody must read that it was only refused.
     """
+    if tape.ended:  # the cluster's answer is in the record as the one given: no other may be given now
+        request.abort()
+        return
     reason = live.reason
     if tape.forwarded and request.head.method not in READING:
         reason += "; the cluster may have carried out this call: look before you repeat it"

@@ -5,18 +5,20 @@ In this process only; kill -9, full disks, slow and failing syncs of whole proce
 """
 
 import ast
+import errno
 from functools import partial
 from pathlib import Path
 
 import trio
 
+from gateway.recorder import MAX_LAG_S
 from tests.bypass.attack import NOTHING_MORE_S, attack, recorded
-from tests.bypass.shells import EXEC, V5, carries_all, talk
+from tests.bypass.shells import EXEC, V5, carries_all, message, talk
 from tests.kit.blocked_files import BlockedFiles
 from tests.kit.faulty_files import FailingFiles
 from tests.kit.gateway_rig import Rig
 from tests.kit.orc import OrcConnection, Script, SeenRequest, answer
-from tests.kit.tunnel_ends import websocket_fields
+from tests.kit.tunnel_ends import switching, websocket_fields
 
 PODS = b"/api/v1/namespaces/default/pods"
 SECRETS = b"/api/v1/namespaces/default/secrets/s"
@@ -129,6 +131,74 @@ async def open_a_shell_once_the_log_has_failed(rig: Rig) -> None:
     assert status == 503
 
 
+LARGE = 64 * 1024
+
+
+@attack(files=partial(FailingFiles, only="sync_data"))
+async def go_on_with_a_large_body_once_the_log_has_failed(rig: Rig) -> None:
+    assert isinstance(rig.files, FailingFiles)
+    async with rig.client() as client:
+        await client.send(rig.request(b"POST", PODS, b"Content-Length: %d" % (4 * LARGE)) + bytes(LARGE))
+        await rig.orc.wait(lambda: rig.orc.received_bytes > LARGE)
+        await client.send(b"held until the next ones come")
+        await trio.sleep(NOTHING_MORE_S)
+        rig.files._fail_at = rig.files._counted + 1
+        assert (await rig.ask(b"POST", PODS, body=b"{}")).status == 503
+        await rig.gateway.recorder.failed.wait()
+        before = rig.orc.received_bytes
+        await client.send(bytes(LARGE))
+        assert (await client.response()).status in (500, 503)
+        assert rig.orc.received_bytes == before, "the cluster got what a failed log may have lost"
+
+
+class SlowThenFailing(BlockedFiles):
+    """Syncs that stand still, and fail when they go on."""
+
+    failing = False
+
+    def sync_data(self, fd: int) -> None:
+        super().sync_data(fd)
+        if self.failing:
+            raise OSError(errno.EIO, "injected")
+
+
+LOST = b"shown while the log was failing"
+
+
+def shows_while_the_log_fails() -> Script:
+    async def script(connection: OrcConnection, request: SeenRequest) -> None:
+        connection.raw = True
+        await connection.send(switching(request, V5))
+        await connection.receive()
+        await connection.send(message(1, b"before", from_client=False))
+        await trio.sleep(2 * MAX_LAG_S)
+        await connection.send(message(1, LOST, from_client=False))
+        while await connection.receive():
+            pass
+
+    return script
+
+
+@attack(files=SlowThenFailing, script=shows_while_the_log_fails)
+async def watch_a_shell_while_the_log_fails(rig: Rig) -> None:
+    assert isinstance(rig.files, SlowThenFailing)
+    async with rig.client() as client:
+        try:
+            await client.send(rig.request(b"GET", EXEC, *websocket_fields(V5)))
+            assert (await client.head()).status == 101
+            rig.files.block()
+            await client.send(message(0, b"go"))
+            with trio.move_on_after(4 * MAX_LAG_S):
+                while LOST not in bytes(client._buffer):
+                    client._buffer += await client.more()
+            assert LOST not in client._buffer, "a shell goes on though the disk does not"
+            rig.files.failing = True
+        finally:
+            rig.files.release()
+        shown = (await talk(client)).get(1, b"")
+    assert LOST not in shown, "a shell was shown what a failed log may have lost"
+
+
 ELSEWHERE = {
     "tests/crash/test_kill_gateway.py": "kill -9",
     "tests/crash/test_kill_at_points.py": "kill -9 at every point of a write",
@@ -158,6 +228,14 @@ async def test_S25_once_the_log_has_failed_nothing_goes_on(tmp_path: Path) -> No
 
 async def test_S25_nor_does_a_shell(tmp_path: Path) -> None:
     await open_a_shell_once_the_log_has_failed.against(tmp_path)
+
+
+async def test_S25_nor_does_a_large_body(tmp_path: Path) -> None:
+    await go_on_with_a_large_body_once_the_log_has_failed.against(tmp_path)
+
+
+async def test_S25_a_shell_shows_nothing_that_a_failed_log_may_have_lost(tmp_path: Path) -> None:
+    await watch_a_shell_while_the_log_fails.against(tmp_path)
 
 
 def test_S25_the_crash_tests_this_one_relies_on_are_there() -> None:

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from gateway import app, ending, record_opening, tape, tunnel_record
+from gateway import app, ending, record_opening, tape, tunnel, tunnel_record, upload
 from gateway.durability import Durability
 from gateway.recorder import Recorder
 from gateway.server import management
@@ -18,8 +18,10 @@ from tests.bypass.test_s25_nothing_unrecorded import (
     be_told_of_a_change_that_may_be_lost,
     change_something_while_the_disk_stands_still,
     go_on_once_the_log_has_failed,
+    go_on_with_a_large_body_once_the_log_has_failed,
     open_a_shell_once_the_log_has_failed,
     read_while_the_disk_stands_still,
+    watch_a_shell_while_the_log_fails,
 )
 from tests.bypass.weakening import Weakening
 
@@ -89,8 +91,8 @@ WEAKENINGS: Final = (
     ),
     Weakening(
         "S24", "an answer quotes the request", put_a_secret_in_the_query, "an answer repeats the secret",
-        edit(ending.answer_error, "body = encode_status(refusal.answer.code, refusal.answer.reason, refusal.message)\n    try:",
-             "body = encode_status(refusal.answer.code, refusal.answer.reason, repr(request.head.target))\n    try:"),
+        edit(ending.answer_error, "head, body = _status(refusal)\n    try:",
+             "head, body = _status(Refusal(refusal.answer, repr(request.head.target)))\n    try:"),
     ),
     Weakening(
         "S25", "what changes something is sent while its record is written", change_something_while_the_disk_stands_still,
@@ -116,6 +118,20 @@ WEAKENINGS: Final = (
     Weakening(
         "S25", "a failed log is warned of, and shells go on", open_a_shell_once_the_log_has_failed,
         "without a record", fails_open,
+    ),
+    Weakening(
+        "S25", "a chunk of a body is sent before the next is recorded", go_on_with_a_large_body_once_the_log_has_failed,
+        "what a failed log may have lost",
+        edit(upload._send_rest, "tape.request_body(chunk)", "held and await connection.send(BodyChunk(held))\n"
+             "        held = b''\n        tape.request_body(chunk)"),
+    ),
+    Weakening(
+        "S25", "the last words of a shell hand over what was not written", watch_a_shell_while_the_log_fails,
+        "what a failed log may have lost", edit(tunnel._Tunnel._deliver, "self._tape.check()", "pass"),
+    ),
+    Weakening(
+        "S25", "a stream does not wait for a slow disk", watch_a_shell_while_the_log_fails,
+        "though the disk does not", edit(tunnel._Tunnel._pass_on, "await self._tape.flow()", "pass"),
     ),
     Weakening(
         "D1", "probes are not recorded", ask_for_everything, "no record holds",

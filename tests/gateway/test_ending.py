@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
 
 from gateway.ending import answer_error
 from gateway.errors import EXPIRED, FORBIDDEN, REVOKED, Answer, Refusal
@@ -11,9 +13,11 @@ from gateway.server.request import ConnectionFacts
 from gateway.tape import Tape
 from protocol.events import BodyChunk, Event, RequestHead, ResponseHead
 from protocol.status import Cause, Details
+from storage.records import ResponseStarted
+from tests.kit.blocked_files import BlockedFiles
 from tests.kit.gateway_rig import Rig, open_rig
 from tests.kit.h2_client import open_h2
-from tests.kit.orc import CHUNKED, OrcConnection, SeenRequest, chunk, says
+from tests.kit.orc import CHUNKED, OrcConnection, SeenRequest, answer, chunk, says
 
 PODS = b"/api/v1/namespaces/default/pods"
 EVENT = b'{"type":"ADDED","object":{"kind":"Pod"}}\n'
@@ -49,6 +53,30 @@ async def test_a_short_call_whose_answer_has_not_begun_is_told_why(
         await rig.ended()
         outcome = (await rig.exchange()).outcome
         assert (outcome.result, outcome.status, outcome.why) == ("cut", code, WHY)
+
+
+async def test_a_call_cut_while_the_disk_takes_its_outcome_gets_no_second_answer(tmp_path: Path) -> None:
+    """The record says already that the cluster's answer was given; another one would be in no record."""
+    files = BlockedFiles()
+
+    async def done(connection: OrcConnection, request: SeenRequest) -> None:
+        files.block()
+        await connection.send(answer(201, b"done"))
+
+    async with open_rig(tmp_path, done, files=files) as rig, rig.client() as client:
+        try:
+            await client.send(rig.request(b"POST", PODS, body=b"{}"))
+            while not files.waiting.is_set():
+                await trio.sleep(0.002)
+            await wait_all_tasks_blocked(0.05)
+            cut_everybody(rig)
+        finally:
+            files.release()
+        assert await client.rest() == b""
+        await rig.ended()
+        exchange = await rig.exchange()
+        assert [started.status for started in exchange.all(ResponseStarted)] == [201]
+        assert exchange.outcome.result == "completed"
 
 
 async def test_a_mutation_the_cluster_was_already_sent_is_not_called_undone(tmp_path: Path) -> None:
