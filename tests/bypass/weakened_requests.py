@@ -31,6 +31,7 @@ from tests.bypass.test_s06_bearer_subprotocol import (
     offer_a_second_credential,
     offer_an_empty_token,
 )
+from tests.bypass.test_s06_origin import let_a_page_use_the_certificate, send_an_origin_with_a_token
 from tests.bypass.test_s10_spellings import spell_exec_differently, spell_plain_calls_differently
 from tests.bypass.test_s15_s16_claims import (
     choose_the_audit_id,
@@ -190,6 +191,18 @@ WEAKENINGS: Final = (
     Weakening(
         "S06", "of two tokens among the offers the first counts", offer_a_second_credential,
         "two credentials were taken for one", edit(upgrade._take_bearer_token, "if len(encoded) > 1:", "if False:"),
+    ),
+    Weakening(
+        "S06", "no Origin rule", let_a_page_use_the_certificate, "a page of another origin used",
+        edit(admission._check_origin, 'if principal.method != "certificate":', "if True:"),
+    ),
+    Weakening(
+        "S06", "an Origin is ours when it begins like ours", let_a_page_use_the_certificate, "a page of another origin used",
+        edit(HostNames.accept_origin, "and self.accept(authority)", "and host.startswith(b'127.0.0.1')"),
+    ),
+    Weakening(
+        "S06", "the Origin rule shuts out libraries", send_an_origin_with_a_token, "is shut out",
+        edit(admission._check_origin, 'if principal.method != "certificate":', "if False:"),
     ),
     Weakening(
         "S10", "empty and dot segments pass", spell_exec_differently, "a target with two readings",
