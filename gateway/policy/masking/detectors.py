@@ -32,6 +32,10 @@ Placeholder = Callable[[str], bytes]
 """From a detector's name to what stands in the place of its hits."""
 
 
+Hit = tuple[int, int, str]
+"""(start, end, name of the detector)."""
+
+
 class _Detector:
     """One compiled pattern and what of its matches is hidden."""
 
@@ -78,8 +82,8 @@ class DetectorSet:
             raise ValueError("the patterns of all detectors together are too large: use fewer") from None
         self.names = tuple(detector.name for detector in self._detectors)
 
-    def hits(self, text: bytes) -> list[tuple[int, int, str]]:
-        """What is hidden: (start, end, detector), in order, without overlaps."""
+    def hits(self, text: bytes) -> list[Hit]:
+        """What is hidden, in order, without overlaps."""
         found = [
             (start, end, which)
             for which in self._set.Match(text) or self._all

@@ -47,13 +47,16 @@ class DocumentMask:
     def mask(self, body: bytes, counts: Counter[str]) -> bytes:
         """The document without what is hidden; the same bytes where nothing could be. Raises Unmaskable."""
         may_be_table = self._table.has_columns and b'"Table"' in body
-        if not may_be_table and not self._prefilter.may_hide(body, base64=self._kind == "Secret"):
+        if not may_be_table and not self._may_hide(body, self._kind):
             return body
         try:
             masked = self._masked(body, counts)
         except UNDECODABLE:
             raise Unmaskable(502, "the API server's answer is not JSON that can be masked") from None
         return masked + b"\n" if body.endswith(b"\n") else masked
+
+    def _may_hide(self, body: bytes, kind: str) -> bool:
+        return self._prefilter.may_hide(body, base64=kind == "Secret")
 
     def _masked(self, body: bytes, counts: Counter[str]) -> bytes:
         if not body.lstrip().startswith(b"{"):
@@ -82,12 +85,12 @@ class DocumentMask:
         return _ENCODER.encode({**_SHELL.decode(around), member: items})
 
     def _masked_item(self, item: msgspec.Raw, kind: str, counts: Counter[str]) -> msgspec.Raw:
-        if not self._prefilter.may_hide(bytes(item), base64=kind == "Secret"):
+        if not self._may_hide(bytes(item), kind):
             return item
         return msgspec.Raw(self._masked_object(item, kind, counts))
 
     def _masked_row(self, row: msgspec.Raw, kind: str, counts: Counter[str]) -> msgspec.Raw:
-        if not self._table.has_columns and not self._prefilter.may_hide(bytes(row), base64=kind == "Secret"):
+        if not self._table.has_columns and not self._may_hide(bytes(row), kind):
             return row
         value = _ANY.decode(row)
         self._table.row(value, kind, counts)

@@ -6,7 +6,7 @@ is read, or refused.
 """
 
 from collections import Counter
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Final
 
 from gateway.policy.masking.accept import ask_plainly
@@ -21,7 +21,7 @@ from gateway.policy.masking.prefilter import Prefilter
 from gateway.policy.masking.refusal import Unmaskable
 from gateway.policy.masking.request import RequestMask, kind_of
 from gateway.policy.masking.stream import StreamMask
-from gateway.policy.masking.tables import TableMask
+from gateway.policy.masking.tables import Columns, TableMask
 from gateway.policy.masking.texts import TextMask
 from gateway.policy.model import CustomDetector, Mask
 from protocol.apicall import Call
@@ -54,7 +54,6 @@ class Masker:
         paths = [
             (twin, mask.rule) for mask in masks for path in mask.paths for twin in expand(parse_path(path))
         ]
-        self._paths = paths
         self._rule_of = {name: mask.rule for mask in reversed(masks) for name in mask.detectors}
         self._detectors = DetectorSet(tuple(self._rule_of), detectors) if self._rule_of else None
         self._texts = TextMask(self._detectors, self._rule_of) if self._detectors is not None else None
@@ -63,6 +62,7 @@ class Masker:
         root = compile_paths(paths)
         self._prefilter = Prefilter([path for path, _ in paths], self._detectors)
         self._objects = ObjectMask(root, self._texts, first_path_rule)
+        self._columns = lru_cache(maxsize=64)(partial(Columns, masks, paths))
         self._requests = RequestMask(root, self._prefilter, self._objects, self._texts, first_rule)
 
     def __bool__(self) -> bool:
@@ -77,9 +77,11 @@ class Masker:
         if not self._masks or is_description(call):
             return None
         counts: Counter[str] = Counter()
-        table = TableMask(self._masks, self._paths, self._objects, self._texts, call.group)
+        table = TableMask(self._columns(call.group), self._objects, self._texts)
         documents = DocumentMask(self._prefilter, self._objects, table, self._texts, kind_of(call))
-        stream = StreamMask(self._detectors, self._rule_of, tty=False) if self._detectors else None
+        stream = None
+        if self._detectors is not None and self._texts is not None:
+            stream = StreamMask(self._detectors, self._rule_of, False, self._texts.placeholder)
         body = choose_body(call, head, Parts(documents, stream), counts)
         is_immediate = call.is_long_running or isinstance(body, UntouchedBody)
         return AnswerMask(self._masked_head(head, counts), body, counts, is_immediate=is_immediate)

@@ -170,9 +170,8 @@ def _decoded_part(part: bytes) -> bytes:
 
 def opaque_tokens(text: bytes, start: int, end: int) -> Spans:
     """What follows the word bearer, unless it is a plain word ("bearer authentication-required")."""
-    named = text[max(0, start - _NAME_BEFORE_BYTES) : start].lower()
     token = text[start:end]
-    if b"authorization" in named or any(48 <= c <= 57 for c in token) or len(token) >= 32:
+    if b"authorization" in _before(text, start) or any(48 <= c <= 57 for c in token) or len(token) >= 32:
         return [(start, end)]
     return []
 
@@ -186,5 +185,10 @@ def cluster_tokens(text: bytes, start: int, end: int) -> Spans:
         return json_web_tokens(text, start, end) if about else []
     if text[end : end + 1] in (b".", b"-"):
         return []
-    named = b"token" in text[max(0, start - _NAME_BEFORE_BYTES) : start].lower()
+    named = b"token" in _before(text, start)
     return [(start, end)] if named or any(48 <= c <= 57 for c in token[7:]) else []
+
+
+def _before(text: bytes, start: int) -> bytes:
+    """What stands before a candidate in its line, in small letters."""
+    return text[max(0, start - _NAME_BEFORE_BYTES) : start].rpartition(b"\n")[2].lower()

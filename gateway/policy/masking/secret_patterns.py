@@ -18,15 +18,18 @@ from gateway.policy.masking import secret_checks
 Check = Callable[[bytes, int, int], list[tuple[int, int]]]
 """(text, start, end) of a candidate -> the parts of it that are secrets."""
 
-PRIVATE_KEY: Final = (
-    rb"-{4,5} ?BEGIN (?:[A-Z0-9]{1,12} ){0,3}PRIVATE KEY(?: BLOCK)? ?-{4,5}"
-    rb"|LS0tLS1CRUdJTi(?:BQUklWQVRF|BSU0EgUFJJVk|BFQyBQUklWQV|BFTkNSWVBUR|BPUEVOU1NI|BEU0EgUFJJVk)"
-)
-"""How a private key begins: its PEM line, or the base64 of one (a Secret's data, `base64 key.pem`)."""
+PEM_KEY: Final = rb"-{4,5} ?BEGIN (?:[A-Z0-9]{1,12} ){0,3}PRIVATE KEY(?: BLOCK)? ?-{4,5}"
+"""The line with which a private key begins."""
 
-PRIVATE_KEY_END: Final = rb"-{4,5} ?END (?:[A-Z0-9]{1,12} ){0,3}PRIVATE KEY(?: BLOCK)? ?-{4,5}"
+PEM_KEY_END: Final = rb"-{4,5} ?END (?:[A-Z0-9]{1,12} ){0,3}PRIVATE KEY(?: BLOCK)? ?-{4,5}"
 
-_UNFINISHED_BODY: Final = rb"(?:[A-Za-z0-9+/=:,]|\s|\\+[nrt/])*"
+PEM_BODY: Final = rb"(?:[A-Za-z0-9+/=:,]|\s|\\+[nrt/])*"
+"""What follows it, where no end is in sight."""
+
+BASE64_KEY: Final = rb"LS0tLS1CRUdJTi(?:BQUklWQVRF|BSU0EgUFJJVk|BFQyBQUklWQV|BFTkNSWVBUR|BPUEVOU1NI|BEU0EgUFJJVk)[A-Za-z0-9+/]*={0,2}"
+"""The same in base64: a Secret's data, `base64 key.pem`."""
+
+_WRAPPED: Final = rb"(?:(?:(?:\r?\n|\\n)[A-Za-z0-9+/]{64,76})+(?:(?:\r?\n|\\n)[A-Za-z0-9+/]+={0,2})?)?"
 
 
 class Pattern(msgspec.Struct, frozen=True):
@@ -43,8 +46,8 @@ _JWT: Final = rb"e(?:yJ|yA|wo|w0)[A-Za-z0-9_-]{6,}\.[A-Za-z0-9_-]{2,}(?:\.[A-Za-
 PATTERNS: Final = (
     Pattern(
         "private-key",
-        rb"(?:" + PRIVATE_KEY + rb")(?:[\x00-\xff]*?" + PRIVATE_KEY_END + rb"|" + _UNFINISHED_BODY + rb")",
-        trigger=PRIVATE_KEY,
+        PEM_KEY + rb"(?:[\x00-\xff]*?" + PEM_KEY_END + rb"|" + PEM_BODY + rb")|" + BASE64_KEY + _WRAPPED,
+        trigger=PEM_KEY + rb"|" + BASE64_KEY,
     ),
     Pattern(
         "aws-key",

@@ -29,8 +29,12 @@ class TextMask:
         self._rule_of = dict(rule_of)
         self._placeholders = {name: placeholder(rule).encode("ascii") for name, rule in rule_of.items()}
 
+    def placeholder(self, detector: str) -> bytes:
+        """What stands in a text in the place of a detector's hits."""
+        return self._placeholders[detector]
+
     def octets(self, text: bytes, counts: Counter[str]) -> bytes:
-        masked, hits = self._detectors.mask(text, self._placeholders.__getitem__)
+        masked, hits = self._detectors.mask(text, self.placeholder)
         if not hits:
             return text
         for name, count in hits.items():

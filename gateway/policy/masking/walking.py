@@ -28,14 +28,22 @@ def walk(value: object, node: Node, counts: Counter[str], *, encoded: bool = Fal
             for key, member in value.items():
                 value[key] = masked_member(member, node.any_key, counts, encoded=encoded)
         if node.any_depth is not None:
-            for inner in containers_in(value):
-                walk(inner, node.any_depth, counts, encoded=encoded)
+            _walk_deep(value, node.any_depth, counts, encoded=encoded)
     elif isinstance(value, list):
         if node.any_item is not None:
             value[:] = [masked_member(item, node.any_item, counts, encoded=encoded) for item in value]
         if node.keys or node.any_key is not None or node.any_depth is not None:
             for item in value:
                 walk(item, node, counts, encoded=encoded)
+
+
+def _walk_deep(value: object, node: Node, counts: Counter[str], *, encoded: bool) -> None:
+    """Walk from every map and list in the value; past those where nothing of this name is."""
+    is_by_name = node.any_key is None and node.any_item is None and node.any_depth is None
+    names = node.keys.keys()
+    for inner in containers_in(value):
+        if not is_by_name or (isinstance(inner, dict) and not names.isdisjoint(inner)):
+            walk(inner, node, counts, encoded=encoded)
 
 
 def containers_in(value: object) -> Iterator[object]:
