@@ -1,10 +1,10 @@
 """An HTTP/2 client that sends any field, also those the h2 library would not, and reads statuses."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
 from hpack import Decoder
-from hyperframe.frame import HeadersFrame, RstStreamFrame
+from hyperframe.frame import DataFrame, Frame, HeadersFrame, RstStreamFrame
 
 from tests.kit import h2_wire as wire
 from tests.kit.gateway_rig import Rig
@@ -49,13 +49,31 @@ class H2Wire:
             self._received += data
         return status
 
-    def _status_of(self, stream_id: int) -> int | None:
+    async def ended(self, stream_id: int) -> bytes:
+        """All that came on a stream until its end, its reset or that of the connection."""
+        body = b""
+        while True:
+            for frame in self._frames():
+                if frame.stream_id == stream_id:
+                    body += frame.data if isinstance(frame, DataFrame) else b""
+                    if isinstance(frame, RstStreamFrame) or "END_STREAM" in frame.flags:
+                        return body
+            data = await self.raw.more()
+            if not data:
+                return body
+            self._received += data
+
+    def _frames(self) -> Iterator[Frame]:
         while len(self._received) >= FRAME_HEAD_BYTES:
             size = FRAME_HEAD_BYTES + int.from_bytes(self._received[:3])
             if len(self._received) < size:
-                return None
+                return
             (frame,) = wire.frames_of(self._received[:size])
             self._received = self._received[size:]
+            yield frame
+
+    def _status_of(self, stream_id: int) -> int | None:
+        for frame in self._frames():
             if isinstance(frame, HeadersFrame):
                 fields = dict(self._decoder.decode(frame.data, raw=True))
                 if frame.stream_id == stream_id:

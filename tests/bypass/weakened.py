@@ -13,7 +13,6 @@ WEAKENINGS: Final[tuple[Weakening, ...]] = (
 )
 
 PENDING: Final = {
-    "S21": "live streams of a revoked user or an ended grant: with grants",
     "S23": "one mask corpus through every encoding: with masking",
 }
 """Numbers whose defence is not built yet."""

@@ -1,8 +1,8 @@
-"""Weak builds for upgrades and what flows in them (S7, S8, S11 to S14)."""
+"""Weak builds for upgrades and what flows in them (S7, S8, S11 to S14, S21)."""
 
 from typing import Final
 
-from gateway import admission, tunnel, tunnel_record
+from gateway import admission, live, revocations, tunnel, tunnel_record
 from gateway.upstream import response
 from protocol import http1_heads, upgrade, websocket, websocket_frames
 from protocol.upgrade import EXEC_WEBSOCKET
@@ -23,6 +23,7 @@ from tests.bypass.test_s13_s14_shells import (
     type_in_fragments,
     type_without_a_terminal,
 )
+from tests.bypass.test_s21_revocation import go_on_after_a_revocation, go_on_after_the_credential_expired
 from tests.bypass.weakening import Weakening
 
 takes_any_101 = edit(
@@ -113,5 +114,22 @@ WEAKENINGS: Final = (
         "what was typed did not arrive",
         edit(websocket.WebSocketConnection._read_data, "if data or last:",
              "if opcode is not Opcode.CONTINUATION and (data or last):"),
+    ),
+    Weakening(
+        "S21", "a revocation counts at the next call", go_on_after_a_revocation, "of somebody without access went on",
+        edit(revocations.Revocations._cut, "exchange.cut(*ended)", "pass"),
+    ),
+    Weakening(
+        "S21", "only streams are cut, not calls that wait", go_on_after_a_revocation, "of somebody without access went on",
+        edit(live.LiveExchange.cut, "(self.scope if self._in_cuttable_part else self.whole).cancel()", "self.scope.cancel()"),
+    ),
+    Weakening(
+        "S21", "a credential is looked at when a stream begins (Teleport #24910)", go_on_after_the_credential_expired,
+        "of somebody without access went on",
+        edit(revocations.Revocations._end_of, "if principal.expires_ns is not None and principal.expires_ns <= now_ns:", "if False:"),
+    ),
+    Weakening(
+        "S21", "a stream is ended without a word", go_on_after_a_revocation, "without a word of why",
+        edit(tunnel._Tunnel.conclude, "self._say_farewell(self._why or", "0 and self._say_farewell(self._why or"),
     ),
 )  # fmt: skip
