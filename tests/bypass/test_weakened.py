@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.bypass import shells, test_s18_s19_floods
 from tests.bypass.attack import Attack, OwnScene
 from tests.bypass.weakened import PENDING, WEAKENINGS
 from tests.bypass.weakening import Weakening
@@ -14,6 +15,9 @@ from tests.bypass.weakening import Weakening
 @pytest.mark.parametrize("weak", WEAKENINGS, ids=lambda weak: f"{weak.number} {weak.lost}")
 async def test_the_attack_succeeds_against_a_weakened_build(tmp_path: Path, weak: Weakening) -> None:
     with pytest.MonkeyPatch.context() as patch:
+        # Here the full patience is used up each time, so it is shorter: still several times what is needed.
+        patch.setattr(test_s18_s19_floods, "SERVED_S", 1.0)
+        patch.setattr(shells, "TALK_S", 1.0)
         weak.weaken(patch)
         with pytest.raises(AssertionError, match=re.escape(weak.breaks)):
             await weak.attack.against(tmp_path)
