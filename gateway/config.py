@@ -11,10 +11,10 @@ import msgspec
 
 from gateway.durability import Durability
 from gateway.errors import GatewayError
-from gateway.export.settings import ObjectLock, S3Settings
-from gateway.identity.settings import CertificateRules, IdentitySettings, IssuerSettings
+from gateway.export.settings import S3Settings
+from gateway.identity.settings import IdentitySettings
 from gateway.keys.settings import EncryptionSettings
-from gateway.outlets.settings import BatchSettings, OutletSettings, check_outlets
+from gateway.outlets.settings import OutletSettings, check_outlets
 from gateway.retention.settings import RetentionSettings
 from gateway.strict_yaml import YamlMistake, explain, read_document
 from gateway.upstream.request import IdentityMode
@@ -155,7 +155,7 @@ def parse_settings(content: bytes, origin: str) -> Settings:
         try:
             settings = msgspec.convert(document.value, Settings)
         except msgspec.ValidationError as error:
-            raise explain(str(error), document, (), _ALL_KEYS) from error
+            raise explain(str(error), document, (), Settings) from error
     except YamlMistake as mistake:
         where = f"{origin}:{mistake.line}" if mistake.line else origin
         raise BadConfig(f"{where}: {mistake.message}") from mistake
@@ -190,29 +190,3 @@ def parse_address(text: str) -> tuple[str, int]:
     if not separator or not port.isascii() or not port.isdigit() or int(port) > 65535:
         raise BadConfig(f"{text!r} is not an address: write HOST:PORT, such as 127.0.0.1:6443")
     return host.strip("[]") or "0.0.0.0", int(port)
-
-
-_STRUCTS: Final = (
-    Settings,
-    Listen,
-    TlsFiles,
-    Cluster,
-    KubeconfigSource,
-    DirectSource,
-    IdentitySettings,
-    IssuerSettings,
-    CertificateRules,
-    Record,
-    EncryptionSettings,
-    RetentionSettings,
-    Checkpoints,
-    WitnessSettings,
-    Export,
-    S3Settings,
-    ObjectLock,
-    OutletSettings,
-    BatchSettings,
-)
-_ALL_KEYS: Final = sorted(
-    {field.encode_name for struct in _STRUCTS for field in msgspec.structs.fields(struct)}
-)

@@ -231,7 +231,7 @@ class _Tunnel:
             record.tty,
             f"kubetape: {why}",
             protocol=protocol,
-            code=503,
+            code=self._live.answer.code,
             connections=record.open_connections(),
         )
         for event in farewell:

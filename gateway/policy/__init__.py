@@ -1,4 +1,14 @@
 """Decision: facts about one call -> Verdict. Pure: no clock, no socket, no Trio, no storage.
 
-model    what a verdict is; decide: the one function that makes it
+model         what a decision is made from, and what it is: Facts, Verdict
+decide        Policy: the rules of all files, an index over them, the one decision; observe mode
+assembly      the rules that matched -> a Verdict: what beats what
+rule          one compiled rule, and the three answers it gives
+matching      `match:` -> tests; with globs, resources, surroundings (time, networks)
+condition     `when:` in CEL
+actions       `action:` -> what a rule brings about; durations
+hints         what would be allowed instead; explain: why each rule is or is not about a call
+
+load          files -> Policy, or every mistake; with syntax (the words), reading (text), match_checks, problems
+cases         a test of a file -> facts; testing runs them; schema: the JSON Schema
 """

@@ -79,6 +79,7 @@ class _Loading:
     def __init__(self, sources: list[Source]) -> None:
         self._sources: Final = [(source, _file_of(source)) for source in sources]
         self._rules: list[Rule] = []
+        self._kinds: dict[str, Kind] = {}  # of all rules, of those with mistakes too
         self._detectors: dict[str, CustomDetector] = {}
         self._grants: dict[str, GrantTerms] = {}
         self._bundle_budgets: dict[str, tuple[BudgetTerms, ...]] = {}
@@ -91,11 +92,11 @@ class _Loading:
             self._add_detectors(source, file)
         for source, file in self._sources:
             self._add_rules(source, file)
-        holds = {rule.id for rule in self._rules if rule.kind is Kind.HOLD}
+        holds = {rule for rule, kind in self._kinds.items() if kind is Kind.HOLD}
         for source, file in self._sources:
             for at, grant in enumerate(file.grants):
                 self._add_grant(source, file.metadata.name, grant, ("grants", at), holds)
-        rules = frozenset(rule.id for rule in self._rules)
+        rules = frozenset(self._kinds)
         for source, file in self._sources:
             for at, spec in enumerate(file.tests):
                 self._add_test(source, file.metadata.name, spec, ("tests", at), rules)
@@ -131,12 +132,16 @@ class _Loading:
         for spec, path, prefix, bundle in _all_rules(file):
             rule_id = f"{prefix}/{spec.name}"
             self._unique(source, rule_id, (*path, "name"), "rule")
-            if len(self._rules) == MAX_RULES:
+            self._kinds[rule_id] = kind_of(spec)
+            if len(self._kinds) > MAX_RULES:
                 source.problem(path, f"more than {MAX_RULES} rules")
-            if len(self._rules) < MAX_RULES:
-                self._rules.append(self._compile(source, spec, path, rule_id, bundle))
+                continue
+            rule = self._compile(source, spec, path, rule_id, bundle)
+            if rule is not None:
+                self._rules.append(rule)
 
-    def _compile(self, source: Source, spec: RuleSpec, path: Path, rule_id: str, bundle: str) -> Rule:
+    def _compile(self, source: Source, spec: RuleSpec, path: Path, rule_id: str, bundle: str) -> Rule | None:
+        """None: it has mistakes, which are reported."""
         before = len(source.problems)
 
         def report(where: Path, message: str) -> None:
@@ -149,7 +154,7 @@ class _Loading:
         check_action(spec, frozenset(BUILT_IN_DETECTORS) | self._detectors.keys(), report)
         condition = _compile_condition(source, spec, path)
         if len(source.problems) > before:
-            return _BROKEN
+            return None
         match = spec.match
         tests = compile_match(match, allows=allows)
         return Rule(
@@ -162,7 +167,8 @@ class _Loading:
             tests=tests.tests,
             object_tests=tests.object_tests,
             condition=condition,
-            needs_object=bool(tests.object_tests) or (condition is not None and condition.uses_object),
+            needs_object=match.labels is not None or (condition is not None and condition.uses_object),
+            needs_name=match.names is not None,
             needs_old_object=match.labels is not None
             or (condition is not None and condition.uses_old_object),
             is_shadow=spec.mode == "shadow",
@@ -256,13 +262,3 @@ def _compile_condition(source: Source, spec: RuleSpec, path: Path) -> CelConditi
     if spec.match.verbs is None and (condition.uses_object or condition.uses_old_object):
         source.problem(where, _BODY_VERBS if condition.uses_object else _OLD_VERBS)
     return condition
-
-
-def _nobody(facts: object) -> bool:
-    return False
-
-
-_BROKEN: Final = Rule(
-    "", Kind.DENY, compile_effects(RuleSpec("broken", "deny"), ""), _nobody, _nobody, _nobody
-)
-"""Stands for a rule with mistakes until they are reported."""

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from gateway.policy.globs import Globs, MatchesOne, compile_glob
 from gateway.policy.model import Facts, JsonObject
-from gateway.policy.resources import CLUSTER_SCOPED, Resource, Resources
+from gateway.policy.resources import Resource, Resources, is_cluster_scoped
 from gateway.policy.rule import COLLECTION_VERBS, Answer, IndexTest, Test, carries_object
 from gateway.policy.surroundings import during, from_networks
 from gateway.policy.syntax import Match
@@ -120,7 +120,7 @@ def _on_namespace(globs: Globs) -> Test:
             return globs.match(call.namespace)
         if globs.is_everything:
             return True
-        if call.resource not in CLUSTER_SCOPED and call.verb in COLLECTION_VERBS:
+        if call.verb in COLLECTION_VERBS and not is_cluster_scoped(call.group, call.resource):
             return None  # all namespaces at once
         if not globs.has_positive:
             return None  # `!kube-system` is about namespaces; what is in none is neither in nor out

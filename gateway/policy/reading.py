@@ -19,45 +19,6 @@ _LISTS: Final[dict[str, type[syntax.Strict]]] = {
     "detectors": syntax.DetectorSpec,
     "tests": syntax.CaseSpec,
 }
-_STRUCTS: Final = (
-    syntax.PolicyFile,
-    syntax.Metadata,
-    syntax.RuleSpec,
-    syntax.Match,
-    syntax.TimeWindow,
-    syntax.Actions,
-    syntax.HoldSpec,
-    syntax.ApproverSpec,
-    syntax.MaskSpec,
-    syntax.CommandSpec,
-    syntax.FileSpec,
-    syntax.BudgetSpec,
-    syntax.GrantSpec,
-    syntax.RequesterSpec,
-    syntax.DetectorSpec,
-    syntax.PersonSpec,
-    syntax.CaseSpec,
-)
-_WORDS: Final = frozenset(
-    {field.encode_name for struct in _STRUCTS for field in msgspec.structs.fields(struct)}
-    | {
-        "mon",
-        "tue",
-        "wed",
-        "thu",
-        "fri",
-        "sat",
-        "sun",
-        "enforce",
-        "shadow",
-        "up",
-        "down",
-        "both",
-        "session",
-        "grant",
-    }
-    | {"freeze", "command", "request", "metadata", "full", "alert", "allow", "kubetape/v1", "Policy"}
-)
 
 Spec = TypeVar("Spec", bound=syntax.Strict)
 
@@ -123,6 +84,6 @@ class Source:
         try:
             return msgspec.convert(plain, spec)
         except msgspec.ValidationError as error:
-            mistake = explain(str(error), document, path, _WORDS)
+            mistake = explain(str(error), document, path, spec)
             self._add((mistake.line, mistake.column), mistake.message)
             return None

@@ -72,6 +72,7 @@ class Rule:
     object_tests: tuple[Test, ...] = ()
     condition: Predicate | None = None
     needs_object: bool = False
+    needs_name: bool = False  # of what is created: it is in the body
     needs_old_object: bool = False
     is_shadow: bool = False
     bundle: str = ""  # of the grant whose holders it is for; "": everybody
@@ -96,7 +97,7 @@ class Rule:
     def needs(self, facts: Facts) -> Needs:
         """Which objects it has to see for this call; none if it is not about it anyway."""
         call = facts.call
-        wants_object = self.needs_object and carries_object(facts)
+        wants_object = carries_object(facts) and (self.needs_object or (self.needs_name and not call.name))
         is_single = call.is_resource and call.name != "" and call.verb not in COLLECTION_VERBS
         wants_old = self.needs_old_object and is_single
         if not (wants_object or wants_old) or any(test(facts) is False for test in self.tests):

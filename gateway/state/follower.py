@@ -9,6 +9,7 @@ anywhere is in the log, and whoever appends sees its effect when the call return
 """
 
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -30,6 +31,8 @@ POLL_S: Final = 0.2
 STALE_AFTER_S: Final = 10.0
 TIDY_S: Final = 60.0
 """How often what is over is dropped from memory, and what expired a month ago from the store."""
+RECENT: Final = 10_000
+"""Sequence numbers remembered, to see that what we append comes back."""
 MAX_THREADS: Final = 8
 """Appends at once; a store that hangs must not take the threads of everything else."""
 
@@ -42,19 +45,26 @@ class SharedState:
     """One process's copy of what is in force. Use it inside `run`, which must have started."""
 
     def __init__(
-        self, store: StateStore, seal: Seal, record: RecordEntry, *, stale_after_s: float = STALE_AFTER_S
+        self,
+        store: StateStore,
+        seal: Seal,
+        record: RecordEntry,
+        *,
+        stale_after_s: float = STALE_AFTER_S,
+        clock: SteadyClock | None = None,
     ) -> None:
         self.view = View()
         self.on_change: list[Callable[[], None]] = []  # called after each change, also when it becomes stale
         self._store, self._seal, self._record = store, seal, record
         self._stale_after_s = stale_after_s
-        self._clock = SteadyClock()
+        self._clock = clock or SteadyClock()
         self._news = News(store, seal, self._clock)
         self._limiter = trio.CapacityLimiter(MAX_THREADS)
         self._looking = trio.Lock()
         self._changed, self._nudged = trio.Event(), trio.Event()
         self._fresh_s = -float("inf")  # monotonic, when the last successful look began
         self._trouble = ""
+        self._applied: deque[int] = deque(maxlen=RECENT)
 
     # --- asking -----------------------------------------------------------------------------------
 
@@ -115,7 +125,7 @@ class SharedState:
         store = partial(self._store.append, encoded, signature, unique=key, expires_ns=expires_ns)
         seq = await self._in_thread(store)
         await self._look()
-        if self.view.seq < seq:
+        if seq not in self._applied:
             raise StateUnavailable(f"entry {seq} was stored and cannot be read back: look at the database")
         return seq
 
@@ -162,6 +172,7 @@ class SharedState:
             news = await self._in_thread(self._news.read_news)
             for seq, entry in news:
                 self.view.apply(seq, entry)
+                self._applied.append(seq)
             self._fresh_s, self._trouble = began_s, ""
             if news or self._news.refused != was_refused:
                 self._tell()

@@ -49,7 +49,7 @@ class GrantState(msgspec.Struct, frozen=True):
         if self._deciding is None:
             return 0
         chosen = [vote.duration_s for vote in self._approvals if vote.duration_s > 0]
-        return self.begins_ns + min(self.request.duration_s, *chosen, self.request.duration_s) * NS_PER_S
+        return self.begins_ns + min([self.request.duration_s, *chosen]) * NS_PER_S
 
     @property
     def last_ns(self) -> int:

@@ -4,6 +4,7 @@ One call is one look: `read_news` returns what to apply and changes nothing but 
 half-way is simply repeated. An entry that must not be believed is passed over, counted and named, never applied.
 """
 
+import time
 from typing import Final, NamedTuple
 
 from gateway.state.clock import SteadyClock
@@ -13,8 +14,8 @@ from gateway.state.store import StateStore, Stored
 
 PAGE: Final = 500
 MAX_SKEW_NS: Final = 2_000_000_000
-CLOCK_CHECK_NS: Final = 2_000_000_000
-"""How often the clocks are compared."""
+CLOCK_CHECK_S: Final = 2.0
+"""How often the clocks are compared, by the one clock that nobody can set."""
 
 
 class Sequenced(NamedTuple):
@@ -30,7 +31,7 @@ class News:
         self._seq = 0
         self._version: object = None
         self._begun = False
-        self._clock_checked_ns = 0
+        self._clock_due_s = 0.0  # monotonic
         self.skew_ns = 0  # how far this host is ahead of the store
         self.refused = 0
         self.refusal = ""  # the latest
@@ -68,11 +69,11 @@ class News:
         return believed
 
     def _check_clock(self) -> None:
-        before_ns = self._clock.now_ns()
-        if self._clock_checked_ns and before_ns - self._clock_checked_ns < CLOCK_CHECK_NS:
+        if time.monotonic() < self._clock_due_s:
             return
+        before_ns = self._clock.now_ns()
         theirs_ns = self._store.clock_ns()
         after_ns = self._clock.now_ns()
-        self._clock_checked_ns = after_ns
+        self._clock_due_s = time.monotonic() + CLOCK_CHECK_S
         # The store read its clock between our two looks: only what lies outside of them is known to be skew.
         self.skew_ns = max(before_ns - theirs_ns, 0) + min(after_ns - theirs_ns, 0)

@@ -39,7 +39,8 @@ class NudgeSocket:
             with suppress(OSError), _reachable(self._path.parent) as directory, _sender() as sender:
                 sender.sendto(self._token, f"{directory}/{self._path.name}")
             self._thread.join(timeout=1.0)
-        self._path.unlink(missing_ok=True)
+        with suppress(OSError):
+            self._path.unlink()
         self._socket.close()
 
     def _listen(self) -> None:

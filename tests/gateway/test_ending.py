@@ -13,7 +13,6 @@ from gateway.server.request import ConnectionFacts
 from gateway.tape import Tape
 from protocol.events import BodyChunk, Event, RequestHead, ResponseHead
 from protocol.status import Cause, Details
-from storage.records import ResponseStarted
 from tests.kit.blocked_files import BlockedFiles
 from tests.kit.gateway_rig import Rig, open_rig
 from tests.kit.h2_client import open_h2
@@ -53,30 +52,6 @@ async def test_a_short_call_whose_answer_has_not_begun_is_told_why(
         await rig.ended()
         outcome = (await rig.exchange()).outcome
         assert (outcome.result, outcome.status, outcome.why) == ("cut", code, WHY)
-
-
-async def test_a_call_cut_while_the_disk_takes_its_outcome_gets_no_second_answer(tmp_path: Path) -> None:
-    """The record says already that the cluster's answer was given; another one would be in no record."""
-    files = BlockedFiles()
-
-    async def done(connection: OrcConnection, request: SeenRequest) -> None:
-        files.block()
-        await connection.send(answer(201, b"done"))
-
-    async with open_rig(tmp_path, done, files=files) as rig, rig.client() as client:
-        try:
-            await client.send(rig.request(b"POST", PODS, body=b"{}"))
-            while not files.waiting.is_set():
-                await trio.sleep(0.002)
-            await wait_all_tasks_blocked(0.05)
-            cut_everybody(rig)
-        finally:
-            files.release()
-        assert await client.rest() == b""
-        await rig.ended()
-        exchange = await rig.exchange()
-        assert [started.status for started in exchange.all(ResponseStarted)] == [201]
-        assert exchange.outcome.result == "completed"
 
 
 async def test_a_mutation_the_cluster_was_already_sent_is_not_called_undone(tmp_path: Path) -> None:
@@ -125,7 +100,8 @@ async def test_a_watch_is_refused_before_its_head_and_ends_with_an_event_after_i
             assert await client.chunk() == EVENT
             cut_everybody(rig)
             event = json.loads(await client.chunk())
-            assert (event["type"], event["object"]["message"]) == ("ERROR", WHY)
+            status = event["object"]
+            assert (event["type"], status["message"], status["code"]) == ("ERROR", WHY, 403)
         else:
             await rig.orc.wait(lambda: rig.orc.requests)
             cut_everybody(rig)
@@ -141,6 +117,29 @@ async def test_a_drain_waits_for_short_calls_and_a_revocation_does_not(tmp_path:
         assert [one.reason for one in live] == [""]
         cut_everybody(rig)
         assert (await client.response()).status == 403
+
+
+async def test_a_call_whose_outcome_is_recorded_keeps_it_and_its_answer_is_broken_off(
+    tmp_path: Path,
+) -> None:
+    files = BlockedFiles()
+
+    async def block_then_answer(connection: OrcConnection, request: SeenRequest) -> None:
+        files.block()
+        await connection.send(answer())
+
+    async with open_rig(tmp_path, block_then_answer, files=files) as rig, rig.client() as client:
+        await client.send(rig.request(b"DELETE", PODS + b"/p"))
+        while not files.waiting.is_set():
+            await trio.sleep(0.002)
+        await wait_all_tasks_blocked(0.05)
+        cut_everybody(rig)
+        assert await client.rest() == b""
+        files.release()
+        await rig.ended()
+        exchange = await rig.exchange()
+        assert (exchange.outcome.result, exchange.outcome.status) == ("completed", 200)
+        assert exchange.records[-1] is exchange.outcome
 
 
 class Listener:

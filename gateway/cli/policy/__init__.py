@@ -12,6 +12,9 @@ from gateway.cli.lazy import Entry, LazyGroup
 VERBS: Final = {
     "check": Entry("gateway.cli.policy.check:check", "Check policy files: every mistake with its line."),
     "test": Entry("gateway.cli.policy.test:test", "Run the tests that stand in policy files."),
+    "explain": Entry(
+        "gateway.cli.policy.explain:explain_command", "Say what happens to one request, and why."
+    ),
     "schema": Entry("gateway.cli.policy.schema:schema", "Print the JSON Schema of the policy file."),
 }
 

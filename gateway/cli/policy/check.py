@@ -18,7 +18,11 @@ def check(paths: tuple[Path, ...]) -> None:
     """
     policy = open_policy(paths)
     default = "allowed" if policy.default_allows else "denied"
-    click.echo(
-        f"{len(policy.files)} files, {len(policy.rules)} rules, {len(policy.grants)} grants, "
-        f"{len(policy.tests)} tests; what no rule allows is {default}; sha256 {policy.sha256}"
+    counts = (
+        (len(policy.files), "file"),
+        (len(policy.rules), "rule"),
+        (len(policy.grants), "grant"),
+        (len(policy.tests), "test"),
     )
+    said = ", ".join(f"{count} {what}{'' if count == 1 else 's'}" for count, what in counts)
+    click.echo(f"{said}; what no rule allows is {default}; sha256 {policy.sha256}")

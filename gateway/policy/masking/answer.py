@@ -6,9 +6,8 @@ The trap: validators and lengths of the answer speak of bytes that are not shown
 """
 
 from collections import Counter
-from typing import Final, Protocol
-
-import msgspec
+from collections.abc import Callable
+from typing import Final, NamedTuple, Protocol
 
 from gateway.policy.masking.documents import DocumentMask
 from gateway.policy.masking.refusal import Unmaskable
@@ -45,11 +44,11 @@ class Body(Protocol):
     def finish(self) -> bytes: ...
 
 
-class Parts(msgspec.Struct, frozen=True):
+class Parts(NamedTuple):
     """What an answer needs of the masks of a verdict."""
 
     documents: DocumentMask
-    stream: StreamMask | None  # None: no detectors
+    new_stream: Callable[[], StreamMask] | None  # None: no detectors
 
 
 class AnswerMask:
@@ -157,7 +156,7 @@ def choose_body(call: Call, head: ResponseHead, parts: Parts, counts: Counter[st
             return WatchMask(parts.documents, counts)
         return DocumentBody(parts.documents, counts)
     if is_log or media.startswith(b"text/"):
-        return UntouchedBody() if parts.stream is None else TextBody(parts.stream, counts)
+        return UntouchedBody() if parts.new_stream is None else TextBody(parts.new_stream(), counts)
     if head.content_length == 0:
         return NoBody()
     return _refuse(media.decode("latin-1"))

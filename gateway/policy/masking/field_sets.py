@@ -47,7 +47,7 @@ def _mask_fields(
 
 def _mask_key(text: str, nodes: list[Node], rule: str, counts: Counter[str]) -> str:
     rule = rule or next((node.rule for node in nodes if node.rule), "")
-    if not rule and not nodes:
+    if not rule and not any(_speaks_of(node, text) for node in nodes):
         return text
     try:
         value = msgspec.json.decode(text)
@@ -59,6 +59,16 @@ def _mask_key(text: str, nodes: list[Node], rule: str, counts: Counter[str]) -> 
         for node in nodes:
             walk(value, node, counts)
     return msgspec.json.encode(value).decode()
+
+
+def _speaks_of(node: Node, text: str) -> bool:
+    """Whether a node may hide a member of this JSON object: mostly not, and then it stays undecoded."""
+    return (
+        node.any_key is not None
+        or node.any_depth is not None
+        or "\\" in text
+        or any(f'"{name}"' in text for name in node.keys)
+    )
 
 
 def _any_rule(nodes: list[Node]) -> str:
@@ -76,16 +86,10 @@ def _members(nodes: list[Node], name: str) -> list[Node]:
     for node in nodes:
         found += (child for child in (node.keys.get(name), node.any_key) if child is not None)
         if node.any_depth is not None:
-            found += (*_members([node.any_depth], name), _only_deeper(node))
+            found += (*_members([node.any_depth], name), node.only_deeper())
     return found
 
 
 def _items(nodes: list[Node]) -> list[Node]:
     """A path need not say `[*]`: the nodes themselves hold for items too."""
     return [*(node.any_item for node in nodes if node.any_item is not None), *nodes]
-
-
-def _only_deeper(node: Node) -> Node:
-    deeper = Node()
-    deeper.any_depth = node.any_depth
-    return deeper

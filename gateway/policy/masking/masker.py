@@ -62,6 +62,11 @@ class Masker:
         root = compile_paths(paths)
         self._prefilter = Prefilter([path for path, _ in paths], self._detectors)
         self._objects = ObjectMask(root, self._texts, first_path_rule)
+        self._new_stream = None
+        if self._detectors is not None and self._texts is not None:
+            self._new_stream = partial(
+                StreamMask, self._detectors, self._rule_of, False, self._texts.placeholder
+            )
         self._columns = lru_cache(maxsize=64)(partial(Columns, masks, paths))
         self._requests = RequestMask(root, self._prefilter, self._objects, self._texts, first_rule)
 
@@ -79,10 +84,7 @@ class Masker:
         counts: Counter[str] = Counter()
         table = TableMask(self._columns(call.group), self._objects, self._texts)
         documents = DocumentMask(self._prefilter, self._objects, table, self._texts, kind_of(call))
-        stream = None
-        if self._detectors is not None and self._texts is not None:
-            stream = StreamMask(self._detectors, self._rule_of, False, self._texts.placeholder)
-        body = choose_body(call, head, Parts(documents, stream), counts)
+        body = choose_body(call, head, Parts(documents, self._new_stream), counts)
         is_immediate = call.is_long_running or isinstance(body, UntouchedBody)
         return AnswerMask(self._masked_head(head, counts), body, counts, is_immediate=is_immediate)
 

@@ -136,6 +136,12 @@ class Node:
         self.any_depth = self.any_depth or Node()
         return self.any_depth
 
+    def only_deeper(self) -> "Node":
+        """A node that says of any member what this one says of any depth."""
+        deeper = Node()
+        deeper.any_depth = self.any_depth
+        return deeper
+
 
 def compile_paths(paths: Iterable[tuple[Path, str]]) -> Node:
     """One tree for all paths, each with the rule that named it; the first rule of a place counts."""

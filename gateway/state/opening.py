@@ -1,0 +1,29 @@
+"""Settings -> the store they name. Blocking, at start only."""
+
+from pathlib import Path
+
+from gateway.state.settings import StateSettings
+from gateway.state.sqlite import SqliteStore
+from gateway.state.store import StateError, StateStore
+
+
+def open_store(settings: StateSettings, data_dir: Path) -> StateStore:
+    """Raises StateError with what is missing, StateUnavailable when the store cannot be reached."""
+    if settings.postgres is None:
+        return SqliteStore(data_dir)
+    try:
+        # The driver is an extra, and costs 50 ms to import: only who uses it pays.
+        from gateway.state.postgres import PostgresStore
+    except ImportError:
+        raise StateError("state.postgres needs the PostgreSQL driver: install kubetape[postgres]") from None
+    path = Path(settings.postgres.dsn_file)
+    try:
+        dsn = path.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "not a text file"
+        raise StateError(f"state.postgres.dsnFile: cannot read {path}: {why}") from None
+    if not dsn:
+        raise StateError(
+            f"state.postgres.dsnFile: {path} is empty: write postgresql://USER:PASSWORD@HOST/DATABASE"
+        )
+    return PostgresStore(dsn)
