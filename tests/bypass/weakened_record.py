@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from gateway import app, ending, record_opening, tape, tunnel, tunnel_record, upload
+from gateway import app, ending, record_opening, tape, tunnel_pumps, tunnel_record, upload
 from gateway.durability import Durability
 from gateway.recorder import Recorder
 from gateway.server import management
@@ -127,11 +127,11 @@ WEAKENINGS: Final = (
     ),
     Weakening(
         "S25", "the last words of a shell hand over what was not written", watch_a_shell_while_the_log_fails,
-        "what a failed log may have lost", edit(tunnel._Tunnel._deliver, "self._tape.check()", "pass"),
+        "what a failed log may have lost", edit(tunnel_pumps.Pumps._deliver, "self._tape.check()", "pass"),
     ),
     Weakening(
         "S25", "a stream does not wait for a slow disk", watch_a_shell_while_the_log_fails,
-        "though the disk does not", edit(tunnel._Tunnel._pass_on, "await self._tape.flow()", "pass"),
+        "though the disk does not", edit(tunnel_pumps.Pumps._hand_down, "await self._tape.flow()", "pass"),
     ),
     Weakening(
         "D1", "probes are not recorded", ask_for_everything, "no record holds",
