@@ -152,6 +152,7 @@ async def _understand(
     if refused is not None or so_far.call is None:
         raise refused or AssertionError("a target is either read or refused")
     call = so_far.call
+    _check_origin(head, principal, services)
     refuse_client_identity(head)
     _check_carried(call, upgrade)
     key = os.urandom(16)
@@ -180,6 +181,16 @@ def _check_host(head: RequestHead, services: Services) -> None:
             MISDIRECTED,
             "this gateway does not answer for that host; its operator can add it: --tls-name NAME",
         )
+
+
+def _check_origin(head: RequestHead, principal: Principal, services: Services) -> None:
+    """A browser adds a client certificate to whatever any page asks, WebSockets included: pages of other origins
+    get nothing. A token is in no browser's keeping. Some client libraries send Origin too: our own name."""
+    if principal.method != "certificate":
+        return
+    for name, value in head.headers:
+        if name == b"origin" and not services.host_names.accept_origin(value):
+            raise Refusal(FORBIDDEN, "a page of another origin may not use a client certificate here")
 
 
 def _check_disk(services: Services) -> None:

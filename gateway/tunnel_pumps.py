@@ -114,9 +114,11 @@ class Pumps:
         await self._client.flush()
 
     def _deliver(self) -> None:
-        """Hand on to the client what was recorded for it."""
-        for event in self._undelivered:
-            self._client.machine.send(event)
+        """Hand on to the client what was recorded for it, unless the log has failed since: it may have lost that."""
+        with suppress(LogFailed):
+            self._tape.check()
+            for event in self._undelivered:
+                self._client.machine.send(event)
         self._undelivered.clear()
 
     # --- from the client ----------------------------------------------------------------------------

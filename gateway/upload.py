@@ -66,9 +66,9 @@ async def _send_rest(request: ClientRequest, tape: Tape, call: Call, connection:
     held = b""
     while chunk := await request.receive_body():
         check_body_size(tape.request_bytes + len(chunk), call)
+        tape.request_body(chunk)  # first: once the log has failed, what it may have lost is not sent either
         if held:
             await connection.send(BodyChunk(held))
-        tape.request_body(chunk)
         await tape.flow()
         held = chunk
     tape.request_ended()
