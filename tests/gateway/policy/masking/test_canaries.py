@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.policy.masking.masker import Masker, Unmaskable, find_placeholder
 from gateway.policy.model import CustomDetector, Mask
@@ -364,3 +366,35 @@ def test_no_canary_leaves_in_heads_targets_and_arguments() -> None:
     target = f"/api/v1/namespaces/n/pods/p/exec?command=x&command={KEY_ID}&command=a+{WORD[:3]}%5F{WORD[4:]}"
     assert leaks(MASKER.target(target.encode())) == []
     assert leaks(MASKER.text(f"curl {KEY_ID}").encode()) == []
+
+
+JSON_VALUES = st.recursive(
+    st.sampled_from([VALUE, f"a {KEY_ID}\n", f'"{WORD}"', "\\", '{"a":1}', "\u00e9", 1, True, None]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["password", "x", KEY_ID, "metadata", "items", "kind"]), inner, max_size=3
+        )
+        | st.builds(lambda v: {"metadata": {"annotations": {APPLIED: json.dumps(v)}}}, inner)
+    ),
+    max_leaves=12,
+)
+
+
+def only_below_passwords(value: object) -> object:
+    """VALUE is hidden for its place: anywhere else it may stay."""
+    if isinstance(value, dict):
+        return {k: v if k == "password" else only_below_passwords(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [only_below_passwords(item) for item in value]
+    return "-" if value == VALUE else value
+
+
+@given(JSON_VALUES, st.booleans())
+def test_no_canary_leaves_whatever_the_document(value: object, escaped: bool) -> None:
+    document = only_below_passwords({"spec": value, "password": value})
+    assert isinstance(document, dict)
+    # inside a copy too: there it stands in text, which the function above does not look into
+    body = json.dumps(document, ensure_ascii=escaped)
+    expected = set(CANARIES) if VALUE not in json.dumps(document["spec"]) else {KEY_ID, WORD}
+    assert not expected & set(leaks(run(POD, [body.encode()])))
