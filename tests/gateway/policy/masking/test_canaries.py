@@ -35,7 +35,9 @@ MASKS = (
     ),
     Mask("p/keys", detectors=("aws-key", "private-key", "own")),
 )
-MASKER = Masker(MASKS, (CustomDetector("own", r"\b(tok_[0-9A-Z]{10})\b", 1),))
+OWN = (CustomDetector("own", r"\b(tok_[0-9A-Z]{10})\b", 1),)
+MASKER = Masker(MASKS, OWN)
+DETECTORS_ONLY = Masker(MASKS[1:], OWN)
 
 SECRETS = parse_call(b"GET", b"/api/v1/namespaces/n/secrets")
 SECRET = parse_call(b"GET", b"/api/v1/namespaces/n/secrets/s")
@@ -200,8 +202,13 @@ DOCUMENTS: dict[str, tuple[Call, object]] = {
 }
 
 
-def run(call: Call, parts: list[bytes], headers: tuple[tuple[bytes, bytes], ...] = JSON) -> bytes:
-    answer = MASKER.answer(call, ResponseHead(200, headers, content_length=sum(map(len, parts))))
+def run(
+    call: Call,
+    parts: list[bytes],
+    headers: tuple[tuple[bytes, bytes], ...] = JSON,
+    masker: Masker = MASKER,
+) -> bytes:
+    answer = masker.answer(call, ResponseHead(200, headers, content_length=sum(map(len, parts))))
     assert answer is not None
     return b"".join([answer.feed(part) for part in parts]) + answer.finish()
 
@@ -225,6 +232,31 @@ def test_no_canary_leaves_when_its_letters_are_escaped(name: str) -> None:
     body = json.dumps(document).replace("data", "d\\u0061ta").replace("canary", "c\\u0061nary")
     body = body.replace("AKIA", "AK\\u0049A").replace("password", "passw\\u006frd")
     assert leaks(json.dumps(json.loads(run(call, [body.encode()]))).encode()) == []
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+@pytest.mark.parametrize("odd", [False, True])
+def test_detectors_alone_find_their_canaries_in_every_document(name: str, odd: bool) -> None:
+    call, document = DOCUMENTS[name]
+    body = json.dumps(document)
+    if odd:  # one sign of each, written as no Go program writes it
+        body = body.replace("AKIA", "AK\\u0049A").replace("tok_", "t\\u006fk_")
+    shown = run(call, [body.encode()], masker=DETECTORS_ONLY)
+    assert set(leaks(json.dumps(json.loads(shown)).encode())) <= {VALUE}
+    if "table" not in name:  # nobody sends one
+        recorded, _ = DETECTORS_ONLY.request(call, b"", body.encode())
+        assert set(leaks(recorded.replace(b"\\u0049", b"I").replace(b"\\u006f", b"o"))) <= {VALUE}
+
+
+@pytest.mark.parametrize("canary", [KEY_ID, WORD])
+def test_detectors_alone_find_what_only_base64_holds(canary: str) -> None:
+    for call, kind in ((SECRET, ""), (PODS, "Secret"), (SECRETS, "SecretList")):
+        data: dict[str, object] = {"data": {"a": b64(f"xy {canary}")}}
+        document = {"kind": kind, "items": [data]} if kind == "SecretList" else {"kind": kind, **data}
+        if not kind:
+            del document["kind"]
+        body = json.dumps(document).encode()
+        assert leaks(run(call, [body], masker=DETECTORS_ONLY)) == []
 
 
 STREAMS: dict[str, tuple[Call, bytes]] = {
