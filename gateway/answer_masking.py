@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 
 from gateway.budgets.account import Account
 from gateway.errors import FORBIDDEN, Answer, Refusal
+from gateway.held_bytes import HeldBytes
 from gateway.policy.masking.answer import AnswerMask
 from gateway.policy.masking.masker import Masker
 from gateway.policy.masking.refusal import Unmaskable
@@ -28,6 +29,7 @@ class MaskedAnswer:
     def __init__(self, masker: Masker, call: Call, account: Account) -> None:
         self._masker, self._call, self._account = masker, call, account
         self._mask: AnswerMask | None = None
+        self._held: HeldBytes | None = None
         self._waiting: list[Event] = []  # not to be sent before the document is whole
         self._is_whole = account.must_count_answer
         self._noted = False
@@ -48,13 +50,11 @@ class MaskedAnswer:
     @property
     def hold_s(self) -> float | None:
         """How long bytes held back may wait for more; None: none are, or none may be let go before the end."""
-        stream = self._mask.stream if self._mask is not None else None
-        return stream.hold_s if stream is not None and stream.pending else None
+        return self._held.wait_s() if self._held is not None else None
 
     def flush_idle(self) -> list[Event]:
         """What need not wait any longer."""
-        stream = self._mask.stream if self._mask is not None else None
-        data = stream.flush_idle() if stream is not None else b""
+        data = self._held.mask.flush_idle() if self._held is not None else b""
         shown: list[Event] = [BodyChunk(data)] if data else []
         self._charge(shown)
         return shown
@@ -79,6 +79,7 @@ class MaskedAnswer:
             self._mask = self._masker.answer(self._call, event)
             if self._mask is None:
                 return [event]
+            self._held = HeldBytes(self._mask.stream) if self._mask.stream is not None else None
             if self._mask.is_immediate:
                 return [self._mask.head()]
             self._waiting = [self._mask.head()]

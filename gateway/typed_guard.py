@@ -22,6 +22,7 @@ from storage.records import CommandSeen
 MAX_UNJUDGED_BYTES: Final = 64 * 1024
 """Of a line without an end on a stdin that is no terminal; a longer one is no command."""
 MAX_SHOWN_CHARACTERS: Final = 4096
+STRENGTH: Final = ("deny", "hold", "alert")
 INTERRUPT: Final = b"\x03"
 
 Left: TypeAlias = Callable[[], Awaitable[None]]
@@ -78,7 +79,8 @@ class TypedGuard:
         return steps
 
     def _line(self, line: LineReady) -> list[Step]:
-        rule = self._judge.judge(line.joined)
+        rules = [rule for text in (line.line, line.joined) if (rule := self._judge.judge(text)) is not None]
+        rule = min(rules, key=lambda rule: STRENGTH.index(rule.action)) if rules else None
         end = _to_cluster(line.end)
         if rule is None or rule.action == "alert":
             if rule is not None or line.is_echoed:

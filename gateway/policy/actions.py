@@ -34,6 +34,11 @@ Report = Callable[[Path, str], None]
 """Called with where (from the rule on) and what is wrong."""
 
 
+def spec_masks(spec: RuleSpec) -> bool:
+    """Whether a rule hides something: then it is about whatever shows the object."""
+    return isinstance(spec.action, Actions) and spec.action.mask is not None
+
+
 def kind_of(spec: RuleSpec) -> Kind:
     action = spec.action
     if isinstance(action, str):

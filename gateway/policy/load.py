@@ -17,6 +17,7 @@ from gateway.policy.actions import (
     compile_effects,
     kind_of,
     seconds_of,
+    spec_masks,
 )
 from gateway.policy.cases import BadCase, Case, compile_case
 from gateway.policy.condition import BadCondition, CelCondition, compile_condition
@@ -65,9 +66,10 @@ def _raise_problems(sources: list[Source]) -> None:
 
 
 def _digest(files: Mapping[str, bytes]) -> str:
+    """The same for a directory and for its files named one by one: directories are no part of it."""
     digest = hashlib.sha256()
-    for name in sorted(files):
-        encoded = name.encode("utf-8", "surrogateescape")
+    for name in sorted(files, key=lambda name: name.rpartition("/")[2]):
+        encoded = name.rpartition("/")[2].encode("utf-8", "surrogateescape")
         digest.update(b"%d:%d:" % (len(encoded), len(files[name])) + encoded + files[name])
     return digest.hexdigest()
 
@@ -159,7 +161,7 @@ class _Loading:
         if len(source.problems) > before:
             return None
         match = spec.match
-        tests = compile_match(match, allows=allows)
+        tests = compile_match(match, allows=allows, shows=spec_masks(spec))
         return Rule(
             id=rule_id,
             kind=kind,

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from gateway.policy.argv import programs
+from gateway.policy.echoes import resources_shown_by, verbs_shown_by
 from gateway.policy.globs import Globs, MatchesOne, compile_glob
 from gateway.policy.model import Facts, JsonObject
 from gateway.policy.resources import Resource, Resources, is_cluster_scoped
@@ -30,8 +31,9 @@ class Tests(NamedTuple):
     object_tests: tuple[Test, ...]
 
 
-def compile_match(match: Match, *, allows: bool) -> Tests:
-    """match: checked by `match_checks`. allows: for a rule that allows, whose patterns must be safe."""
+def compile_match(match: Match, *, allows: bool, shows: bool = False) -> Tests:
+    """match: checked by `match_checks`. allows: for a rule that allows, whose patterns must be safe; shows: for a rule
+    that hides something, which is about every answer that shows it (`echoes`)."""
     tests: list[Test] = []
     object_tests: list[Test] = []
     if match.paths is not None:
@@ -53,8 +55,8 @@ def compile_match(match: Match, *, allows: bool) -> Tests:
         object_tests.append(_on_name(Globs(match.names)))
     if match.labels is not None:
         object_tests.extend(_on_label(name, Globs(patterns)) for name, patterns in match.labels.items())
-    who, resource = _all(_who_tests(match)), _all(_resource_tests(match))
-    verb = _all([_on_verb(Globs(match.verbs))] if match.verbs is not None else [])
+    who, resource = _all(_who_tests(match)), _all(_resource_tests(match, shows=shows))
+    verb = _all([_on_verb(Globs(match.verbs), shows=shows)] if match.verbs is not None else [])
     return Tests(who, verb, resource, tuple(tests), tuple(object_tests))
 
 
@@ -82,11 +84,13 @@ def _who_tests(match: Match) -> list[IndexTest]:
     return tests
 
 
-def _on_verb(verbs: Globs) -> IndexTest:
+def _on_verb(verbs: Globs, *, shows: bool) -> IndexTest:
+    if shows:
+        return lambda facts: any(map(verbs.match, verbs_shown_by(facts.call.verb)))
     return lambda facts: verbs.match(facts.call.verb)
 
 
-def _resource_tests(match: Match) -> list[IndexTest]:
+def _resource_tests(match: Match, *, shows: bool) -> list[IndexTest]:
     tests: list[IndexTest] = []
     if match.paths is not None:
         tests.append(lambda facts: not facts.call.is_resource)
@@ -96,13 +100,17 @@ def _resource_tests(match: Match) -> list[IndexTest]:
         api_groups = Globs(match.api_groups)
         tests.append(lambda facts: api_groups.match(facts.call.group))
     if match.resources is not None:
-        resources = Resources(match.resources)
-        tests.append(
-            lambda facts: resources.match(
-                Resource(facts.call.group, facts.call.resource, facts.call.subresource)
-            )
-        )
+        tests.append(_on_resource(Resources(match.resources), shows=shows))
     return tests
+
+
+def _on_resource(resources: Resources, *, shows: bool) -> IndexTest:
+    def named(facts: Facts) -> Resource:
+        return Resource(facts.call.group, facts.call.resource, facts.call.subresource)
+
+    if shows:
+        return lambda facts: any(resources.match(shown) for shown in resources_shown_by(named(facts)))
+    return lambda facts: resources.match(named(facts))
 
 
 def _is_of_resources(match: Match) -> bool:

@@ -15,8 +15,8 @@ EXEC = "GET /api/v1/namespaces/dev/pods/web/exec"
 CREATE = "POST /api/v1/namespaces/dev/pods"
 
 
-def answer(match: Match, asked: Facts, *, allows: bool = False) -> Answer:
-    tests = compile_match(match, allows=allows)
+def answer(match: Match, asked: Facts, *, allows: bool = False, shows: bool = False) -> Answer:
+    tests = compile_match(match, allows=allows, shows=shows)
     if not (tests.who(asked) and tests.verb(asked) and tests.resource(asked)):
         return False
     answers = [test(asked) for test in (*tests.tests, *tests.object_tests)]
@@ -225,3 +225,34 @@ def test_time_and_sources_count_too() -> None:
     assert answer(match, facts(POD))
     assert answer(match, facts(POD, at_ns=NOON_NS - 1000)) is False
     assert answer(match, facts(POD, source="?")) is None
+
+
+@pytest.mark.parametrize(
+    "request_line",
+    [
+        POD,
+        LIST,
+        LIST + "?watch=true",
+        CREATE,
+        "PUT /api/v1/namespaces/dev/pods/web",
+        "PATCH /api/v1/namespaces/dev/pods/web?dryRun=All",
+        "DELETE /api/v1/namespaces/dev/pods/web",
+        "DELETE /api/v1/namespaces/dev/pods",
+        "PATCH /api/v1/namespaces/dev/pods/web/status",
+        "PUT /api/v1/namespaces/dev/pods/web/ephemeralcontainers",
+    ],
+)
+def test_what_hides_something_from_get_is_about_every_answer_that_shows_it(request_line: str) -> None:
+    match = Match(verbs=["get"], resources=["pods"])
+    assert answer(match, facts(request_line), shows=True)
+
+
+def test_but_not_about_other_objects_or_verbs_that_were_not_named() -> None:
+    assert not answer(
+        Match(verbs=["get"], resources=["pods"]), facts("GET /api/v1/namespaces/dev/pods/web/log"), shows=True
+    )
+    assert not answer(
+        Match(verbs=["get"], resources=["pods"]), facts("GET /api/v1/namespaces/dev/secrets/s"), shows=True
+    )
+    assert not answer(Match(verbs=["watch"], resources=["pods"]), facts(POD), shows=True)
+    assert not answer(Match(verbs=["get"], resources=["pods"]), facts(CREATE))
