@@ -77,11 +77,14 @@ def walk_top(
 
 def containers_in(value: object) -> Iterator[dict[str, object] | list[object]]:
     """The value, if it is a map or list, and every map and list in it."""
-    waiting = [value] if isinstance(value, dict | list) else []
+    waiting: list[dict[str, object] | list[object]] = []
+    if isinstance(value, (dict, list)):
+        waiting.append(value)
     while waiting:
         inner = waiting.pop()
         members = inner.values() if isinstance(inner, dict) else inner
-        waiting += [member for member in members if isinstance(member, dict | list)]
+        # a tuple: `dict | list` takes four times as long, and this sees every value of a document
+        waiting += [member for member in members if isinstance(member, (dict, list))]
         yield inner
 
 
