@@ -29,7 +29,7 @@ def test_a_file_with_a_connection_string_is_postgresql(
     tmp_path: Path, postgres_server: PostgresServer
 ) -> None:
     path = tmp_path / "dsn"
-    path.write_text(postgres_server.new_database() + "\n")
+    path.write_text(postgres_server.new_space() + "\n")
     store = open_store(settings(path), tmp_path)
     assert isinstance(store, PostgresStore)
     store.close()
