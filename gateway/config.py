@@ -19,6 +19,7 @@ from gateway.identity.settings import CertificateRules, IdentitySettings, Issuer
 from gateway.keys.settings import EncryptionSettings
 from gateway.outlets.settings import BatchSettings, OutletSettings, check_outlets
 from gateway.retention.settings import RetentionSettings
+from gateway.state.settings import PostgresSettings, StateSettings
 from gateway.upstream.request import IdentityMode
 from gateway.yaml_depth import check_depth
 
@@ -126,6 +127,7 @@ class Settings(Strict, frozen=True):
     checkpoints: Checkpoints = Checkpoints()
     export: Export = Export()
     sinks: list[OutletSettings] = []
+    state: StateSettings = StateSettings()
     drain_seconds: Positive = 5
 
     @property
@@ -278,6 +280,8 @@ _STRUCTS: Final = (
     ObjectLock,
     OutletSettings,
     BatchSettings,
+    StateSettings,
+    PostgresSettings,
 )
 _ALL_KEYS: Final = sorted(
     {field.encode_name for struct in _STRUCTS for field in msgspec.structs.fields(struct)}
