@@ -51,7 +51,7 @@ def build_intent(
             verdict.action.value, verdict.mode.value, verdict.rules, verdict.policy_sha256, verdict.reason
         ),
         durability=durability,
-        upstream_target=upstream_target,
+        upstream_target=redact_target(upstream_target),
         upstream_headers=upstream_headers,
         upstream_identity=upstream_identity,
         user_agent=_text(head, b"user-agent"),

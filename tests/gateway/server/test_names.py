@@ -41,7 +41,9 @@ def test_names_are_read_from_the_certificate() -> None:
     ]
 
 
-@pytest.mark.parametrize("origin", [b"https://gw.example.com", b"HTTPS://GW.example.com:6443", b"http://[::1]:8"])
+@pytest.mark.parametrize(
+    "origin", [b"https://gw.example.com", b"HTTPS://GW.example.com:6443", b"http://[::1]:8"]
+)
 def test_an_origin_on_one_of_our_names_is_ours(origin: bytes) -> None:
     assert NAMES.accept_origin(origin)
 
