@@ -16,6 +16,7 @@ from gateway.identity.settings import IdentitySettings
 from gateway.keys.settings import EncryptionSettings
 from gateway.outlets.settings import OutletSettings, check_outlets
 from gateway.retention.settings import RetentionSettings
+from gateway.state.settings import StateSettings
 from gateway.strict_yaml import YamlMistake, explain, read_document
 from gateway.upstream.request import IdentityMode
 
@@ -112,13 +113,21 @@ class Export(Strict, frozen=True):
     s3: S3Settings | None = None
 
 
+class PolicySettings(Strict, frozen=True):
+    """Where the policy files are. Nothing: observe mode."""
+
+    dir: str = ""
+
+
 class Settings(Strict, frozen=True):
     """Everything `kubetape serve` can be told."""
 
     api_version: str = API_VERSION
     listen: Listen = Listen()
     clusters: list[Cluster] = []
-    identity: IdentitySettings = IdentitySettings()  # nothing: observe mode, loopback only
+    identity: IdentitySettings = IdentitySettings()  # nothing: one first user, loopback only
+    policy: PolicySettings = PolicySettings()
+    state: StateSettings = StateSettings()
     record: Record = Record()
     checkpoints: Checkpoints = Checkpoints()
     export: Export = Export()

@@ -38,10 +38,10 @@ class PolicySource:
     current: None until `load` succeeded. on_change: called with every new policy, in the Trio thread, after the swap.
     """
 
-    def __init__(self, directory: Path, on_change: Callable[[Policy], None]) -> None:
+    def __init__(self, directory: Path, on_change: Callable[[Policy], None] = lambda _: None) -> None:
         self.directory: Final = directory
         self.current: Policy | None = None
-        self._on_change = on_change
+        self.on_change = on_change
         self._problem = ""
         self._tried: Signature | None = None
         self._loading = trio.Lock()
@@ -96,7 +96,7 @@ class PolicySource:
         changed = self.current is None or self.current.sha256 != policy.sha256
         if changed:
             self.current = policy
-            self._on_change(policy)
+            self.on_change(policy)
 
     def _kept(self, why: str) -> str:
         kept = f"; {self.current.sha256[:12]} stays in force" if self.current is not None else ""

@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from gateway.policy.model import JsonObject
-from gateway.policy.resources import CLUSTER_SCOPED
+from gateway.policy.resources import is_cluster_scoped
 from protocol.apicall import Call
 
 _METHODS: Final = {
@@ -82,7 +82,7 @@ def namespace_of(review: JsonObject) -> str:
 def resource_call(verb: str, about: Attributes) -> Call:
     """The call these attributes describe, with this verb."""
     namespace = about.namespace
-    if about.resource in CLUSTER_SCOPED:  # kubectl sends the current namespace along
+    if is_cluster_scoped(about.group, about.resource):  # kubectl sends the current namespace along
         is_namespace = about.resource == "namespaces" and about.group == ""
         namespace = about.name if is_namespace else ""
     version = about.version if about.version not in ("", "*") else "v1"

@@ -12,7 +12,6 @@ from gateway.policy.actions import (
     check_action,
     check_approvers,
     check_limits,
-    check_pattern,
     compile_approvers,
     compile_budget,
     compile_effects,
@@ -23,6 +22,7 @@ from gateway.policy.condition import BadCondition, CelCondition, compile_conditi
 from gateway.policy.decide import Policy
 from gateway.policy.durations import parse_duration_s
 from gateway.policy.hints import phrase
+from gateway.policy.masking.detectors import NAMES, check_pattern
 from gateway.policy.match_checks import problems_of_match
 from gateway.policy.matching import compile_match
 from gateway.policy.model import BudgetTerms, CustomDetector, GrantTerms
@@ -30,7 +30,6 @@ from gateway.policy.problems import BadPolicy, Problem
 from gateway.policy.reading import Source
 from gateway.policy.rule import Kind, Rule
 from gateway.policy.syntax import (
-    BUILT_IN_DETECTORS,
     Actions,
     BudgetRule,
     BudgetSpec,
@@ -123,10 +122,14 @@ class _Loading:
         for at, detector in enumerate(file.detectors):
             path: Path = ("detectors", at)
             self._unique(source, detector.name, (*path, "name"), "detector")
-            if detector.name in BUILT_IN_DETECTORS:
+            if detector.name in NAMES:
                 source.problem((*path, "name"), f"{detector.name!r} is built in: take another name")
-            check_pattern(detector.re2, (*path, "re2"), source.problem, group=detector.group)
-            self._detectors[detector.name] = CustomDetector(detector.name, detector.re2, detector.group)
+            made = CustomDetector(detector.name, detector.re2, detector.group)
+            try:
+                check_pattern(made)
+            except ValueError as error:
+                source.problem((*path, "re2"), str(error))
+            self._detectors[detector.name] = made
 
     def _add_rules(self, source: Source, file: PolicyFile) -> None:
         for spec, path, prefix, bundle in _all_rules(file):
@@ -151,7 +154,7 @@ class _Loading:
         allows = kind is Kind.ALLOW
         for where, message in problems_of_match(spec.match, allows=allows):
             report(("match", *where), message)
-        check_action(spec, frozenset(BUILT_IN_DETECTORS) | self._detectors.keys(), report)
+        check_action(spec, frozenset(NAMES) | self._detectors.keys(), report)
         condition = _compile_condition(source, spec, path)
         if len(source.problems) > before:
             return None
@@ -169,6 +172,7 @@ class _Loading:
             condition=condition,
             needs_object=match.labels is not None or (condition is not None and condition.uses_object),
             needs_name=match.names is not None,
+            needs_options=condition is not None and condition.uses_options,
             needs_old_object=match.labels is not None
             or (condition is not None and condition.uses_old_object),
             is_shadow=spec.mode == "shadow",

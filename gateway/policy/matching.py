@@ -8,10 +8,11 @@ allows is not. An object is both, what is in the cluster and what is sent: label
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
+from gateway.policy.argv import programs
 from gateway.policy.globs import Globs, MatchesOne, compile_glob
 from gateway.policy.model import Facts, JsonObject
 from gateway.policy.resources import Resource, Resources, is_cluster_scoped
-from gateway.policy.rule import COLLECTION_VERBS, Answer, IndexTest, Test, carries_object
+from gateway.policy.rule import COLLECTION_VERBS, Answer, IndexTest, Test, carries_object, knows_object
 from gateway.policy.surroundings import during, from_networks
 from gateway.policy.syntax import Match
 
@@ -172,7 +173,7 @@ def _on_label(name: str, globs: Globs) -> Test:
         old = _labels(facts.old_object)
         answers = {holds(old)} if facts.old_object is not None else set()
         if carries_object(facts) and facts.call.subresource == "":
-            if facts.object is None:
+            if facts.object is None or not knows_object(facts):
                 return None
             sent = _labels(facts.object)
             # A patch says only what changes.
@@ -193,7 +194,7 @@ def _labels(obj: JsonObject | None) -> Mapping[str, object]:
 
 
 def _on_argv(patterns: Iterable[str | list[str]], *, is_strict: bool) -> Test:
-    """Texts are for the whole line, lists for the arguments one by one."""
+    """Texts are for the whole line and for each command in it (`sh -c`), lists for the arguments one by one."""
     by_argument = [_compile_arguments(p, is_strict=is_strict) for p in patterns if isinstance(p, list)]
     texts = [pattern for pattern in patterns if isinstance(pattern, str)]
     lines = Globs(texts)
@@ -203,10 +204,12 @@ def _on_argv(patterns: Iterable[str | list[str]], *, is_strict: bool) -> Test:
         argv = facts.call.argv
         if facts.call.stream_kind != "exec" or not argv:
             return False
-        line = " ".join(argv)
         if any(one(argv) for one in by_argument):
-            return excluding.match(line)
-        return (lines.has_positive or not by_argument) and lines.match(line)
+            return excluding.match(" ".join(argv))
+        if by_argument and not lines.has_positive:
+            return False
+        shown = [argv] if is_strict else [argv, *(program.argv for program in programs(argv))]
+        return any(lines.match(" ".join(words)) for words in shown)
 
     return test
 

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from gateway import app, ending, evidence, record_opening, tape, tunnel, tunnel_record, upload
+from gateway import app, ending, evidence, record_opening, tape, tunnel_pumps, tunnel_record, upload
 from gateway.durability import Durability
 from gateway.recorder import Recorder
 from gateway.server import management
@@ -96,7 +96,7 @@ WEAKENINGS: Final = (
     ),
     Weakening(
         "S24", "the forwarded target is recorded as it went", put_a_token_in_a_proxied_query, "the token is recorded",
-        edit(evidence.build_intent, "redact_target(upstream_target)", "upstream_target"),
+        edit(evidence.build_intent, "masker.target(redact_target(upstream_target))", "masker.target(upstream_target)"),
     ),
     Weakening(
         "S25", "what changes something is sent while its record is written", change_something_while_the_disk_stands_still,
@@ -131,11 +131,11 @@ WEAKENINGS: Final = (
     ),
     Weakening(
         "S25", "the last words of a shell hand over what was not written", watch_a_shell_while_the_log_fails,
-        "what a failed log may have lost", edit(tunnel._Tunnel._deliver, "self._tape.check()", "pass"),
+        "what a failed log may have lost", edit(tunnel_pumps.Pumps._deliver, "self._tape.check()", "pass"),
     ),
     Weakening(
         "S25", "a stream does not wait for a slow disk", watch_a_shell_while_the_log_fails,
-        "though the disk does not", edit(tunnel._Tunnel._pass_on, "await self._tape.flow()", "pass"),
+        "though the disk does not", edit(tunnel_pumps.Pumps._hand_down, "await self._tape.flow()", "pass"),
     ),
     Weakening(
         "D1", "probes are not recorded", ask_for_everything, "no record holds",

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from gateway import admission, live, revocations, tunnel, tunnel_record
+from gateway import admission, live, revocations, tunnel_asking, tunnel_pumps, tunnel_record
 from gateway.upstream import response
 from protocol import http1_heads, upgrade, websocket, websocket_frames
 from protocol.upgrade import EXEC_WEBSOCKET
@@ -36,7 +36,7 @@ WEAKENINGS: Final = (
         "a refused upgrade became a pipe",
         both(
             takes_any_101,
-            edit(tunnel._ask, "if isinstance(batch[-1], Upgraded):\n            return batch[-1]",
+            edit(tunnel_asking.ask, "if isinstance(batch[-1], Upgraded):\n            return batch[-1]",
                  "return Upgraded(batch[0])"),
         ),
     ),
@@ -130,6 +130,6 @@ WEAKENINGS: Final = (
     ),
     Weakening(
         "S21", "a stream is ended without a word", go_on_after_a_revocation, "without a word of why",
-        edit(tunnel._Tunnel.conclude, "self._say_farewell(self._why or", "0 and self._say_farewell(self._why or"),
+        edit(tunnel_pumps.Pumps.conclude, "self._say_farewell(self._why or", "0 and self._say_farewell(self._why or"),
     ),
 )  # fmt: skip

@@ -51,9 +51,8 @@ class Masker:
 
     def __init__(self, masks: tuple[Mask, ...], detectors: tuple[CustomDetector, ...] = ()) -> None:
         self._masks = masks
-        paths = [
-            (twin, mask.rule) for mask in masks for path in mask.paths for twin in expand(parse_path(path))
-        ]
+        named = [(parse_path(path), mask.rule) for mask in masks for path in mask.paths]
+        paths = [(twin, rule) for path, rule in named for twin in expand(path)]
         self._rule_of = {name: mask.rule for mask in reversed(masks) for name in mask.detectors}
         self._detectors = DetectorSet(tuple(self._rule_of), detectors) if self._rule_of else None
         self._texts = TextMask(self._detectors, self._rule_of) if self._detectors is not None else None
@@ -67,7 +66,7 @@ class Masker:
             self._new_stream = partial(
                 StreamMask, self._detectors, self._rule_of, False, self._texts.placeholder
             )
-        self._columns = lru_cache(maxsize=64)(partial(Columns, masks, paths))
+        self._columns = lru_cache(maxsize=64)(partial(Columns, masks, named))
         self._requests = RequestMask(root, self._prefilter, self._objects, self._texts, first_rule)
 
     def __bool__(self) -> bool:
@@ -87,6 +86,16 @@ class Masker:
         body = choose_body(call, head, Parts(documents, self._new_stream), counts)
         is_immediate = call.is_long_running or isinstance(body, UntouchedBody)
         return AnswerMask(self._masked_head(head, counts), body, counts, is_immediate=is_immediate)
+
+    def stream(self, *, tty: bool) -> StreamMask | None:
+        """A mask for one direction of a stream; None where no detector looks for anything."""
+        return StreamMask(self._detectors, self._rule_of, tty=tty) if self._detectors else None
+
+    def headers(self, headers: Headers) -> Headers:
+        """Header values for the record."""
+        if self._texts is None:
+            return headers
+        return tuple((name, self._texts.octets(value, Counter())) for name, value in headers)
 
     def _masked_head(self, head: ResponseHead, counts: Counter[str]) -> ResponseHead:
         kept = [pair for pair in head.headers if pair[0] not in OF_OTHER_BYTES]

@@ -88,12 +88,13 @@ def containers_in(value: object) -> Iterator[dict[str, object] | list[object]]:
 def nodes_below(nodes: list[Node], name: str) -> list[Node]:
     """One step of a field path or JSON pointer, where a number may be the key of a map or the index of a list."""
     found: list[Node] = []
+    is_index = name.isdigit() or name == "-"
     for node in nodes:
-        children = (node.keys.get(name), node.any_key, node.any_item)
+        children = (node.keys.get(name), node.any_key, node.any_item if is_index else None)
         found += (child for child in children if child is not None)
         if node.any_depth is not None:
             found.append(node)
             found += nodes_below([node.any_depth], name)
-        elif name.isdigit() or name == "-":
+        elif is_index:
             found.append(node)  # an index that the path did not say
     return found

@@ -134,6 +134,12 @@ def test_a_patch_leaves_the_labels_it_does_not_name() -> None:
     )
 
 
+def test_what_a_json_patch_makes_of_labels_cannot_be_told() -> None:
+    patch = "PATCH /api/v1/namespaces/dev/pods/web"
+    body: dict[str, object] = {"jsonPatch": [{"op": "remove", "path": "/metadata/labels/team"}]}
+    assert answer(Match(labels={"team": ["a"]}), facts(patch, body=body, old=labelled(team="a"))) is None
+
+
 def test_labels_of_what_is_only_read_run_in_or_deleted_are_those_in_the_cluster() -> None:
     match = Match(labels={"team": ["a"], "tier": ["!*"]})
     for request in (POD, EXEC, "DELETE /api/v1/namespaces/dev/pods/web"):
@@ -155,6 +161,13 @@ def test_argv_as_a_line() -> None:
     assert answer(match, run("git", "push", "--force"))
     assert answer(match, run("rm", "-i", "x")) is False
     assert answer(match, run("ls")) is False
+
+
+def test_a_line_is_also_looked_for_inside_shells_and_wrappers() -> None:
+    match = Match(argv=["rm *"])
+    for words in (("sh", "-c", "cd%20/%3Brm%20-rf%20x"), ("env", "A=b", "/bin/rm", "x")):
+        assert answer(match, run(*words))
+    assert answer(match, run("sh", "-c", "ls")) is False
 
 
 def test_argv_by_argument() -> None:

@@ -1,6 +1,8 @@
 """Terminal text without its sequences, and back."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.policy.masking.text_view import TextView, sequences_in
 
@@ -37,3 +39,16 @@ def test_a_hit_is_where_its_bytes_are() -> None:
 
 def test_the_sequences_of_a_part_are_kept() -> None:
     assert sequences_in(b"a\x1b[31mb \rc\x1b[0m") == b"\x1b[31m\x1b[0m"
+
+
+@given(
+    st.lists(
+        st.sampled_from([b"a", b"\x1b", b"[31m", b"[", b"0m", b"\x1b[1m", b" \r", b"\x1b[5C", b"]x\x07"])
+    )
+)
+def test_every_byte_that_is_seen_is_found_in_the_text(parts: list[bytes]) -> None:
+    text = b"".join(parts)
+    view = TextView(text, wraps=True)
+    for at, seen in enumerate(view.seen):
+        place = view.start_in_text(at)
+        assert seen == ord(" ") or text[place] == seen
