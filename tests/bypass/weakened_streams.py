@@ -55,7 +55,7 @@ WEAKENINGS: Final = (
     ),
     Weakening(
         "S11", "an upgrade is carried wherever it is asked for", upgrade_elsewhere, "a stream was opened",
-        edit(admission._enforce, "if upgrade is not None and not call.stream_kind:", "if False:"),
+        edit(admission._check_carried, "if upgrade is not None and not call.stream_kind:", "if False:"),
     ),
     Weakening(
         "S12", "the Upgrade token is compared exactly (Tailscale)", spell_the_upgrade_differently,
