@@ -6,7 +6,7 @@ assembly      the rules that matched -> a Verdict: what beats what
 rule          one compiled rule, and the three answers it gives
 matching      `match:` -> tests; with globs, resources, surroundings (time, networks)
 condition     `when:` in CEL
-actions       `action:` -> what a rule brings about; durations
+actions       `action:` -> what a rule brings about
 hints         what would be allowed instead; explain: why each rule is or is not about a call
 
 load          files -> Policy, or every mistake; with syntax (the words), reading (text), match_checks, problems

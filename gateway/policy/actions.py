@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Final
 
 from gateway.policy.command import compile_pattern
-from gateway.policy.durations import parse_duration_s
 from gateway.policy.globs import problem_of
 from gateway.policy.masking.paths import BadPath, parse_path
 from gateway.policy.model import Approvers, BudgetTerms, CommandRule, FileRule, HoldTerms, Mask
@@ -20,6 +19,7 @@ from gateway.policy.syntax import (
     RuleSpec,
 )
 from gateway.strict_yaml import Path, nearest
+from protocol.durations import parse_duration_s
 
 MAX_WAIT_S: Final = 24 * 3600
 COUNTERS: Final = {
@@ -79,11 +79,16 @@ def compile_effects(spec: RuleSpec, rule: str) -> Effects:
     )
 
 
+def seconds_of(text: str) -> int:
+    """A duration of the form the syntax demands; 0 for one too long to be meant."""
+    return int(parse_duration_s(text) or 0)
+
+
 def compile_hold(spec: HoldSpec, rule: str, said: str) -> HoldTerms:
     return HoldTerms(
         rule=rule,
         approvers=compile_approvers(spec.approvers),
-        wait_s=parse_duration_s(spec.wait),
+        wait_s=seconds_of(spec.wait),
         scope=spec.scope,
         reason=spec.reason or said,
     )
@@ -147,7 +152,7 @@ def check_action(spec: RuleSpec, detectors: frozenset[str], report: Report) -> N
 
 def check_hold(spec: HoldSpec, path: Path, report: Report) -> None:
     check_approvers(spec.approvers, (*path, "approvers"), report)
-    if not 0 < parse_duration_s(spec.wait) <= MAX_WAIT_S:
+    if not 0 < seconds_of(spec.wait) <= MAX_WAIT_S:
         report((*path, "wait"), "a call waits between 1s and 24h")
 
 

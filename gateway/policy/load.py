@@ -16,11 +16,11 @@ from gateway.policy.actions import (
     compile_budget,
     compile_effects,
     kind_of,
+    seconds_of,
 )
 from gateway.policy.cases import BadCase, Case, compile_case
 from gateway.policy.condition import BadCondition, CelCondition, compile_condition
 from gateway.policy.decide import Policy
-from gateway.policy.durations import parse_duration_s
 from gateway.policy.hints import phrase
 from gateway.policy.masking.detectors import NAMES, check_pattern
 from gateway.policy.match_checks import problems_of_match
@@ -183,7 +183,7 @@ class _Loading:
     def _add_grant(self, source: Source, policy: str, spec: GrantSpec, path: Path, holds: set[str]) -> None:
         self._unique(source, spec.name, (*path, "name"), "grant")
         check_approvers(spec.approvers, (*path, "approvers"), source.problem)
-        duration_s = parse_duration_s(spec.max_duration)
+        duration_s = seconds_of(spec.max_duration)
         if not 60 <= duration_s <= MAX_GRANT_S:
             source.problem((*path, "maxDuration"), "a grant lasts between 1m and 720h")
         lifts = [name if "/" in name else f"{policy}/{name}" for name in spec.lifts or ()]

@@ -15,6 +15,7 @@ from gateway.policy.resources import Resource, Resources, is_cluster_scoped
 from gateway.policy.rule import COLLECTION_VERBS, Answer, IndexTest, Test, carries_object, knows_object
 from gateway.policy.surroundings import during, from_networks
 from gateway.policy.syntax import Match
+from protocol.apicall import Call
 
 REST = "..."
 """As the last argument of an argv pattern: any number of further arguments."""
@@ -83,7 +84,14 @@ def _who_tests(match: Match) -> list[IndexTest]:
 
 
 def _on_verb(verbs: Globs) -> IndexTest:
-    return lambda facts: verbs.match(facts.call.verb)
+    return lambda facts: verbs.match(verb_of(facts.call))
+
+
+def verb_of(call: Call) -> str:
+    """The verb rules speak of. A stream into a container is a `create` whatever its method (KEP-4006): over WebSocket
+    it begins with GET, and who may only read must not get a shell by it."""
+    is_stream = call.is_connect and call.subresource != "proxy" and call.verb != "proxy"
+    return "create" if is_stream else call.verb
 
 
 def _resource_tests(match: Match) -> list[IndexTest]:

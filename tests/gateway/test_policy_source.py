@@ -115,7 +115,7 @@ async def test_watching_polls_every_second(
     await source.load()
     (source.directory / "p.yaml").write_text(HEAD)
     seen = trio.Event()
-    source._on_change = lambda policy: seen.set()
+    source.on_change = lambda policy: seen.set()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(source.watch)
         await seen.wait()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.policy.matching import compile_match
+from gateway.policy.matching import compile_match, verb_of
 from gateway.policy.model import Facts
 from gateway.policy.rule import Answer
 from gateway.policy.syntax import Match, TimeWindow
@@ -225,3 +225,18 @@ def test_time_and_sources_count_too() -> None:
     assert answer(match, facts(POD))
     assert answer(match, facts(POD, at_ns=NOON_NS - 1000)) is False
     assert answer(match, facts(POD, source="?")) is None
+
+
+@pytest.mark.parametrize(
+    ("request_line", "verb"),
+    [
+        ("GET /api/v1/namespaces/a/pods/p/exec", "create"),
+        ("POST /api/v1/namespaces/a/pods/p/attach", "create"),
+        ("GET /api/v1/namespaces/a/pods/p/portforward", "create"),
+        ("GET /api/v1/nodes/n/proxy/metrics", "get"),
+        ("GET /api/v1/proxy/nodes/n/exec", "proxy"),
+        ("GET /api/v1/namespaces/a/pods/p", "get"),
+    ],
+)
+def test_a_stream_into_a_container_is_a_create_whatever_its_method(request_line: str, verb: str) -> None:
+    assert verb_of(facts(request_line).call) == verb

@@ -58,9 +58,15 @@ def test_items_without_a_hit_keep_their_bytes() -> None:
 def test_what_is_around_a_list_is_masked_too() -> None:
     body = f'{{"items":[],"metadata":{{"continue":"{KEY_ID}"}}}}'.encode()
     assert json.loads(shown(KEYS, body)[0])["metadata"] == {"continue": HIDDEN}
-    odd = json.dumps({"items": [KEY_ID, {"a": KEY_ID}, 5], "kind": "List"}).encode()
-    assert json.loads(shown(KEYS, odd)[0])["items"] == [HIDDEN, {"a": HIDDEN}, 5]
-    assert json.loads(shown(TOKEN, b'{"items":["\\u0061"],"kind":"X"}')[0])["items"] == ["a"]
+    odd = json.dumps({"items": [{"a": KEY_ID}, KEY_ID, 5], "kind": "List"}).encode()
+    assert json.loads(shown(KEYS, odd)[0])["items"] == [{"a": HIDDEN}, HIDDEN, 5]
+    assert json.loads(shown(TOKEN, b'{"items":[{},"\\u0061"],"kind":"X"}')[0])["items"] == [{}, "a"]
+
+
+def test_a_member_called_items_that_holds_no_objects_is_one_like_any_other() -> None:
+    masker = Masker((Mask("p/r", ("items[*]",)),))
+    assert json.loads(shown(masker, b'{"items":["a"],"x":"b"}')[0]) == {"items": [HIDDEN], "x": HIDDEN}
+    assert json.loads(shown(masker, b'{"items":[{"a":"b"}]}')[0]) == {"items": [{"a": HIDDEN}]}
 
 
 def test_a_member_that_stands_twice_shows_neither_value() -> None:

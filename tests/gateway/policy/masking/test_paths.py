@@ -75,6 +75,13 @@ def test_a_path_into_a_pod_holds_for_all_containers_and_in_templates() -> None:
     ]
 
 
+def test_a_path_through_the_items_of_a_list_holds_for_each_item() -> None:
+    assert names("items[*].status.x") == ["items/[*]/status/x", "status/x"]
+    assert names("items.status") == ["items/status", "status"]
+    assert names("items") == ["items", "*"]
+    assert names("items[*]") == ["items/[*]", "*"]
+
+
 def test_other_paths_stand_for_themselves() -> None:
     assert names("status.token") == ["status/token"]
     assert names("**.password") == ["**/password"]
