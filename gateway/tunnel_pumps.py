@@ -230,6 +230,8 @@ class Pumps:
     async def conclude(self, protocol: str) -> None:
         """Say goodbye on both sides, in their protocol, after the outcome is in the log."""
         with suppress(LogFailed):
+            if self._guard is not None and (typed := self._guard.finish_input()) is not None:
+                self._record.carried(typed, from_client=True)
             for event in self._guard.finish() if self._guard else ():
                 self._record.carried(event, from_client=False)
                 self._undelivered.append(event)
