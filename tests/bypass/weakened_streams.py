@@ -3,7 +3,7 @@
 from typing import Final
 
 from gateway import admission, answer_masking, live, revocations, tunnel_asking, tunnel_pumps, tunnel_record
-from gateway.policy import matching
+from gateway.policy import rule
 from gateway.upstream import response
 from protocol import http1_heads, upgrade, websocket, websocket_frames
 from protocol.upgrade import EXEC_WEBSOCKET
@@ -137,7 +137,7 @@ WEAKENINGS: Final = (
     ),
     Weakening(
         "S11", "a shell asked for with GET is a read (KEP-4006)", get_a_shell_as_a_reader, "who may only read got in",
-        edit(matching.verb_of, 'return "create" if is_stream else call.verb', "return call.verb"),
+        edit(rule.verb_of, 'return "create" if call.stream_kind else call.verb', "return call.verb"),
     ),
     Weakening(
         "S09", "what no rule allows is allowed", get_a_shell_as_a_reader, "who may only read got in",
