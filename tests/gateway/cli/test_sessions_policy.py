@@ -1,13 +1,15 @@
 """What policy did, as a person and a program read it: processes over a real log."""
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from storage.records import CommandSeen, Outcome
-from tests.kit.governed import APPROVED_HOLD, DRY_RUN_ID, EXEC, governed_story
+from storage.records import CommandSeen, HoldEnded, Outcome
+from tests.gateway.cli.test_sessions import Following, Gateway
+from tests.kit.governed import APPROVED_HOLD, DRY_RUN_ID, EXEC, governed_story, held_delete
 from tests.kit.recorded import Tape, write_log
 from tests.kit.running import Ran, run_cli
 
@@ -123,3 +125,21 @@ def test_a_thousand_typed_lines_are_not_a_wall_of_text(tmp_path: Path) -> None:
     assert len([line for line in lines if line.startswith("typed at")]) == 50
     assert "... 10 more typed lines; -o json shows more" in lines
     assert "\x1b" not in "".join(lines)
+
+
+def test_tail_shows_a_held_call_while_it_waits_and_when_somebody_decides(tmp_path: Path) -> None:
+    gateway = Gateway(tmp_path)
+    try:
+        tape = Tape(start_ns=time.time_ns() + 5_000_000_000)
+        tail = Following(tmp_path, "--limit", "2", "--decision", "hold")
+        assert tail.first().startswith(b"ID\tTIME")
+        exchange = held_delete(tape, APPROVED_HOLD, None)
+        gateway.write(*tape.records)
+        waits = tail.first().decode().split("\t")
+        gateway.write(HoldEnded(exchange, 9000, APPROVED_HOLD, "approved", ("bob",)))
+        gateway.write(Outcome(exchange, 9900, "completed", 200))
+        decided = tail.finish().lines[-1].split("\t")
+    finally:
+        gateway.close()
+    assert (waits[4], waits[5]) == ("hold:waiting", "live")
+    assert decided[4] == "hold:approved"
