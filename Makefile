@@ -11,9 +11,10 @@ demo: $(STAMP)
 test: $(STAMP) clients
 	$(VENV)/bin/python -m pytest $(ARGS)
 
-# Real clients for the tests: kubectls from Debian's packages, the Node client. Says what it could not get, and why.
+# Real programs for the tests: kubectls from Debian's packages, the Node client, PostgreSQL. Says what it could not get.
 clients: $(STAMP)
 	tests/clients/install
+	tests/gateway/state/install
 
 lint: $(STAMP)
 	$(VENV)/bin/ruff format --check . && $(VENV)/bin/ruff check . && $(VENV)/bin/mypy

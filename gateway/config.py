@@ -3,24 +3,22 @@
 Decoded at the edge into frozen structs; nothing past this module sees YAML.
 """
 
-import difflib
-import re
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Final
 
 import msgspec
-import yaml
 
 from gateway.durability import Durability
 from gateway.errors import GatewayError
-from gateway.export.settings import ObjectLock, S3Settings
-from gateway.identity.settings import CertificateRules, IdentitySettings, IssuerSettings
+from gateway.export.settings import S3Settings
+from gateway.identity.settings import IdentitySettings
 from gateway.keys.settings import EncryptionSettings
-from gateway.outlets.settings import BatchSettings, OutletSettings, check_outlets
+from gateway.outlets.settings import OutletSettings, check_outlets
 from gateway.retention.settings import RetentionSettings
+from gateway.state.settings import StateSettings
+from gateway.strict_yaml import YamlMistake, explain, read_document
 from gateway.upstream.request import IdentityMode
-from gateway.yaml_depth import check_depth
 
 MAX_CONFIG_BYTES: Final = 1024 * 1024
 API_VERSION: Final = "kubetape/v1"
@@ -115,13 +113,21 @@ class Export(Strict, frozen=True):
     s3: S3Settings | None = None
 
 
+class PolicySettings(Strict, frozen=True):
+    """Where the policy files are. Nothing: observe mode."""
+
+    dir: str = ""
+
+
 class Settings(Strict, frozen=True):
     """Everything `kubetape serve` can be told."""
 
     api_version: str = API_VERSION
     listen: Listen = Listen()
     clusters: list[Cluster] = []
-    identity: IdentitySettings = IdentitySettings()  # nothing: observe mode, loopback only
+    identity: IdentitySettings = IdentitySettings()  # nothing: one first user, loopback only
+    policy: PolicySettings = PolicySettings()
+    state: StateSettings = StateSettings()
     record: Record = Record()
     checkpoints: Checkpoints = Checkpoints()
     export: Export = Export()
@@ -154,18 +160,14 @@ def load_settings(path: Path) -> Settings:
 def parse_settings(content: bytes, origin: str) -> Settings:
     """Decode the text of a configuration file. Raises BadConfig, with the line."""
     try:
-        check_depth(content)
-        root = yaml.compose(content, Loader=yaml.CSafeLoader)
-        plain = _plain(root, origin) if root is not None else {}
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else "?"
-        raise BadConfig(f"{origin}:{line}: not valid YAML: {error.problem}") from error
-    except (yaml.YAMLError, ValueError) as error:
-        raise BadConfig(f"{origin}: not valid YAML") from error
-    try:
-        settings = msgspec.convert(plain, Settings)
-    except msgspec.ValidationError as error:
-        raise BadConfig(_explain(str(error), root, origin) if root else f"{origin}: {error}") from error
+        document = read_document(content)
+        try:
+            settings = msgspec.convert(document.value, Settings)
+        except msgspec.ValidationError as error:
+            raise explain(str(error), document, (), Settings) from error
+    except YamlMistake as mistake:
+        where = f"{origin}:{mistake.line}" if mistake.line else origin
+        raise BadConfig(f"{where}: {mistake.message}") from mistake
     if settings.api_version != API_VERSION:
         raise BadConfig(
             f"{origin}: apiVersion is {settings.api_version!r}; this version reads {API_VERSION!r}"
@@ -197,88 +199,3 @@ def parse_address(text: str) -> tuple[str, int]:
     if not separator or not port.isascii() or not port.isdigit() or int(port) > 65535:
         raise BadConfig(f"{text!r} is not an address: write HOST:PORT, such as 127.0.0.1:6443")
     return host.strip("[]") or "0.0.0.0", int(port)
-
-
-def _plain(node: yaml.Node, origin: str) -> object:
-    """A YAML node as plain values; duplicate keys and aliases (which can explode) are refused."""
-    seen: set[int] = set()
-
-    def convert(node: yaml.Node) -> object:
-        if id(node) in seen:
-            raise BadConfig(
-                f"{origin}:{node.start_mark.line + 1}: YAML aliases are not accepted: write it out"
-            )
-        seen.add(id(node))
-        if isinstance(node, yaml.ScalarNode):
-            return yaml.CSafeLoader("").construct_object(node)
-        if isinstance(node, yaml.SequenceNode):
-            return [convert(item) for item in node.value]
-        mapping: dict[str, object] = {}
-        for key, value in node.value:
-            name = key.value if isinstance(key, yaml.ScalarNode) else ""
-            if not name or name in mapping:
-                problem = f"key {name!r} appears twice" if name else "a key is not text"
-                raise BadConfig(f"{origin}:{key.start_mark.line + 1}: {problem}")
-            mapping[name] = convert(value)
-        return mapping
-
-    return convert(node)
-
-
-_UNKNOWN_FIELD: Final = re.compile(r"unknown field `([^`]*)`")
-_AT: Final = re.compile(r" - at `\$([^`]*)`")
-
-
-def _explain(error: str, root: yaml.Node, origin: str) -> str:
-    """msgspec's message, with the line instead of its path, and the nearest name to a misspelt key."""
-    unknown, at = _UNKNOWN_FIELD.search(error), _AT.search(error)
-    steps = re.findall(r"\.([A-Za-z_]\w*)|\[(\d+)\]", at.group(1) if at else "")
-    node = root
-    for name, index in steps:
-        node = _child(node, name, index)
-    where = f"{origin}:{node.start_mark.line + 1}"
-    if unknown is None:
-        return f"{where}: {_AT.sub('', error)}"
-    name = unknown.group(1)
-    if isinstance(node, yaml.MappingNode):
-        lines = [key.start_mark.line + 1 for key, _ in node.value if key.value == name]
-        where = f"{origin}:{lines[0]}" if lines else where
-    close = difflib.get_close_matches(name, _ALL_KEYS, n=1)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
-    return f"{where}: unknown key {name!r}{hint}"
-
-
-def _child(node: yaml.Node, name: str, index: str) -> yaml.Node:
-    if index and isinstance(node, yaml.SequenceNode):
-        return node.value[int(index)]  # type: ignore[no-any-return]
-    if name and isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            if key.value == name:
-                return value  # type: ignore[no-any-return]
-    return node
-
-
-_STRUCTS: Final = (
-    Settings,
-    Listen,
-    TlsFiles,
-    Cluster,
-    KubeconfigSource,
-    DirectSource,
-    IdentitySettings,
-    IssuerSettings,
-    CertificateRules,
-    Record,
-    EncryptionSettings,
-    RetentionSettings,
-    Checkpoints,
-    WitnessSettings,
-    Export,
-    S3Settings,
-    ObjectLock,
-    OutletSettings,
-    BatchSettings,
-)
-_ALL_KEYS: Final = sorted(
-    {field.encode_name for struct in _STRUCTS for field in msgspec.structs.fields(struct)}
-)

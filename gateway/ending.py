@@ -5,12 +5,13 @@ from typing import Final
 import trio
 
 from gateway import journal
-from gateway.errors import ANSWER_NOT_RECORDED, CUT, ClientLeft, Refusal, refusal_for
+from gateway.errors import ANSWER_NOT_RECORDED, ClientLeft, Refusal, refusal_for
 from gateway.farewell import WatchBorder
+from gateway.live import LiveExchange
 from gateway.server.request import ClientRequest
 from gateway.tape import Tape
 from protocol.events import BodyChunk, EndOfBody, Event, ResponseHead
-from protocol.status import encode_status, status_headers
+from protocol.status import Details, encode_status, status_headers
 from storage.errors import LogFailed
 
 GOODBYE_S: Final = 2.0
@@ -19,11 +20,26 @@ READING: Final = frozenset({b"GET", b"HEAD", b"OPTIONS"})
 """Methods that change nothing: safe to send again, and to have answered twice."""
 
 
-async def cut_answer(request: ClientRequest, tape: Tape, border: WatchBorder, reason: str) -> None:
+async def answer_cut(request: ClientRequest, tape: Tape, live: LiveExchange) -> None:
+    """Say why a call was ended before its answer began, or break the answer off.
+
+    The cluster may have carried out what it was already sent: then nobody must read that it was only refused.
+    """
+    if tape.ended:  # the outcome is in the record already, on its way to the disk: nothing may contradict it
+        request.abort()
+        return
+    reason = live.reason
+    if tape.forwarded and request.head.method not in READING:
+        reason += "; the cluster may have carried out this call: look before you repeat it"
+    await answer_error(request, tape, Refusal(live.answer, reason))
+
+
+async def cut_answer(request: ClientRequest, tape: Tape, border: WatchBorder, live: LiveExchange) -> None:
     """End an answer that would go on: with a reason where the protocol has room for one."""
+    reason = live.reason
     if not tape.answer_begun:
-        raise Refusal(CUT, reason)
-    farewell = border.farewell(reason)
+        raise Refusal(live.answer, reason)
+    farewell = border.farewell(reason, live.answer.code)
     try:
         if farewell:
             tape.response_body(farewell)
@@ -48,10 +64,10 @@ async def answer_error(request: ClientRequest, tape: Tape, error: Exception) -> 
         end_quietly(tape, refusal.answer.result, refusal.message)
         request.abort()
         return
-    body = encode_status(refusal.answer.code, refusal.answer.reason, refusal.message)
+    head, body = _status(refusal)
     try:
         if tape.intent_recorded:
-            tape.response_head(refusal.answer.code, status_headers(body))
+            tape.response_head(head.status, head.headers)
             if request.head.method != b"HEAD":
                 tape.response_body(body)
             tape.end(refusal.answer.result, refusal.message, urgent=True)
@@ -59,14 +75,30 @@ async def answer_error(request: ClientRequest, tape: Tape, error: Exception) -> 
     except LogFailed as failure:
         # The one answer that cannot be recorded is the one that says so.
         refusal = _refusal(request, tape, failure)
-        body = encode_status(refusal.answer.code, refusal.answer.reason, refusal.message)
-    events: list[Event] = [ResponseHead(refusal.answer.code, status_headers(body))]
+        head, body = _status(refusal)
+    events: list[Event] = [head]
     if request.head.method != b"HEAD":
         events.append(BodyChunk(body))
     try:
         await request.send(*events, EndOfBody())
     except ClientLeft:
         return  # the answer is in the record; nobody is there to read it
+
+
+def _status(refusal: Refusal) -> tuple[ResponseHead, bytes]:
+    answer, details = refusal.answer, refusal.details or Details()
+    body = encode_status(
+        answer.code,
+        answer.reason,
+        refusal.message,
+        name=details.name,
+        group=details.group,
+        kind=details.kind,
+        uid=details.uid,
+        causes=details.causes,
+        retry_after_s=refusal.retry_after_s,
+    )
+    return ResponseHead(answer.code, status_headers(body, retry_after_s=refusal.retry_after_s)), body
 
 
 def _refusal(request: ClientRequest, tape: Tape, error: Exception) -> Refusal:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from protocol.errors import RefusedTarget, RemoteProtocolError
+from protocol.status import Details
 from storage.errors import LogFailed
 
 
@@ -53,11 +54,23 @@ class Answer:
 
 
 class Refusal(GatewayError):
-    """The answer to one call is an error of ours. `message` is one line, shown to the person."""
+    """The answer to one call is an error of ours. `message` is one line, shown to the person.
 
-    def __init__(self, answer: Answer, message: str) -> None:
+    details: the same for programs (docs/denials.md). retry_after_s: only when client-go shall ask again by
+    itself, which it does for 429 and 5xx, up to ten times, mutations included.
+    """
+
+    def __init__(
+        self,
+        answer: Answer,
+        message: str,
+        *,
+        details: Details | None = None,
+        retry_after_s: int | None = None,
+    ) -> None:
         super().__init__(message)
         self.answer, self.message = answer, message
+        self.details, self.retry_after_s = details, retry_after_s
 
 
 BAD_REQUEST: Final = Answer(400, "BadRequest", "refused")
@@ -71,6 +84,13 @@ NOT_RECORDED: Final = Answer(503, "ServiceUnavailable", "failed")  # said once, 
 UNREACHABLE: Final = Answer(502, "ServiceUnavailable", "failed", loud=True)
 ANSWER_NOT_RECORDED: Final = Answer(500, "InternalError", "failed", loud=True)
 CUT: Final = Answer(503, "ServiceUnavailable", "cut")
+REVOKED: Final = Answer(403, "Forbidden", "cut")  # while it was under way; before it began: FORBIDDEN
+EXPIRED: Final = Answer(401, "Unauthorized", "cut")  # so that exec plugins fetch a new credential
+HELD: Final = Answer(
+    429, "TooManyRequests", "held"
+)  # still waiting for people: client-go comes back by itself
+UNPROCESSABLE: Final = Answer(422, "Invalid", "refused")
+STATE_UNAVAILABLE: Final = Answer(503, "ServiceUnavailable", "failed", loud=True)
 REJECTED: Final = Answer(503, "ServiceUnavailable", "failed", loud=True)
 LOST: Final = Answer(502, "InternalError", "failed", loud=True)
 INTERNAL: Final = Answer(500, "InternalError", "failed", loud=True)

@@ -1,26 +1,71 @@
-"""Exchanges under way, so that those that would not end by themselves can be ended with a reason.
+"""Exchanges under way, so that any of them can be ended with a reason: by a drain, a failed log, a revocation.
 
-Watches, logs and tunnels may last for days: a drain, a failed log or (by a later decision) a revocation
-ends them here. Short calls are waited for instead.
+A drain waits for short calls and ends only what would not end by itself (watches, logs, tunnels: the `cuttable` part
+of an exchange). A revocation ends everything, calls that are held and calls whose answer has not begun included.
+The trap: an exchange has two scopes, because the cuttable part says goodbye in its protocol when it is cut, and
+needs what is around it for that.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import trio
 
+from gateway.errors import CUT, Answer
+from gateway.policy.model import ActiveGrant
+from gateway.principal import Principal
+
 
 class LiveExchange:
-    """One exchange that may be cut. `reason` is set when it was."""
+    """One exchange that may be cut. `reason` is set when it was; answer: the Status, if one can still be sent.
 
-    def __init__(self) -> None:
-        self.scope = trio.CancelScope()
+    principal, session: once identified. grants: those the permission rests on, each with its absolute end.
+    """
+
+    def __init__(self, started_ns: int = 0) -> None:
+        self.whole = trio.CancelScope()
+        self.scope = trio.CancelScope()  # of the part that would not end by itself
         self.reason = ""
+        self.answer = CUT
+        self.started_ns = started_ns  # UTC
+        self.principal: Principal | None = None
+        self.session = ""
+        self.grants: tuple[ActiveGrant, ...] = ()
+        self._in_cuttable_part = False
 
-    def cut(self, reason: str) -> None:
-        if not self.reason:
-            self.reason = reason
-            self.scope.cancel()
+    @property
+    def user(self) -> str:
+        return self.principal.user if self.principal else ""
+
+    @property
+    def issuer(self) -> str:
+        return self.principal.issuer if self.principal else ""
+
+    @property
+    def credential_id(self) -> str:
+        return self.principal.credential_id if self.principal else ""
+
+    def identify(self, principal: Principal, session: str) -> None:
+        """From now on it is known whose exchange this is."""
+        self.principal, self.session = principal, session
+
+    def cut(self, reason: str, answer: Answer = CUT) -> None:
+        """End it, wherever it is. The first reason given is the reason."""
+        if self.reason:
+            return
+        self.reason, self.answer = reason, answer
+        (self.scope if self._in_cuttable_part else self.whole).cancel()
+
+    @contextmanager
+    def cuttable_part(self) -> Iterator[None]:
+        """A part that ends in its own way when it is cut."""
+        self._in_cuttable_part = True
+        self.scope = trio.CancelScope()
+        try:
+            with self.scope:
+                yield
+        finally:
+            self._in_cuttable_part = False
 
 
 class Live:
@@ -35,6 +80,10 @@ class Live:
     def __len__(self) -> int:
         return len(self._all)
 
+    def __iter__(self) -> Iterator[LiveExchange]:
+        """Those under way now; they may end while this is walked."""
+        return iter(tuple(self._all))
+
     async def wait_none(self) -> None:
         """Return when no exchange is under way."""
         while self._all:
@@ -45,8 +94,12 @@ class Live:
         return len(self._long)
 
     @contextmanager
-    def exchange(self) -> Iterator[LiveExchange]:
-        live = LiveExchange()
+    def exchange(self, started_ns: int = 0) -> Iterator[LiveExchange]:
+        """Run an exchange. When it was cut before its answer began, `live.reason` says so afterwards.
+
+        started_ns: UTC.
+        """
+        live = LiveExchange(started_ns)
         self._all.add(live)
         try:
             yield live
@@ -58,15 +111,35 @@ class Live:
 
     @contextmanager
     def cuttable(self, live: LiveExchange) -> Iterator[None]:
-        """Run a part of an exchange that may be cut; check `live.reason` afterwards."""
+        """Run the part of an exchange that would not end by itself; check `live.reason` afterwards."""
         self._long.add(live)
-        with live.scope:
+        with live.cuttable_part():
             if self._ending:
                 live.cut(self._ending)
             yield
 
+    @contextmanager
+    def held(self, live: LiveExchange) -> Iterator[None]:
+        """Run a part in which people are waited for: a drain need not wait for them. Cut, it raises `Cancelled`."""
+        was_long = live in self._long
+        self._long.add(live)
+        if self._ending:
+            live.cut(self._ending)
+        try:
+            yield
+        finally:
+            if not was_long:
+                self._long.discard(live)
+
     def cut_all(self, reason: str) -> None:
-        """End every watch, log stream and tunnel, now and from now on."""
+        """End every watch, log stream, tunnel and held call, now and from now on."""
         self._ending = reason
         for live in tuple(self._long):
             live.cut(reason)
+
+    def cut_where(self, predicate: Callable[[LiveExchange], bool], reason: str, answer: Answer = CUT) -> int:
+        """End every exchange the predicate holds for, short and held ones too; how many those were."""
+        found = [live for live in self if not live.reason and predicate(live)]
+        for live in found:
+            live.cut(reason, answer)
+        return len(found)

@@ -1,6 +1,7 @@
 """What a monitoring system reads: the gateway's own figures and those its keeper reports, in Prometheus' text.
 
-The one module that knows prometheus_client. Nothing of a call is a label: no user, name or path. Figures are
+The one module that knows prometheus_client. Nothing of a call is a label: no user, name or path, only ids of
+rules. Figures are
 looked up when they are asked for, so the request path pays nothing. A figure the keeper has not reported yet is
 absent, never zero: an alert on absence finds a keeper that does not work.
 """
@@ -9,6 +10,7 @@ from collections.abc import Callable, Iterable
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from gateway.decision_counts import DecisionCounts
 from gateway.keeper_messages import KeeperStatus
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ FIGURES: Final = {
     ),
     "kubetape_calls_active": Figure("gauge", "Calls being served."),
     "kubetape_streams_active": Figure("gauge", "Watches, log streams and tunnels among them."),
+    "kubetape_approvals_pending": Figure("gauge", "Requests that wait for a person."),
     "kubetape_data_keys_problem": Figure("gauge", "1 while no new data key can be had (key service)."),
     "kubetape_keeper_up": Figure("gauge", "1 while the keeper process reports."),
     "kubetape_keeper_status_age_seconds": Figure("gauge", "Since the keeper's last report."),
@@ -69,14 +72,19 @@ FIGURES: Final = {
 
 
 class Metrics:
-    """own: figures of this process by name; keeper: the last report and its age in seconds."""
+    """own: figures of this process by name; keeper: the last report and its age in seconds; decisions: what
+    policy did, counted."""
 
     def __init__(
-        self, own: Callable[[], dict[str, float]], keeper: Callable[[], tuple[KeeperStatus, float]]
+        self,
+        own: Callable[[], dict[str, float]],
+        keeper: Callable[[], tuple[KeeperStatus, float]],
+        decisions: DecisionCounts | None = None,
     ) -> None:
         from prometheus_client import CollectorRegistry
 
         self._own, self._keeper = own, keeper
+        self._decisions = decisions or DecisionCounts()
         self._registry = CollectorRegistry()
         self._registry.register(self)  # a Collector by its one method
 
@@ -103,6 +111,35 @@ class Metrics:
             figure = FIGURES[name]
             family = GaugeMetricFamily if figure.kind == "gauge" else CounterMetricFamily
             yield family(name, figure.help, value)
+        yield from self._policy()
+
+    def _policy(self) -> "Iterable[Metric]":
+        """What stands under labels: ids of rules and fixed words, bounded by DecisionCounts."""
+        from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
+
+        counts = self._decisions
+        decisions = CounterMetricFamily(
+            "kubetape_decisions_total",
+            "Calls decided, by action and the rule that decided (empty: none).",
+            labels=["action", "rule"],
+        )
+        for (action, rule), number in sorted(counts.decisions.items()):
+            decisions.add_metric([action, rule], number)
+        yield decisions
+        for name, help_text, counter in (
+            ("kubetape_shadow_total", "Calls a rule in shadow mode would have stopped.", counts.shadow),
+            ("kubetape_masked_values_total", "Values hidden from an answer or a record.", counts.masked),
+        ):
+            family = CounterMetricFamily(name, help_text, labels=["rule"])
+            for rule, number in sorted(counter.items()):
+                family.add_metric([rule], number)
+            yield family
+        waits = HistogramMetricFamily(
+            "kubetape_approval_wait_seconds", "How long people waited for an approval.", labels=["result"]
+        )
+        for result, times in sorted(counts.waits.items()):
+            waits.add_metric([result], times.cumulative(), times.sum_s)
+        yield waits
 
     def _figures(self, status: KeeperStatus, age_s: float) -> dict[str, float]:
         figures = dict(self._own())

@@ -6,6 +6,7 @@ ProtocolError
         Flooding          ... by exceeding one of our budgets
     LocalProtocolError    we did: a bug of ours, raised
     RefusedTarget         a request target nobody may forward (apicall)
+    Unreadable            a request body nobody can judge (kinds)
 """
 
 
@@ -42,6 +43,18 @@ class RefusedTarget(ProtocolError):
     """A request target that no two parsers read alike. Answer 400 (or 405) and forward nothing.
 
     why: one line for the peer. status: 400, or 405 for an unknown method.
+    """
+
+    def __init__(self, why: str, *, status: int = 400) -> None:
+        super().__init__(why)
+        self.why = why
+        self.status = status
+
+
+class Unreadable(ProtocolError):
+    """A body that cannot be read far enough to judge or mask it. Answer `status`, forward nothing.
+
+    why: one line for the peer, without any value of the body. status: 400, or 415 for an encoding we do not speak.
     """
 
     def __init__(self, why: str, *, status: int = 400) -> None:

@@ -2,7 +2,7 @@
 errors are one line on stderr, and exit codes mean the same everywhere.
 
     0 done   1 failed, or not found   2 wrong usage, or a search that cannot be understood
-    3 invalid configuration   6 store or cluster unreachable   130 interrupted
+    3 invalid configuration or policy   6 store or cluster unreachable   130 interrupted
     10 to 15: what `verify` found (its --help)
 
 Nothing but click is imported here (see `gateway.cli.lazy`).
@@ -26,6 +26,7 @@ VERBS: Final = {
     "serve": Entry("gateway.cli.serve:serve", "Run the gateway."),
     "demo": Entry("gateway.cli.demo:demo", "The whole product on a built-in toy cluster, with a tour."),
     "sessions": Entry("gateway.cli.sessions:sessions", "Read, search, follow and replay what was recorded."),
+    "policy": Entry("gateway.cli.policy:policy", "Check policy files, run their tests, explain decisions."),
     "verify": Entry("gateway.cli.verify:verify", "Prove that a log, or a copy of it, is untouched."),
     "reconcile": Entry(
         "gateway.cli.reconcile:reconcile", "Compare the record with the cluster's own audit log."

@@ -20,6 +20,7 @@ from gateway.config import (
     IndexMode,
     KubeconfigSource,
     Listen,
+    PolicySettings,
     Settings,
     check_settings,
     load_settings,
@@ -108,6 +109,13 @@ MAX_OPEN_FILES = 65_536
     help="What waits for the disk: strict, balanced (default) or relaxed.",
 )
 @click.option(
+    "--policy",
+    envvar="KUBETAPE_POLICY__DIR",
+    show_envvar=True,
+    metavar="DIR",
+    help="Policy files (*.yaml). With any, what nothing allows is denied; without, observe mode.",
+)
+@click.option(
     "--accept-loss",
     metavar="REASON",
     default="",
@@ -116,8 +124,9 @@ MAX_OPEN_FILES = 65_536
 def serve(config: Path | None, accept_loss: str, **flags: object) -> None:
     """Run the gateway in front of one cluster.
 
-    Without an issuer, client certificates or a token file it is in observe mode: everything is allowed and
-    recorded, it listens on loopback only, and DATA_DIR/kubeconfig holds a token for its first user.
+    Without policy files it is in observe mode: everything identified is allowed, and recorded. Without an issuer,
+    client certificates or a token file it listens on loopback only, and DATA_DIR/kubeconfig holds a token for its
+    first user.
 
     \b
     Example:
@@ -177,6 +186,7 @@ def with_flags(settings: Settings, flags: dict[str, object]) -> Settings:
         clusters=[cluster] if cluster else settings.clusters,
         listen=listen,
         record=record,
+        policy=PolicySettings(_text(given, "policy") or settings.policy.dir),
         identity=_identity(settings.identity, given),
     )
 
@@ -241,17 +251,26 @@ def _announce(gateway: Gateway) -> None:
         f"health: http://127.0.0.1:{gateway.management_port}/readyz?verbose",
         f"the log is signed by {gateway.record.log_key}: give this to whoever verifies it; {_clear_text(gateway)}",
     ]
-    if gateway.kubeconfig is None:
-        lines.append("OBSERVE MODE: no policy: every identified call is allowed, and recorded.")
-    else:
+    lines.append(_what_decides(gateway))
+    if gateway.kubeconfig is not None:
         lines += [
-            "OBSERVE MODE: no policy and no issuer: every call of the first user is allowed, and recorded.",
-            "Use it from this machine with:",
+            "There is no issuer: this machine's first user has a token. Use it with:",
             f"  export KUBECONFIG={gateway.kubeconfig.resolve()}",
             "and read the record with:",
             f"  kubetape sessions ls --data-dir {gateway.data_dir}",
         ]
     click.echo("\n".join(lines), err=True)
+
+
+def _what_decides(gateway: Gateway) -> str:
+    policy = gateway.services.policy
+    current = policy.current
+    if current is None:
+        return "OBSERVE MODE: no policy: every identified call is allowed, and recorded."
+    return (
+        f"policy {current.sha256[:12]} of {gateway.settings.policy.dir} decides ({len(current.rules)} rules); "
+        + ("what nothing allows is allowed" if current.default_allows else "what nothing allows is denied")
+    )
 
 
 def _clear_text(gateway: Gateway) -> str:

@@ -19,40 +19,44 @@ from storage.tlog.tree_reader import VKEY
 KEYS_DIRECTORY: Final = "keys"
 SIGNER_FILE: Final = "log.key"
 VERIFIER_FILE: Final = "log.vkey"
+LOG_STEM: Final = "log"
 MAX_KEY_FILE_BYTES: Final = 64 * 1024
 
 
-def open_signer(data_dir: Path, origin: str, *, files: FileOps = REAL_FILES) -> SignerKey:
+def open_signer(
+    data_dir: Path, origin: str, *, files: FileOps = REAL_FILES, stem: str = LOG_STEM
+) -> SignerKey:
     """The signing key of a log, whose name is the log's origin; made when there is none yet.
 
-    Key and vkey are durable on return. Raises BadKeyFile when a file cannot be used or the key was lost, BadKey for
-    an origin that cannot name a key, LogFailed on an I/O error. Call it from one process at a time (the log's lock).
+    stem: of the two files; a key for another purpose lies beside the log's. Key and vkey are durable on return.
+    Raises BadKeyFile when a file cannot be used or the key was lost, BadKey for an origin that cannot name a key,
+    LogFailed on an I/O error. Call it from one process at a time (the log's lock).
     """
     directory = data_dir / KEYS_DIRECTORY
     try:
         files.make_directory(directory)
-        return _open_signer(files, directory, origin)
+        return _open_signer(files, directory / f"{stem}.key", directory / f"{stem}.vkey", origin)
     except OSError as error:
         raise log_failed("open the log key in", directory, error) from error
 
 
-def _open_signer(files: FileOps, directory: Path, origin: str) -> SignerKey:
-    secret_lines = _lines(files, directory / SIGNER_FILE)
-    vkeys = read_vkeys(directory / VERIFIER_FILE, files=files)
-    signer = _find_signer(secret_lines, origin, directory / SIGNER_FILE)
+def _open_signer(files: FileOps, secrets: Path, public: Path, origin: str) -> SignerKey:
+    secret_lines = _lines(files, secrets)
+    vkeys = read_vkeys(public, files=files)
+    signer = _find_signer(secret_lines, origin, secrets)
     if signer is None:
         if any(key.name == origin for key in vkeys):
             raise BadKeyFile(
-                f"{directory / SIGNER_FILE} holds no key of the log {origin!r}, though {VERIFIER_FILE} lists one: "
+                f"{secrets} holds no key of the log {origin!r}, though {public.name} lists one: "
                 f"restore it from a copy; to go on with a new key, which auditors must be told of, remove the "
-                f"line from {VERIFIER_FILE}"
+                f"line from {public.name}"
             )
         secret, _ = generate_signer(origin)
-        _replace(files, directory / SIGNER_FILE, [*secret_lines, secret])
+        _replace(files, secrets, [*secret_lines, secret])
         signer = parse_signer(secret)
     if signer.verifier not in vkeys:
         lines = [key.vkey for key in (*vkeys, signer.verifier)]
-        _replace(files, directory / VERIFIER_FILE, lines)
+        _replace(files, public, lines)
     return signer
 
 

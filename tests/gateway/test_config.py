@@ -226,3 +226,14 @@ def test_bad_configuration_is_one_line_and_exit_code_3(arguments: tuple[str, ...
     assert message in result.output
     assert result.output.count("\n") == 1
     assert isinstance(serve, click.Command)
+
+
+def test_where_the_shared_state_is_kept() -> None:
+    settings = parse_settings(
+        b"state: {postgres: {dsnFile: /run/dsn}, trustedKeys: [k1], signingKeyFile: /run/key}", "c.yaml"
+    )
+    assert settings.state.postgres is not None
+    assert settings.state.postgres.dsn_file == "/run/dsn"
+    assert (settings.state.trusted_keys, settings.state.signing_key_file) == (["k1"], "/run/key")
+    with pytest.raises(BadConfig, match=r"c\.yaml:1: unknown key 'dsnfile'; did you mean 'dsnFile'\?"):
+        parse_settings(b"state: {postgres: {dsnfile: /run/dsn}}", "c.yaml")

@@ -3,7 +3,9 @@
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from gateway.live import Live
+from gateway.errors import CUT, REVOKED
+from gateway.live import Live, LiveExchange
+from gateway.principal import Principal
 
 
 async def test_waiting_for_none_returns_when_the_last_one_ends() -> None:
@@ -65,3 +67,53 @@ async def test_what_becomes_long_running_after_the_cut_is_cut_at_once() -> None:
             await trio.sleep_forever()
     assert exchange.reason == "over"
     assert live.long_running == 0
+
+
+def test_an_exchange_that_is_not_identified_belongs_to_nobody() -> None:
+    live = LiveExchange()
+    assert (live.user, live.issuer, live.credential_id, live.session) == ("", "", "", "")
+    live.identify(Principal("ann", (), "oidc", "c1", issuer="https://issuer"), "S1")
+    assert (live.user, live.issuer, live.credential_id, live.session) == ("ann", "https://issuer", "c1", "S1")
+
+
+async def test_cut_where_ends_short_calls_too_and_only_those_it_is_asked_to() -> None:
+    live, ended = Live(), []
+    release = trio.Event()
+
+    async def call(session: str, long: bool) -> None:
+        with live.exchange(7) as exchange:
+            exchange.identify(Principal("ann", (), "oidc", "c1"), session)
+            with exchange.whole:
+                if long:
+                    with live.cuttable(exchange):
+                        await release.wait()
+                    ended.append(("said goodbye", session, exchange.reason))
+                else:
+                    await release.wait()
+                    ended.append(("answered", session, exchange.reason))
+            if exchange.whole.cancelled_caught:
+                ended.append(("cut", session, exchange.reason))
+                assert exchange.answer is REVOKED
+
+    async with trio.open_nursery() as nursery:
+        for session in ("S1", "S2"):
+            nursery.start_soon(call, session, False)
+            nursery.start_soon(call, session, True)
+        await wait_all_tasks_blocked()
+        assert live.cut_where(lambda one: one.session == "S1", "revoked", REVOKED) == 2
+        await wait_all_tasks_blocked()
+        assert sorted(ended) == [("cut", "S1", "revoked"), ("said goodbye", "S1", "revoked")]
+        assert {(one.session, one.answer, one.started_ns) for one in live} == {("S2", CUT, 7)}
+        release.set()
+    assert sorted(ended)[0] == ("answered", "S2", "")
+
+
+async def test_what_comes_after_the_cuttable_part_can_still_be_cut() -> None:
+    live = Live()
+    with live.exchange() as exchange, trio.fail_after(1):
+        with exchange.whole:
+            with live.cuttable(exchange):
+                pass
+            exchange.cut("too late to say goodbye")
+            await trio.sleep_forever()
+        assert exchange.whole.cancelled_caught

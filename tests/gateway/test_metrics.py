@@ -1,7 +1,9 @@
 """Metrics: every figure has a name that is documented, and one nobody reported is absent, not zero."""
 
+from gateway.decision_counts import DecisionCounts
 from gateway.keeper_messages import DutyStatus, KeeperStatus
 from gateway.metrics import FIGURES, Metrics
+from gateway.policy.model import Action, Mode, Verdict
 
 
 def scrape(own: dict[str, float], status: KeeperStatus, age_s: float = 0.5) -> dict[str, str]:
@@ -45,3 +47,20 @@ def test_names_follow_prometheus_rules() -> None:
         assert name.startswith("kubetape_")
         assert (figure.kind == "counter") == name.endswith("_total")
         assert figure.help.endswith(".")
+
+
+def test_what_policy_did_is_counted_by_rule() -> None:
+    counts = DecisionCounts()
+    counts.decided(Verdict(Action.DENY, Mode.ENFORCE, ("prod/no-delete",), shadow=("prod/later",)))
+    counts.decided(Verdict(Action.ALLOW, Mode.OBSERVE))
+    counts.masked_values("prod/secrets", 3)
+    counts.approval_ended("approved", 20.0)
+    lines = Metrics(dict, lambda: (KeeperStatus(), 0.0), counts).text().decode().splitlines()
+    assert 'kubetape_decisions_total{action="deny",rule="prod/no-delete"} 1.0' in lines
+    assert 'kubetape_decisions_total{action="allow",rule=""} 1.0' in lines
+    assert 'kubetape_shadow_total{rule="prod/later"} 1.0' in lines
+    assert 'kubetape_masked_values_total{rule="prod/secrets"} 3.0' in lines
+    assert 'kubetape_approval_wait_seconds_bucket{le="15.0",result="approved"} 0.0' in lines
+    assert 'kubetape_approval_wait_seconds_bucket{le="30.0",result="approved"} 1.0' in lines
+    assert 'kubetape_approval_wait_seconds_count{result="approved"} 1.0' in lines
+    assert 'kubetape_approval_wait_seconds_sum{result="approved"} 20.0' in lines

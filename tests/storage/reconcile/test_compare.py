@@ -46,6 +46,10 @@ def event(**changes: object) -> AuditEvent:
         ({"status": 403}, {"stage": "ResponseStarted", "response_status": Answered(200)}),
         ({"status": 0, "result": "client-left"}, {}),
         ({"status": 500}, {"response_status": None}),
+        (
+            {"target": "/api/v1/services/s/proxy/?access_token=REDACTED&a=1"},
+            {"request_uri": "/api/v1/services/s/proxy/?access_token=secret&a=1"},
+        ),
     ],
 )
 def test_the_same_story_has_no_differences(recorded: dict[str, object], audited: dict[str, object]) -> None:
@@ -60,6 +64,11 @@ def test_the_same_story_has_no_differences(recorded: dict[str, object], audited:
             {},
             {"request_uri": "/api/v1/secrets"},
             "target: recorded '/api/v1/pods', audited '/api/v1/secrets'",
+        ),
+        (
+            {},
+            {"request_uri": "/x?access_token=secret"},
+            "target: recorded '/api/v1/pods', audited '/x?access_token=REDACTED'",
         ),
         ({"identity": "impersonate"}, {}, "user: recorded 'ann', audited 'gw'"),
         (

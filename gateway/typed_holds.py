@@ -1,0 +1,32 @@
+"""A line typed into a terminal that people must see first: a hold of its own, bound to the session and the line."""
+
+import math
+
+import msgspec
+
+from gateway.admission import Admitted
+from gateway.holds import Waiting, wait_for_approval
+from gateway.live import LiveExchange
+from gateway.policy.model import Approvers, CommandRule, HoldTerms
+from gateway.services import Services
+from gateway.tape import Tape
+from gateway.typed_guard import AskPeople, Left
+from protocol.events import RequestHead
+
+
+def people_for_lines(
+    head: RequestHead, tape: Tape, services: Services, live: LiveExchange, admitted: Admitted
+) -> AskPeople:
+    """How lines of this exec or attach are asked for."""
+
+    async def ask(rule: CommandRule, line: str, left: Left) -> None:
+        terms = rule.hold or HoldTerms(rule.rule, Approvers())
+        # What is approved is this line in this session, shown as if it were the command of the exec.
+        typed = msgspec.structs.replace(admitted.call, argv=(line,))
+        asked = msgspec.structs.replace(terms, rule=rule.rule, scope="request", reason=rule.reason)
+        waiting = Waiting(
+            head, left, tape, services, live, admitted.with_call(typed), asked, tape.exchange + line.encode()
+        )
+        await wait_for_approval(waiting, patience_s=math.inf)
+
+    return ask
