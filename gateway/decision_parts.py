@@ -23,8 +23,7 @@ from gateway.recorder import Recorder
 from gateway.revocations import Revocations
 from gateway.state.entries import AnyEntry
 from gateway.state.follower import SharedState
-from gateway.state.opening import open_store
-from gateway.state.signing import open_seal
+from gateway.state.opening import open_shared_state
 from storage.records import PolicyLoaded, StateChanged
 
 
@@ -62,7 +61,7 @@ async def load_policy(settings: Settings) -> PolicyInForce:
 def open_decision_parts(
     settings: Settings, data_dir: Path, gateway_id: str, policy: PolicyInForce, recorder: Recorder, live: Live
 ) -> DecisionParts:
-    """Make what decides. Blocking, at start. Raises StateError, BadKeyFile."""
+    """Make what decides. Blocking, at start. Raises StateError, BadKeyFile, LogFailed."""
 
     def record(entry: AnyEntry, encoded: bytes, signature: bytes) -> None:
         changed = StateChanged(time.time_ns(), type(entry).__name__, encoded, signature)
@@ -72,14 +71,7 @@ def open_decision_parts(
         journal.note("policy", f"policy {now.sha256[:12]} is in force")
         recorder.append(PolicyLoaded(time.time_ns(), now.sha256, policy.mode.value, now.files), urgent=True)
 
-    seal = open_seal(
-        data_dir,
-        gateway_id,
-        settings.cluster.name,
-        key_file=settings.state.signing_key_file,
-        trusted_keys=settings.state.trusted_keys,
-    )
-    state = SharedState(open_store(settings.state, data_dir), seal, record)
+    state = open_shared_state(settings.state, data_dir, gateway_id, settings.cluster.name, record)
     revocations = Revocations(live, state)
     state.on_change.append(revocations.changed)
     budgets = Budgets(live, state)

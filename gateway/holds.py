@@ -38,6 +38,8 @@ PATIENCE_S: Final = 25.0
 """How long a plain call is kept open: below the 30 s that client libraries and load balancers allow. Then 429, and
 kubectl comes back, ten times."""
 RETRY_AFTER_S: Final = 1
+MAX_PENDING: Final = 50
+"""Holds of one person at a time."""
 SHORT_CHARACTERS: Final = 8
 SLACK_S: Final = 1.0
 """Answered so long before the client's own deadline, so that it sees the answer and not its own impatience."""
@@ -118,6 +120,7 @@ async def open_hold(waiting: Waiting) -> HoldState:
     hold = state.hold_for(user_key, waiting.digest, waiting.command)
     is_joined = hold is not None
     if hold is None:
+        _check_pending(waiting)
         shown = await preview(waiting.services, tape, admitted, waiting.body)
         entry = hold_request(
             admitted, waiting.terms, waiting.body, shown, waiting.digest, waiting.command, tape.exchange
@@ -135,6 +138,17 @@ async def open_hold(waiting: Waiting) -> HoldState:
     )
     await tape.durable()
     return hold
+
+
+def _check_pending(waiting: Waiting) -> None:
+    """Nobody may bury the approvers, or the state, in requests."""
+    state, principal = waiting.services.state, waiting.admitted.principal
+    now_ns = state.now_ns()
+    asked = (hold for hold in state.view.holds(now_ns) if hold.request.requester.user == principal.user)
+    if sum(hold.state(now_ns) == "pending" for hold in asked) >= MAX_PENDING:
+        why = f"{MAX_PENDING} of your calls wait for approval already"
+        denial = Denial(waiting.terms.rule, why, "Wait until some of them are decided")
+        raise refuse(denial, waiting.admitted.call, waiting.tape.exchange)
 
 
 def notice(hold: HoldState) -> str:
