@@ -125,11 +125,10 @@ def test_a_request_of_our_own_without_an_answer_is_known_and_not_expected(ending
     assert not is_expected(one)
 
 
-def test_requests_of_our_own_that_cannot_be_joined_are_passed_over() -> None:
+def test_a_request_of_our_own_without_an_id_is_passed_over_and_one_nobody_understands_is_known() -> None:
     tape = Tape()
     exchange = tape.intent(whole_call())
     tape.records += [
-        SubRequest(b"?" * 16, 1, "old-object", "GET", b"/api", 200, b"a" * 16),
         SubRequest(exchange, 1, "old-object", "GET", b"/api", 200, b"short"),
         SubRequest(exchange, 1, "old-object", "BREW", b"\xff", 200, b"b" * 16),
     ]
@@ -172,3 +171,21 @@ def test_spans_hold_overlap_join_and_shrink() -> None:
     assert NO_TIME.is_empty
     assert NO_TIME.joined(one) == one
     assert [one.holds(at) for at in (9, 10, 20, 21)] == [False, True, True, False]
+
+
+@pytest.mark.parametrize("decided", [True, False])
+def test_what_was_asked_in_order_to_decide_comes_before_the_intent(decided: bool) -> None:
+    exchange = Tape().intent(whole_call())
+    asked = SubRequest(exchange, 100, "old-object", "GET", b"/api/v1/namespaces/prod/pods/web", 0, b"o" * 16)
+    records: list[AnyRecord] = [
+        log_started("https://api:6443"),
+        asked,
+        msgspec.structs.replace(asked, at_us=900, status=404),
+    ]
+    if decided:
+        tape = Tape()
+        tape.intent(whole_call())
+        records += tape.records
+    (one,) = collected(records)[1]
+    assert (one.verb, one.status, one.exchange) == ("get", 404, b"o" * 16)
+    assert (one.at_ns, one.ended_ns) == (START_NS + 100_000, START_NS + 900_000)
