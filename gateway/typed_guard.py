@@ -14,7 +14,7 @@ from gateway.policy.masking.masker import Masker
 from gateway.policy.model import CommandRule
 from gateway.policy.typed_lines import Forward, LineReady, TypedLines
 from gateway.tape import Tape
-from gateway.tunnel_steps import Question, Step, ToClient, ToCluster
+from gateway.tunnel_steps import Left, Question, Step, Tell, ToClient, ToCluster
 from protocol.events import Channel, ChannelData, Event
 from protocol.status import make_visible
 from storage.records import CommandSeen
@@ -24,9 +24,9 @@ MAX_UNJUDGED_BYTES: Final = 64 * 1024
 MAX_SHOWN_CHARACTERS: Final = 4096
 INTERRUPT: Final = b"\x03"
 
-Left: TypeAlias = Callable[[], Awaitable[None]]
-AskPeople: TypeAlias = Callable[[CommandRule, str, Left], Awaitable[None]]
-"""(rule, line, how to learn that the client left): returns when people agreed. Raises Refusal, ClientLeft."""
+AskPeople: TypeAlias = Callable[[CommandRule, str, Left, Callable[[str], None]], Awaitable[None]]
+"""(rule, line, how to learn that the client left, how to tell it what it waits for): returns when people agreed.
+Raises Refusal, ClientLeft."""
 
 
 class TypedGuard:
@@ -94,17 +94,16 @@ class TypedGuard:
         return [self._said(f"denied by kubetape policy {rule.rule}: {rule.reason}"), _to_cluster(INTERRUPT)]
 
     def _question(self, rule: CommandRule, line: LineReady, withheld: list[Step]) -> Question:
-        async def decide(left: Left) -> list[ToCluster | ToClient]:
+        async def decide(left: Left, tell: Tell) -> list[ToCluster | ToClient]:
             try:
-                await self._ask(rule, self._shown(line), left)
+                await self._ask(rule, self._shown(line), left, lambda text: tell(self._said(text).event))
             except Refusal as refusal:
                 if not self._tty:
                     raise
                 return [self._said(refusal.message), _to_cluster(INTERRUPT)]
             return [step for step in withheld if isinstance(step, ToCluster)]
 
-        notice = self._said(f"this command waits for approval (kubetape policy {rule.rule})")
-        return Question(notice.event, decide)
+        return Question(decide)
 
     def _said(self, text: str) -> ToClient:
         """A line of ours on the terminal; on stderr where there is none, so that pipes stay clean."""
