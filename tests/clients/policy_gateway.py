@@ -4,9 +4,11 @@ The person who decides writes votes into the shared state, as another process of
 the gateway under test, and kubectl is at its other end.
 """
 
+import re
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +17,7 @@ import msgspec
 
 from gateway.record_opening import gateway_id
 from gateway.state.claims import unique_key
-from gateway.state.entries import AnyEntry, HoldRequested, HoldVoted, Revoked, Voter
+from gateway.state.entries import AnyEntry, HoldRequested, HoldVoted, Reinstated, Revoked, Voter
 from gateway.state.signing import Seal, open_seal
 from gateway.state.sqlite import SqliteStore
 from tests.clients.targets import ROOT, run_standin
@@ -26,10 +28,27 @@ LOOK_S = 0.02
 
 
 class PolicyTarget(msgspec.Struct, frozen=True):
-    """A running gateway: where kubectl finds it, and where its data is."""
+    """A running gateway: where kubectl finds it, where its data is, and the URL of its metrics."""
 
     kubeconfig: Path
     data_dir: Path
+    metrics: str
+
+    @property
+    def user(self) -> str:
+        """The name of its first user."""
+        return (self.data_dir / "tokens.csv").read_text().split(",")[1].strip('"')
+
+    def wait_for_streams(self, count: int) -> None:
+        """Until so many watches, shells and forwards run through it."""
+        deadline_s = time.monotonic() + DECIDE_S
+        while True:
+            with urllib.request.urlopen(self.metrics, timeout=DECIDE_S) as answer:
+                text = answer.read().decode()
+            if (found := re.search(r"^kubetape_streams_active (\d+)", text, re.M)) and int(found[1]) >= count:
+                return
+            assert time.monotonic() < deadline_s, text
+            time.sleep(LOOK_S)
 
 
 @contextmanager
@@ -45,7 +64,8 @@ def run_policy_gateway(directory: Path, policy: str, *standin_options: str) -> I
         errors = directory / "gateway.stderr"
         with errors.open("wb") as stderr, subprocess.Popen(command, cwd=ROOT, stderr=stderr) as process:
             try:
-                yield PolicyTarget(wait_for_kubeconfig(data_dir / "kubeconfig", process, errors), data_dir)
+                kubeconfig = wait_for_kubeconfig(data_dir / "kubeconfig", process, errors)
+                yield PolicyTarget(kubeconfig, data_dir, _metrics_url(errors))
                 assert process.poll() is None, f"the gateway died: {errors.read_text()}"
             finally:
                 process.terminate()
@@ -54,15 +74,28 @@ def run_policy_gateway(directory: Path, policy: str, *standin_options: str) -> I
         assert [line for line in errors.read_text().splitlines() if '"level":"error"' in line] == []
 
 
+def _metrics_url(errors: Path) -> str:
+    """Where the gateway said it tells how it is."""
+    deadline_s = time.monotonic() + DECIDE_S
+    while (found := re.search(r"http://127\.0\.0\.1:\d+", errors.read_text())) is None:
+        assert time.monotonic() < deadline_s, errors.read_text()
+        time.sleep(LOOK_S)
+    return f"{found[0]}/metrics"
+
+
 class Decider:
-    """Bob, who may decide what the policy leaves to `group sre`."""
+    """Bob, who may decide what the policy leaves to `group sre`. What was asked before is none of his business."""
 
     def __init__(self, target: PolicyTarget) -> None:
         self._store = SqliteStore(target.data_dir)
         self._seal: Seal = open_seal(target.data_dir, gateway_id(target.data_dir), "cluster")
         self._seen: set[str] = set()
 
-    def close(self) -> None:
+    def __enter__(self) -> "Decider":
+        self._seen.update(request.id for request in self.requests())
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self._store.close()
 
     def requests(self) -> list[HoldRequested]:
@@ -92,6 +125,9 @@ class Decider:
         entry = Revoked(time.time_ns(), f"r-{time.time_ns()}", kind, subject, "bob", reason)
         self._write(entry)
         return entry.id
+
+    def reinstate(self, revocation: str) -> None:
+        self._write(Reinstated(time.time_ns(), revocation, "bob", "it was found"))
 
     def _write(self, entry: AnyEntry) -> None:
         self._store.append(*self._seal.close(entry), unique=unique_key(entry))

@@ -8,6 +8,7 @@ kind: Policy
 metadata: {name: house}
 detectors:
 - {name: staff-id, re2: "EMP-[0-9]{6}"}
+- {name: log-word, re2: "msg=(served)", group: 1}
 rules:
 - name: discovery
   match: {paths: ["*"], verbs: [get]}
@@ -16,7 +17,7 @@ rules:
   match: {verbs: [get, list, watch], resources: ["*"], namespaces: ["*"]}
   action: allow
 - name: people-write
-  match: {verbs: [create, update, patch, delete], resources: [configmaps, secrets, pods, namespaces], namespaces: [default, payments, work, slow]}
+  match: {verbs: [create, update, patch, delete], resources: [configmaps, secrets], namespaces: [default, payments]}
   action: allow
 - name: people-run
   match: {verbs: [create, get], resources: [pods/exec, pods/attach, pods/portforward], namespaces: [default, payments]}
@@ -42,6 +43,9 @@ rules:
 - name: hide-staff
   match: {resources: [configmaps, pods/exec, pods/attach, pods/log, pods]}
   action: {mask: {detectors: [staff-id]}}
+- name: hide-in-logs
+  match: {resources: [pods/log]}
+  action: {mask: {detectors: [log-word]}}
 - name: no-keys-copied
   match: {resources: [pods/exec]}
   action: {files: {names: ["*.pem", "*/customers.csv"], reason: keys stay where they are}}

@@ -34,7 +34,9 @@ def run_gateway(directory: Path, *standin_options: str, name: str = "gateway") -
         errors = directory.parent / f"{directory.name}.stderr"
         with errors.open("wb") as stderr, subprocess.Popen(command, cwd=ROOT, stderr=stderr) as process:
             try:
-                yield Target(name, wait_for_kubeconfig(directory / "kubeconfig", process, errors), upstream.seen)
+                yield Target(
+                    name, wait_for_kubeconfig(directory / "kubeconfig", process, errors), upstream.seen
+                )
                 assert process.poll() is None, f"the gateway died: {errors.read_text()}"
             finally:
                 process.terminate()
