@@ -40,6 +40,10 @@ kubectl comes back, ten times."""
 RETRY_AFTER_S: Final = 1
 MAX_PENDING: Final = 50
 """Holds of one person at a time."""
+FALLBACK_S: Final = 5.0
+"""How soon a client repeats a stream that was refused, over its other transport."""
+OVER_WEBSOCKET: Final = "GET"
+"""The method of a stream's handshake; over SPDY it is POST."""
 SHORT_CHARACTERS: Final = 8
 SLACK_S: Final = 1.0
 """Answered so long before the client's own deadline, so that it sees the answer and not its own impatience."""
@@ -117,7 +121,7 @@ async def open_hold(waiting: Waiting) -> HoldState:
     if state.is_stale:
         raise Refusal(STATE_UNAVAILABLE, f"kubetape cannot ask for an approval now: {state.problem()}")
     user_key = (admitted.principal.user, admitted.principal.issuer)
-    hold = state.hold_for(user_key, waiting.digest, waiting.command)
+    hold = state.hold_for(user_key, waiting.digest, waiting.command) or _refused_just_now(waiting)
     is_joined = hold is not None
     if hold is None:
         _check_pending(waiting)
@@ -149,6 +153,25 @@ def _check_pending(waiting: Waiting) -> None:
         why = f"{MAX_PENDING} of your calls wait for approval already"
         denial = Denial(waiting.terms.rule, why, "Wait until some of them are decided")
         raise refuse(denial, waiting.admitted.call, waiting.tape.exchange)
+
+
+def _refused_just_now(waiting: Waiting) -> HoldState | None:
+    """The hold on which this stream was refused a moment ago: told no over WebSocket, kubectl asks again over SPDY, and
+    neither it nor the approver must be bothered twice."""
+    upgrade = waiting.admitted.upgrade
+    if upgrade is None or upgrade.transport != "spdy":
+        return None
+    principal, state = waiting.admitted.principal, waiting.services.state
+    now_ns = state.now_ns()
+    for hold in reversed(state.view.holds(now_ns)):
+        request = hold.request
+        is_theirs = (request.requester.user, request.requester.issuer) == (principal.user, principal.issuer)
+        if not is_theirs or request.digest != waiting.digest or request.method != OVER_WEBSOCKET:
+            continue
+        over_ns = hold.decided_ns or request.expires_ns
+        is_refused = hold.state(now_ns) in ("denied", "expired")
+        return hold if is_refused and now_ns - over_ns < FALLBACK_S * 1e9 else None
+    return None
 
 
 def notice(hold: HoldState) -> str:

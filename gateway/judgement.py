@@ -24,6 +24,7 @@ from protocol.apicall import Call
 from protocol.errors import Unreadable
 from protocol.events import RequestHead
 from protocol.media import parse_json_object
+from protocol.status import Cause, Details
 
 MASKED_VALUE: Final = (
     "this body contains a value that kubetape had masked; writing it back would destroy the real one. "
@@ -97,9 +98,13 @@ def _has_readable_body(asked: Asked) -> bool:
 
 
 async def _read_body(asked: Asked) -> bytes:
-    body = await read_whole_body(asked.request, asked.call)
+    call = asked.call
+    body = await read_whole_body(asked.request, call)
     if find_placeholder(body):
-        raise Refusal(UNPROCESSABLE, MASKED_VALUE)
+        # kubectl shows the causes of this kind of refusal, and in `edit` nothing else.
+        cause = Cause("MaskedValue", MASKED_VALUE, "masked value")
+        details = Details(call.name, call.group, call.resource, "", (cause,))
+        raise Refusal(UNPROCESSABLE, MASKED_VALUE, details=details)
     return body
 
 
