@@ -180,9 +180,9 @@ def with_flags(settings: Settings, flags: dict[str, object]) -> Settings:
     listen = Listen(
         data=_text(given, "listen") or settings.listen.data,
         management=_text(given, "mgmt_listen") or settings.listen.management,
-        console=flags["console_listen"]
+        console=_text(flags, "console_listen")
         if flags.get("console_listen") is not None
-        else settings.listen.console,  # type: ignore[arg-type]
+        else settings.listen.console,
         names=[*settings.listen.names, *flags.get("tls_name", ())],  # type: ignore[misc]
         tls=settings.listen.tls,
     )

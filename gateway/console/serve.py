@@ -61,7 +61,7 @@ async def serve_console(
             'issuer, client certificates or a token file first, or write console: ""'
         )
     listener = Listener(
-        context, partial(_Api(services).serve, services=services), _malformed, option="listen.console"
+        context, partial(_Api(services).serve, services=services), _malformed, option="--console-listen"
     )
     await listener.run(host, port, task_status=task_status)
 
