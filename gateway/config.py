@@ -120,9 +120,16 @@ class Export(Strict, frozen=True):
 
 
 class PolicySettings(Strict, frozen=True):
-    """Where the policy files are. Nothing: observe mode."""
+    """Where the policy files are, and which shipped packs join them. Nothing: observe mode."""
 
     dir: str = ""
+    packs: list[str] = []  # names, see `kubetape policy packs ls`
+
+    @property
+    def origin(self) -> str:
+        """What decides, in words; "" in observe mode."""
+        packs = f"{'packs' if len(self.packs) > 1 else 'pack'} {', '.join(self.packs)}" if self.packs else ""
+        return " and ".join(filter(None, (self.dir, packs)))
 
 
 class Settings(Strict, frozen=True):

@@ -18,6 +18,7 @@ from gateway.live import Live
 from gateway.policy.decide import Policy
 from gateway.policy.problems import BadPolicy
 from gateway.policy_in_force import PolicyInForce
+from gateway.policy_packs import UnknownPack, read_packs
 from gateway.policy_source import PolicySource, UnreadablePolicy
 from gateway.recorder import Recorder
 from gateway.revocations import Revocations
@@ -47,13 +48,15 @@ class DecisionParts:
 
 
 async def load_policy(settings: Settings) -> PolicyInForce:
-    """The policy of the configured directory, or observe mode where none is. Raises BadConfig with all problems."""
-    if not settings.policy.dir:
+    """The policy of the configured directory and packs, or observe mode where none is. Raises BadConfig with all
+    problems."""
+    directory, packs = settings.policy.dir, settings.policy.packs
+    if not directory and not packs:
         return PolicyInForce()
-    source = PolicySource(Path(settings.policy.dir))
     try:
+        source = PolicySource(Path(directory) if directory else None, packs=read_packs(packs))
         await source.load()
-    except (BadPolicy, UnreadablePolicy) as error:
+    except (BadPolicy, UnreadablePolicy, UnknownPack) as error:
         raise BadConfig(f"the policy cannot be used:\n{error}") from error
     return PolicyInForce(source)
 
