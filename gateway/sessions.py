@@ -41,3 +41,9 @@ class Sessions:
         if len(self._open) > MAX_OPEN:
             self._open.popitem(last=False)
         return session, True
+
+    def open_session(self, principal: Principal, *, now_ns: int | None = None) -> str:
+        """The session this principal's credential has open; "" for none. Opens none, and is no use of it."""
+        now = time.time_ns() if now_ns is None else now_ns
+        known = self._open.get(principal.credential_id)
+        return known[0] if known is not None and now - known[1] <= IDLE_NS else ""

@@ -43,10 +43,12 @@ from storage.records import (
     PolicyLoaded,
     SegmentRecovered,
     SessionOpened,
+    StateChanged,
     UnknownRecord,
     decode_record,
 )
 from storage.sources import RecordSource, SegmentLogs
+from storage.state_note import read_state
 
 INDEX_DIRECTORY: Final = "index"
 STEP_RECORDS: Final = 4000
@@ -203,7 +205,7 @@ class Indexer:
             day = self._day(day_of(record.at_ns))
             if not day.has(log, at.record_seq):
                 day.note_session(record)
-        elif isinstance(record, Gap | SegmentRecovered | LossAccepted | PolicyLoaded):
+        elif isinstance(record, Gap | SegmentRecovered | LossAccepted | PolicyLoaded | StateChanged):
             self._note(log, at, record)
         elif not isinstance(record, UnknownRecord):
             self._continue(log, at, record)
@@ -229,6 +231,8 @@ class Indexer:
         if day.has(log, at.record_seq):
             return
         day.touch(call, log, at)
+        if not self._settings.metadata_only:
+            day.note_content(call, record)
         if call.take(record, self._settings, day.pieces):
             day.end(call)
             del self._open[exchange]
@@ -253,12 +257,16 @@ class Indexer:
         self,
         log: str,
         at: Position,
-        record: LogStarted | LogStopped | Gap | SegmentRecovered | LossAccepted | PolicyLoaded,
+        record: LogStarted | LogStopped | Gap | SegmentRecovered | LossAccepted | PolicyLoaded | StateChanged,
     ) -> None:
         day = self._day(day_of(record.at_ns))
-        if not day.has(log, at.record_seq):
-            detail = msgspec.json.encode(record).decode()
-            day.note_event(log, at.record_seq, record.at_ns, type(record).__name__, detail)
+        if day.has(log, at.record_seq):
+            return
+        shown: object = record
+        if isinstance(record, StateChanged):
+            shown = read_state(record, with_content=not self._settings.metadata_only).entry
+        detail = msgspec.json.encode(shown).decode()
+        day.note_event(log, at.record_seq, record.at_ns, type(record).__name__, detail)
 
     def _day(self, name: str) -> Day:
         day = self._days.get(name)

@@ -83,7 +83,7 @@ def test_only_the_recorder_opens_a_log_for_writing() -> None:
 def test_only_the_owning_modules_know_their_libraries() -> None:
     owners = {
         "httpx2": frozenset(
-            {"gateway/identity/keys.py", "gateway/outlets/webhook_sink.py", "gateway/witness/client.py"}
+            {"gateway/identity/keys.py", "gateway/outlets/webhook_door.py", "gateway/witness/client.py"}
         ),
         "boto3": frozenset({"gateway/export/s3.py", "gateway/keys/kms.py", "gateway/store/s3_files.py"}),
         "psycopg": frozenset({"gateway/state/postgres.py", "gateway/state/postgres_link.py"}),

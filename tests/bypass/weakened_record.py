@@ -126,8 +126,8 @@ WEAKENINGS: Final = (
     Weakening(
         "S25", "a chunk of a body is sent before the next is recorded", go_on_with_a_large_body_once_the_log_has_failed,
         "what a failed log may have lost",
-        edit(upload._send_rest, "tape.request_body(chunk)", "held and await connection.send(BodyChunk(held))\n"
-             "        held = b''\n        tape.request_body(chunk)"),
+        edit(upload._send_rest, "record.add(chunk)", "held and await connection.send(BodyChunk(held))\n"
+             "        held = b''\n        record.add(chunk)"),
     ),
     Weakening(
         "S25", "the last words of a shell hand over what was not written", watch_a_shell_while_the_log_fails,
