@@ -98,6 +98,8 @@ class RecordedCalls:
         self._asked: dict[
             bytes, RecordedCall
         ] = {}  # requests of our own without an answer, by their Audit-ID
+        # The object as it is now is asked for before the call can be decided, so before its Intent: (request, known time).
+        self._early: dict[bytes, list[tuple[SubRequest, int]]] = {}
         self._prefix = ""
         self._next_seq: int | None = None
         self._known_ns = 0  # when the last record was made whose time is known
@@ -110,6 +112,8 @@ class RecordedCalls:
             self._begun_ns[record.exchange] = record.at_ns
             if record.upstream_target:
                 self._open[record.exchange] = record
+            for early, _ in self._early.pop(record.exchange, ()):
+                yield from self._take_sub_request(early)
         elif isinstance(record, SubRequest):
             yield from self._take_sub_request(record)
         elif isinstance(record, LogStarted | LogStopped):
@@ -127,7 +131,10 @@ class RecordedCalls:
     def _take_sub_request(self, record: SubRequest) -> Iterator[RecordedCall]:
         """Recorded before it is sent, and with its answer; if only before, `finish` gives it out."""
         begun_ns = self._begun_ns.get(record.exchange)
-        if len(record.audit_id) != AUDIT_ID_BYTES or begun_ns is None:
+        if len(record.audit_id) != AUDIT_ID_BYTES:
+            return
+        if begun_ns is None:
+            self._early.setdefault(record.exchange, []).append((record, self._known_ns))
             return
         at_ns = begun_ns + record.at_us * 1000
         asked = self._asked.pop(record.audit_id, None)
@@ -154,7 +161,10 @@ class RecordedCalls:
         for intent in self._open.values():
             yield _recorded(intent, None, self._prefix, result)
         yield from self._asked.values()
-        for left in (self._open, self._asked, self._begun_ns):
+        early = {record.audit_id: (record, at_ns) for asked in self._early.values() for record, at_ns in asked}
+        for record, at_ns in early.values():  # its call was never decided: when it was answered is not known
+            yield _sub_request(record, at_ns, 0, self._prefix)
+        for left in (self._open, self._asked, self._begun_ns, self._early):
             left.clear()
 
 

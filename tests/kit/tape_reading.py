@@ -69,7 +69,8 @@ def read_exchanges(data_dir: Path) -> dict[str, Recorded]:
             found[record.exchange] = Recorded(record, Bytes(), Bytes(), {})
             continue
         exchange = getattr(record, "exchange", b"")
-        if exchange:
+        # What the gateway asks itself may be needed to decide the call, so it comes before the Intent.
+        if exchange and not isinstance(record, SubRequest):
             assert exchange in found, f"a record without an Intent before it: {record}"
             _add(found[exchange], record)
     return {str(uuid.UUID(bytes=exchange)): recorded for exchange, recorded in found.items()}

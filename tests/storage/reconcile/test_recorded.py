@@ -129,12 +129,34 @@ def test_requests_of_our_own_that_cannot_be_joined_are_passed_over() -> None:
     tape = Tape()
     exchange = tape.intent(whole_call())
     tape.records += [
-        SubRequest(b"?" * 16, 1, "old-object", "GET", b"/api", 200, b"a" * 16),
         SubRequest(exchange, 1, "old-object", "GET", b"/api", 200, b"short"),
         SubRequest(exchange, 1, "old-object", "BREW", b"\xff", 200, b"b" * 16),
     ]
     (one,) = collected(tape.records)[1]
     assert (one.verb, one.target) == ("brew", "\xff")
+
+
+def test_what_was_asked_before_the_call_was_decided_is_ours_too() -> None:
+    tape = Tape()
+    exchange = tape.intent(whole_call())
+    asked = [
+        SubRequest(exchange, at_us, "old-object", "GET", b"/api/v1/namespaces/a", status, b"a" * 16)
+        for at_us, status in ((1, 0), (5, 200))
+    ]
+    (one,) = collected([*asked, *tape.records])[1]
+    assert (one.exchange, one.target, one.status) == (b"a" * 16, "/api/v1/namespaces/a", 200)
+    assert (one.at_ns, one.ended_ns) == (START_NS + 1_000, START_NS + 5_000)
+    assert is_expected(one)
+
+
+def test_what_was_asked_for_a_call_that_was_never_decided_is_ours_and_not_expected() -> None:
+    asked = [
+        SubRequest(b"?" * 16, at_us, "old-object", "GET", b"/api/v1/namespaces/a", status, b"a" * 16)
+        for at_us, status in ((1, 0), (5, 200))
+    ]
+    (one,) = collected([log_started("https://api:6443"), *asked, LogStopped(START_NS, "drained")])[1]
+    assert (one.exchange, one.ended_ns) == (b"a" * 16, 0)
+    assert not is_expected(one)
 
 
 def whole_call() -> CallRecord:
