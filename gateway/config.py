@@ -158,7 +158,7 @@ class Settings(Strict, frozen=True):
     def console_address(self) -> str:
         """Where the management API listens; "": nowhere. Without a policy there is nothing to approve."""
         if self.listen.console is None:
-            return DEFAULT_CONSOLE if self.policy.dir else ""
+            return DEFAULT_CONSOLE if self.policy.dir or self.policy.packs else ""
         return self.listen.console
 
     @property
