@@ -9,7 +9,11 @@ identity/     bearer token or certificate -> Principal; sessions: which session 
 policy/       facts -> Verdict (pure); evidence: facts -> Intent (pure); durability: what waits (pure)
 recorder      the only door to storage for writing; tape: one exchange's way through it
 upstream/     kubeconfig -> credentials, connections, pool
-live          exchanges under way, so that endless ones can be ended with a reason
+live          exchanges under way, so that any can be ended with a reason; revocations: whose access ended, when
+budgets/      what sessions and grants use, and what happens at a limit
+denial        a Verdict in words: the Status of a refused call (pure); client_warnings: Warning headers (pure);
+              decision_counts: both, counted, for metrics
+self_review   `auth can-i` and `auth whoami`, answered for the person (self_review_answers: its JSON)
 supervisor    signals; keeper: the index, in a process of its own; journal: what the operator reads
 config        settings from YAML and flags; first_user: observe mode's token and kubeconfig
 cli/          one verb a file; demo/ a stand-in API server and a guided tour

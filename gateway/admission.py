@@ -4,9 +4,12 @@ A call that is not admitted is recorded with as much as was understood of it, th
 """
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
+import msgspec
+
+from gateway.denial import deny
 from gateway.errors import (
     BAD_REQUEST,
     FORBIDDEN,
@@ -19,8 +22,12 @@ from gateway.errors import (
 )
 from gateway.evidence import build_intent, principal_record
 from gateway.identity.authenticate import Unauthenticated
-from gateway.policy.decide import OBSERVED, decide
-from gateway.policy.model import Action, Facts, Verdict
+from gateway.judgement import Asked, Judgement, judge
+from gateway.live import LiveExchange
+from gateway.policy.budget import counts_in_answer
+from gateway.policy.masking.accept import ask_plainly
+from gateway.policy.masking.masker import Masker
+from gateway.policy.model import Action, Approvers, HoldTerms, Verdict
 from gateway.principal import Principal
 from gateway.server.request import ClientRequest
 from gateway.services import Services
@@ -32,15 +39,17 @@ from protocol.events import RequestHead
 from protocol.status import forbidden_message, unauthorized_message
 from protocol.upgrade import UpgradeRequest, parse_upgrade, upstream_upgrade_headers
 from storage.files import Headroom
-from storage.records import SessionOpened
+from storage.records import Intent, SessionOpened
 
+NO_TERMS: Final = HoldTerms("", Approvers())
 MAX_PORTS: Final = 40
 """Ports of one legacy WebSocket port-forward: two channels each, and its base64 form has names for 80."""
 
 
 @dataclass(frozen=True)
 class Admitted:
-    """A call that may go ahead: the one object that record, upstream request and tunnel are made from.
+    """A call that may go ahead, or wait for people: the one object that record, upstream request and tunnel are
+    made from.
 
     upstream: without the credential, which is in no record. websocket_key: of our handshake upstream.
     """
@@ -51,63 +60,81 @@ class Admitted:
     upgrade: UpgradeRequest | None
     upstream: RequestHead
     websocket_key: bytes
+    judgement: Judgement
+
+    @property
+    def verdict(self) -> Verdict:
+        return self.judgement.verdict
+
+    @property
+    def terms(self) -> HoldTerms:
+        """Who decides, where the verdict is a hold."""
+        return self.verdict.hold or NO_TERMS
+
+    def with_call(self, call: Call) -> "Admitted":
+        """The same, about another call: a line typed in its session, say."""
+        return replace(self, call=call)
 
 
 @dataclass
 class _Understood:
     """How far understanding a request got."""
 
+    verdict: Verdict
+    masker: Masker
     call: Call | None = None
     principal: Principal | None = None
     session: str = ""
-    verdict: Verdict = OBSERVED
 
 
-async def admit(request: ClientRequest, tape: Tape, services: Services) -> Admitted:
+async def admit(request: ClientRequest, tape: Tape, services: Services, live: LiveExchange) -> Admitted:
     """Admit one call and append its Intent. Raises Refusal, with the Intent appended too.
 
     Only when the disk is all but full a refusal leaves no trace: what is left is for the calls that run.
     """
     _check_disk(services)
-    so_far = _Understood()
+    so_far = _Understood(services.policy.unjudged, services.policy.cautious_masker)
     try:
-        admitted = await _understand(request, tape, services, so_far)
+        admitted = await _understand(request, tape, services, live, so_far)
     except Exception as error:
-        tape.intent(
-            build_intent(
-                request.head,
-                request.facts,
-                exchange=tape.exchange,
-                at_ns=tape.started_ns,
-                verdict=so_far.verdict,
-                durability=1,
-                session=so_far.session,
-                principal=so_far.principal,
-                call=so_far.call,
-            )
-        )
+        tape.intent(_intent(request, tape, services, so_far))
         raise refusal_for(error) from error
-    tape.intent(
-        build_intent(
-            request.head,
-            request.facts,
-            exchange=tape.exchange,
-            at_ns=tape.started_ns,
-            verdict=so_far.verdict,
-            durability=admitted.call.durability_class,
-            session=admitted.session,
-            principal=admitted.principal,
-            call=admitted.call,
-            upstream_target=admitted.upstream.target,
-            upstream_headers=admitted.upstream.headers,
-            upstream_identity=services.identity_mode.value,
-        )
-    )
+    tape.scope = admitted.verdict.scope
+    tape.intent(_intent(request, tape, services, so_far, admitted))
+    services.counts.decided(admitted.verdict)
+    if admitted.verdict.action is Action.DENY:
+        raise deny(admitted.verdict, admitted.call, admitted.principal, tape.exchange)
     return admitted
 
 
+def _intent(
+    request: ClientRequest,
+    tape: Tape,
+    services: Services,
+    so_far: _Understood,
+    admitted: Admitted | None = None,
+) -> Intent:
+    goes_upstream = admitted is not None and admitted.verdict.action is not Action.DENY
+    upstream = admitted.upstream if admitted is not None and goes_upstream else None
+    return build_intent(
+        request.head,
+        request.facts,
+        exchange=tape.exchange,
+        at_ns=tape.started_ns,
+        verdict=so_far.verdict,
+        durability=admitted.call.durability_class if admitted is not None and goes_upstream else 1,
+        session=so_far.session,
+        principal=so_far.principal,
+        call=so_far.call,
+        upstream_target=upstream.target if upstream else b"",
+        upstream_headers=upstream.headers if upstream else (),
+        upstream_identity=services.identity_mode.value if upstream else "",
+        masker=so_far.masker,
+    )
+
+
 async def _understand(
-    request: ClientRequest, tape: Tape, services: Services, so_far: _Understood
+    request: ClientRequest, tape: Tape, services: Services, live: LiveExchange, so_far: _Understood
 ) -> Admitted:
     head = request.head
     _check_host(head, services)
@@ -121,16 +148,31 @@ async def _understand(
     principal = so_far.principal = await _identify(request, services, upgrade)
     tape.mark("authenticated_us")
     so_far.session = _session(request, tape, services, principal)
+    services.revocations.enter(live, principal, so_far.session)
     if refused is not None or so_far.call is None:
         raise refused or AssertionError("a target is either read or refused")
     call = so_far.call
+    _check_origin(head, principal, services)
     refuse_client_identity(head)
-    so_far.verdict = decide(Facts(principal, call, request.facts.source_address))
-    tape.mark("decided_us")
-    _enforce(so_far.verdict, call, upgrade)
+    _check_carried(call, upgrade)
     key = os.urandom(16)
     upstream = _upstream_head(request, tape, services, principal, call, upgrade, key)
-    return Admitted(principal, so_far.session, call, upgrade, upstream, key)
+    judgement = await judge(Asked(request, principal, so_far.session, call, upstream), tape, services)
+    so_far.verdict, so_far.masker = judgement.verdict, judgement.masker
+    tape.mark("decided_us")
+    used = set(judgement.verdict.grants)
+    services.revocations.rests_on(live, (grant for grant in judgement.facts.grants if grant.id in used))
+    upstream = _readable(upstream, call, judgement)
+    return Admitted(principal, so_far.session, call, upgrade, upstream, key, judgement)
+
+
+def _readable(upstream: RequestHead, call: Call, judgement: Judgement) -> RequestHead:
+    """Asked so that the answer comes as JSON, where it is masked or counted."""
+    headers = judgement.masker.request_headers(upstream.headers, call)
+    counters = {terms.counter for terms in judgement.verdict.budgets}
+    if counters and (counts_in_answer(call) or call.is_secret_read):
+        headers = ask_plainly(headers, call)
+    return upstream if headers is upstream.headers else msgspec.structs.replace(upstream, headers=headers)
 
 
 def _check_host(head: RequestHead, services: Services) -> None:
@@ -139,6 +181,16 @@ def _check_host(head: RequestHead, services: Services) -> None:
             MISDIRECTED,
             "this gateway does not answer for that host; its operator can add it: --tls-name NAME",
         )
+
+
+def _check_origin(head: RequestHead, principal: Principal, services: Services) -> None:
+    """A browser adds a client certificate to whatever any page asks, WebSockets included: pages of other origins
+    get nothing. A token is in no browser's keeping. Some client libraries send Origin too: our own name."""
+    if principal.method != "certificate":
+        return
+    for name, value in head.headers:
+        if name == b"origin" and not services.host_names.accept_origin(value):
+            raise Refusal(FORBIDDEN, "a page of another origin may not use a client certificate here")
 
 
 def _check_disk(services: Services) -> None:
@@ -176,21 +228,18 @@ def _session(request: ClientRequest, tape: Tape, services: Services, principal: 
     return session
 
 
-def _enforce(verdict: Verdict, call: Call, upgrade: UpgradeRequest | None) -> None:
-    if verdict.action is not Action.ALLOW:
-        raise Refusal(FORBIDDEN, _forbidden(call, verdict.reason))
+def _check_carried(call: Call, upgrade: UpgradeRequest | None) -> None:
+    """What no policy can allow, because we could not record it."""
     if len(call.ports) > MAX_PORTS:
         raise Refusal(BAD_REQUEST, f"at most {MAX_PORTS} ports can be forwarded in one request")
     if upgrade is not None and not call.stream_kind:
         # Behind a proxied service anything may follow a 101; what we cannot decode we do not carry.
+        resource = f"{call.resource}/{call.subresource}" if call.subresource else call.resource
+        why = "kubetape carries upgrades for exec, attach and port-forward only"
         raise Refusal(
-            FORBIDDEN, _forbidden(call, "kubetape carries upgrades for exec, attach and port-forward only")
+            FORBIDDEN,
+            forbidden_message(why, resource=resource or call.path, group=call.group, name=call.name),
         )
-
-
-def _forbidden(call: Call, why: str) -> str:
-    resource = f"{call.resource}/{call.subresource}" if call.subresource else call.resource
-    return forbidden_message(why, resource=resource or call.path, group=call.group, name=call.name)
 
 
 def _upstream_head(

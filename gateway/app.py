@@ -16,6 +16,9 @@ import trio
 
 from gateway import exchange, heartbeat, journal
 from gateway.config import BadConfig, Settings, check_settings, parse_address
+from gateway.console.context import ConsoleServices
+from gateway.console.serve import serve_console
+from gateway.decision_parts import load_policy, open_decision_parts
 from gateway.errors import refusal_for
 from gateway.evidence import build_intent
 from gateway.first_user import TOKENS_FILE, ensure_token, write_kubeconfig
@@ -26,7 +29,7 @@ from gateway.keeper import Keeper
 from gateway.keeper_messages import KeeperStatus, Orders
 from gateway.live import Live
 from gateway.metrics import Metrics
-from gateway.policy.decide import OBSERVED
+from gateway.notify.running import notify_people
 from gateway.record_opening import OpenRecord, gateway_id, open_record
 from gateway.recorder import Recorder
 from gateway.server.listener import Listener
@@ -66,6 +69,7 @@ class Gateway:
         self.keeper = keeper
         self.listener: Listener | None = None
         self.management_port = 0
+        self.console_port = 0
         self.first_token = ""  # of observe mode's one user
         self.kubeconfig: Path | None = None
         self.draining = trio.Event()
@@ -95,9 +99,10 @@ async def open_gateway(
     certificate = _certificate(settings, data_dir)
     context = server_context(certificate, client_ca=_client_ca(settings))
     first_token = "" if settings.has_identity else ensure_token(data_dir)
+    policy = await load_policy(settings)
     keeper = Keeper(Orders(str(data_dir), gateway_id(data_dir), settings))
     upstream = f"https://{cluster.host}:{cluster.port}"
-    record = open_record(settings, data_dir, keeper, upstream=upstream, accept_loss=accept_loss)
+    record = open_record(settings, data_dir, keeper, policy, upstream=upstream, accept_loss=accept_loss)
     recorder = record.recorder
     pool = Pool(cluster)
     failure: LogFailed | None = None
@@ -107,18 +112,29 @@ async def open_gateway(
         keeping.start_soon(keeper.run)
         try:
             async with trio.open_nursery() as nursery:
+                live = Live()
+                deciding = open_decision_parts(
+                    settings, data_dir, gateway_id(data_dir), policy, recorder, live
+                )
                 services = Services(
                     authenticator=_authenticator(settings, data_dir),
                     recorder=recorder,
                     sessions=Sessions(),
-                    live=Live(),
+                    live=live,
                     pool=pool,
                     identity_mode=settings.cluster.identity,
                     durability=settings.record.durability,
                     host_names=_host_names(settings, certificate),
+                    policy=policy,
+                    state=deciding.state,
+                    revocations=deciding.revocations,
+                    budgets=deciding.budgets,
+                    counts=deciding.counts,
                 )
                 gateway = Gateway(settings, data_dir, record, services, keeper)
                 gateway.first_token = first_token
+                await deciding.start(nursery)
+                await nursery.start(notify_people, settings, deciding.state)
                 await _start(gateway, nursery, context, certificate)
                 task_status.started(gateway)
                 await gateway.draining.wait()
@@ -165,14 +181,31 @@ async def _start(
             management_port,
             live=_live_checks(),
             ready=_ready_checks(gateway),
-            metrics=Metrics(partial(_own_figures, gateway), partial(_keeper_report, gateway)).text,
+            metrics=Metrics(
+                partial(_own_figures, gateway), partial(_keeper_report, gateway), services.counts
+            ).text,
         )
     )
+    if settings.console_address:
+        serve = partial(serve_console, settings, _console_services(gateway), context)
+        gateway.console_port = await nursery.start(serve)
     if gateway.first_token and certificate.ca is not None:
         server = f"https://{'127.0.0.1' if host == '0.0.0.0' else host}:{gateway.port}"
         gateway.kubeconfig = write_kubeconfig(
             gateway.data_dir, gateway.first_token, server=server, ca_file=certificate.ca
         )
+
+
+def _console_services(gateway: Gateway) -> ConsoleServices:
+    services = gateway.services
+    return ConsoleServices(
+        authenticator=services.authenticator,
+        state=services.state,
+        host_names=services.host_names,
+        policy=lambda: services.policy.current,
+        session_of=services.sessions.open_session,
+        admins=gateway.settings.console.admins,
+    )
 
 
 def _check_observe_mode(settings: Settings) -> None:
@@ -264,7 +297,12 @@ def _refuse_malformed(
             return head, BodyChunk(body), EndOfBody()  # what is left is for the calls that run
         tape.intent(
             build_intent(
-                nothing, facts, exchange=tape.exchange, at_ns=tape.started_ns, verdict=OBSERVED, durability=2
+                nothing,
+                facts,
+                exchange=tape.exchange,
+                at_ns=tape.started_ns,
+                verdict=services.policy.unjudged,
+                durability=2,
             )
         )
         tape.response_head(head.status, head.headers)
@@ -303,11 +341,20 @@ def _own_figures(gateway: Gateway) -> dict[str, float]:
         "kubetape_record_failed": float(recorder.failure is not None),
         "kubetape_calls_active": float(len(live)),
         "kubetape_streams_active": float(live.long_running),
+        "kubetape_approvals_pending": float(_pending(gateway)),
         "kubetape_data_keys_problem": float(keys is not None and bool(keys.problem)),
     }
     with suppress(LogFailed):
         figures["kubetape_disk_headroom"] = float(recorder.headroom())
     return figures
+
+
+def _pending(gateway: Gateway) -> int:
+    """Calls and grants that wait for people."""
+    state = gateway.services.state
+    now_ns = state.now_ns()
+    holds = sum(hold.state(now_ns) == "pending" for hold in state.view.holds(now_ns))
+    return holds + sum(grant.state(now_ns) == "pending" for grant in state.view.grants(now_ns))
 
 
 def _keeper_report(gateway: Gateway) -> tuple[KeeperStatus, float]:
@@ -339,7 +386,8 @@ def _key_problem(gateway: Gateway) -> str:
 
 def _ready_checks(gateway: Gateway) -> list[Check]:
     recorder, pool = gateway.recorder, gateway.services.pool
-    mode = f"policy-mode-{OBSERVED.mode.value}"
+    policy = gateway.services.policy
+    mode = f"policy-mode-{policy.mode.value}"
     return [
         ("recorder", lambda: str(recorder.failure) if recorder.failure else ""),
         ("disk-headroom", lambda: _disk_problem(recorder)),
@@ -347,5 +395,6 @@ def _ready_checks(gateway: Gateway) -> list[Check]:
         ("upstream", lambda: pool.last_error),
         ("identity", gateway.services.authenticator.problem),
         ("shutdown", lambda: "kubetape is shutting down" if gateway.draining.is_set() else ""),
-        (mode, lambda: ""),
+        ("state", gateway.services.state.problem),
+        (mode, policy.problem),
     ]

@@ -9,19 +9,21 @@ from typing import Annotated, Final
 
 import msgspec
 
-from gateway.console.settings import Admins, ConsoleSettings
+from gateway.console.settings import ConsoleSettings
 from gateway.durability import Durability
 from gateway.errors import GatewayError
-from gateway.export.settings import ObjectLock, S3Settings
-from gateway.identity.settings import CertificateRules, IdentitySettings, IssuerSettings
+from gateway.export.settings import S3Settings
+from gateway.identity.settings import IdentitySettings
 from gateway.keys.settings import EncryptionSettings
-from gateway.notify.settings import ApprovalsSettings, SlackPerson, SlackSettings, WebhookSettings
-from gateway.outlets.settings import BatchSettings, OutletSettings, check_outlets
+from gateway.notify.settings import ApprovalsSettings
+from gateway.outlets.settings import OutletSettings, check_outlets
 from gateway.retention.settings import RetentionSettings
+from gateway.state.settings import StateSettings
 from gateway.strict_yaml import YamlMistake, explain, read_document
 from gateway.upstream.request import IdentityMode
 
 MAX_CONFIG_BYTES: Final = 1024 * 1024
+DEFAULT_CONSOLE: Final = "127.0.0.1:8443"
 API_VERSION: Final = "kubetape/v1"
 Positive = Annotated[int, msgspec.Meta(gt=0)]
 
@@ -46,7 +48,9 @@ class Listen(Strict, frozen=True):
 
     data: str = "127.0.0.1:6443"
     management: str = "127.0.0.1:9090"
-    console: str = "127.0.0.1:8443"  # the management API; "": none
+    console: str | None = (
+        None  # the management API; "": none; default: 127.0.0.1:8443 where there is a policy
+    )
     names: list[str] = []  # further DNS names and addresses the made certificate is for
     tls: TlsFiles | None = None
 
@@ -115,13 +119,28 @@ class Export(Strict, frozen=True):
     s3: S3Settings | None = None
 
 
+class PolicySettings(Strict, frozen=True):
+    """Where the policy files are, and which shipped packs join them. Nothing: observe mode."""
+
+    dir: str = ""
+    packs: list[str] = []  # names, see `kubetape policy packs ls`
+
+    @property
+    def origin(self) -> str:
+        """What decides, in words; "" in observe mode."""
+        packs = f"{'packs' if len(self.packs) > 1 else 'pack'} {', '.join(self.packs)}" if self.packs else ""
+        return " and ".join(filter(None, (self.dir, packs)))
+
+
 class Settings(Strict, frozen=True):
     """Everything `kubetape serve` can be told."""
 
     api_version: str = API_VERSION
     listen: Listen = Listen()
     clusters: list[Cluster] = []
-    identity: IdentitySettings = IdentitySettings()  # nothing: observe mode, loopback only
+    identity: IdentitySettings = IdentitySettings()  # nothing: one first user, loopback only
+    policy: PolicySettings = PolicySettings()
+    state: StateSettings = StateSettings()
     record: Record = Record()
     checkpoints: Checkpoints = Checkpoints()
     export: Export = Export()
@@ -134,6 +153,13 @@ class Settings(Strict, frozen=True):
     def cluster(self) -> Cluster:
         """The one cluster (checked by `check_settings`)."""
         return self.clusters[0]
+
+    @property
+    def console_address(self) -> str:
+        """Where the management API listens; "": nowhere. Without a policy there is nothing to approve."""
+        if self.listen.console is None:
+            return DEFAULT_CONSOLE if self.policy.dir or self.policy.packs else ""
+        return self.listen.console
 
     @property
     def has_identity(self) -> bool:
@@ -160,7 +186,7 @@ def parse_settings(content: bytes, origin: str) -> Settings:
         try:
             settings = msgspec.convert(document.value, Settings)
         except msgspec.ValidationError as error:
-            raise explain(str(error), document, (), _ALL_KEYS) from error
+            raise explain(str(error), document, (), Settings) from error
     except YamlMistake as mistake:
         where = f"{origin}:{mistake.line}" if mistake.line else origin
         raise BadConfig(f"{where}: {mistake.message}") from mistake
@@ -183,8 +209,8 @@ def check_settings(settings: Settings) -> None:
         raise BadConfig(f"cluster {cluster.name!r} needs exactly one of kubeconfig, inCluster: true, direct")
     parse_address(settings.listen.data)
     parse_address(settings.listen.management)
-    if settings.listen.console:
-        parse_address(settings.listen.console)
+    if settings.console_address:
+        parse_address(settings.console_address)
     try:
         check_outlets(settings.sinks)
     except ValueError as error:
@@ -197,35 +223,3 @@ def parse_address(text: str) -> tuple[str, int]:
     if not separator or not port.isascii() or not port.isdigit() or int(port) > 65535:
         raise BadConfig(f"{text!r} is not an address: write HOST:PORT, such as 127.0.0.1:6443")
     return host.strip("[]") or "0.0.0.0", int(port)
-
-
-_STRUCTS: Final = (
-    Settings,
-    Listen,
-    TlsFiles,
-    Cluster,
-    KubeconfigSource,
-    DirectSource,
-    IdentitySettings,
-    IssuerSettings,
-    CertificateRules,
-    Record,
-    EncryptionSettings,
-    RetentionSettings,
-    Checkpoints,
-    WitnessSettings,
-    Export,
-    S3Settings,
-    ObjectLock,
-    OutletSettings,
-    BatchSettings,
-    ConsoleSettings,
-    Admins,
-    ApprovalsSettings,
-    WebhookSettings,
-    SlackSettings,
-    SlackPerson,
-)
-_ALL_KEYS: Final = sorted(
-    {field.encode_name for struct in _STRUCTS for field in msgspec.structs.fields(struct)}
-)

@@ -11,6 +11,8 @@ from typing import Final
 import msgspec
 
 from gateway.errors import FORBIDDEN, Answer, Refusal
+from gateway.policy.assembly import NOTHING_ALLOWS
+from gateway.policy.denying import denying_rule
 from gateway.policy.model import Verdict
 from gateway.principal import Principal
 from protocol.apicall import Call
@@ -36,12 +38,10 @@ class Denial(msgspec.Struct, frozen=True):
 
 def deny(verdict: Verdict, call: Call, principal: Principal, exchange: bytes) -> Refusal:
     """The 403 for a verdict that is a denial. exchange: 16 bytes, the request id."""
-    if verdict.rules:
-        denial = Denial(verdict.rules[0], verdict.reason or "denied", allowed=verdict.hint)
-    else:
-        why = verdict.reason or f"no rule allows it: {_attempt(call, principal)}"
-        denial = Denial("", why, allowed=verdict.hint)
-    return refuse(denial, call, exchange)
+    rule, why = denying_rule(verdict), verdict.reason or "denied"
+    if not rule:
+        why = f"{verdict.reason or NOTHING_ALLOWS}: {_attempt(call, principal)}"
+    return refuse(Denial(rule, why, allowed=verdict.hint), call, exchange)
 
 
 def refuse(
@@ -56,7 +56,9 @@ def refuse(
     request_id = str(uuid.UUID(bytes=exchange))
     by = f"kubetape policy {denial.rule}" if denial.rule else "kubetape policy"
     advice = denial.advice or denial.allowed or ASK_OWNER
-    words = f"{by}: {_sentence(denial.why)} {_sentence(advice)} (request {request_id})"
+    words = (
+        f"{by}: {_sentence(denial.why)} {_sentence(advice[:1].upper() + advice[1:])} (request {request_id})"
+    )
     named = forbidden_message(words, resource=call.resource or call.path, group=call.group, name=call.name)
     return Refusal(
         answer, _ascii(named), details=_details(denial, call, request_id), retry_after_s=retry_after_s

@@ -25,6 +25,9 @@ async def answer_cut(request: ClientRequest, tape: Tape, live: LiveExchange) -> 
 
     The cluster may have carried out what it was already sent: then nobody must read that it was only refused.
     """
+    if tape.ended:  # the outcome is in the record already, on its way to the disk: nothing may contradict it
+        request.abort()
+        return
     reason = live.reason
     if tape.forwarded and request.head.method not in READING:
         reason += "; the cluster may have carried out this call: look before you repeat it"
@@ -36,7 +39,7 @@ async def cut_answer(request: ClientRequest, tape: Tape, border: WatchBorder, li
     reason = live.reason
     if not tape.answer_begun:
         raise Refusal(live.answer, reason)
-    farewell = border.farewell(reason)
+    farewell = border.farewell(reason, live.answer.code)
     try:
         if farewell:
             tape.response_body(farewell)

@@ -86,6 +86,11 @@ ANSWER_NOT_RECORDED: Final = Answer(500, "InternalError", "failed", loud=True)
 CUT: Final = Answer(503, "ServiceUnavailable", "cut")
 REVOKED: Final = Answer(403, "Forbidden", "cut")  # while it was under way; before it began: FORBIDDEN
 EXPIRED: Final = Answer(401, "Unauthorized", "cut")  # so that exec plugins fetch a new credential
+HELD: Final = Answer(
+    429, "TooManyRequests", "held"
+)  # still waiting for people: client-go comes back by itself
+UNPROCESSABLE: Final = Answer(422, "Invalid", "refused")
+STATE_UNAVAILABLE: Final = Answer(503, "ServiceUnavailable", "failed", loud=True)
 REJECTED: Final = Answer(503, "ServiceUnavailable", "failed", loud=True)
 LOST: Final = Answer(502, "InternalError", "failed", loud=True)
 INTERNAL: Final = Answer(500, "InternalError", "failed", loud=True)

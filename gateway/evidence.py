@@ -6,6 +6,7 @@ entry that can carry a bearer token.
 
 from typing import Final
 
+from gateway.policy.masking.masker import Masker, masker_for
 from gateway.policy.model import Verdict
 from gateway.principal import Principal
 from gateway.server.request import ConnectionFacts
@@ -14,6 +15,7 @@ from protocol.events import Headers, RequestHead
 from protocol.query import redact_target
 from storage.records import CallRecord, Intent, PrincipalRecord, VerdictRecord
 
+NO_MASKS: Final = masker_for(())
 CREDENTIAL_HEADERS: Final = frozenset({b"authorization", b"cookie", b"proxy-authorization", b"x-auth-token"})
 BEARER_SUBPROTOCOL: Final = b"base64url.bearer.authorization.k8s.io."
 REMOVED: Final = b"(removed)"
@@ -33,8 +35,12 @@ def build_intent(
     upstream_target: bytes = b"",
     upstream_headers: Headers = (),
     upstream_identity: str = "",
+    masker: Masker = NO_MASKS,
 ) -> Intent:
-    """The Intent of one exchange; principal and call are None when the request did not get that far."""
+    """The Intent of one exchange; principal and call are None when the request did not get that far.
+
+    masker: what the verdict hides is hidden in targets, headers and command lines too.
+    """
     return Intent(
         exchange=exchange,
         at_ns=at_ns,
@@ -43,16 +49,14 @@ def build_intent(
         source=facts.source,
         http_version=head.http_version.decode("ascii"),
         method=head.method.decode("ascii", "backslashreplace"),
-        target=redact_target(head.target),
-        headers=without_credentials(head.headers),
+        target=masker.target(redact_target(head.target)),
+        headers=masker.headers(without_credentials(head.headers)),
         principal=principal_record(principal) if principal else None,
-        call=call_record(call) if call else None,
-        verdict=VerdictRecord(
-            verdict.action.value, verdict.mode.value, verdict.rules, verdict.policy_sha256, verdict.reason
-        ),
+        call=call_record(call, masker) if call else None,
+        verdict=verdict_record(verdict),
         durability=durability,
-        upstream_target=upstream_target,
-        upstream_headers=upstream_headers,
+        upstream_target=masker.target(redact_target(upstream_target)),
+        upstream_headers=masker.headers(upstream_headers),
         upstream_identity=upstream_identity,
         user_agent=_text(head, b"user-agent"),
         kubectl_command=_text(head, b"kubectl-command"),
@@ -80,7 +84,20 @@ def principal_record(principal: Principal) -> PrincipalRecord:
     )
 
 
-def call_record(call: Call) -> CallRecord:
+def verdict_record(verdict: Verdict) -> VerdictRecord:
+    return VerdictRecord(
+        action=verdict.action.value,
+        mode=verdict.mode.value,
+        rules=verdict.rules,
+        policy_sha256=verdict.policy_sha256,
+        reason=verdict.reason,
+        shadow=verdict.shadow,
+        grants=verdict.grants,
+        scope=verdict.scope.value,
+    )
+
+
+def call_record(call: Call, masker: Masker = NO_MASKS) -> CallRecord:
     return CallRecord(
         verb=call.verb,
         group=call.group,
@@ -94,7 +111,7 @@ def call_record(call: Call) -> CallRecord:
         field_selector=call.field_selector,
         dry_run=call.dry_run,
         container=call.container,
-        argv=call.argv,
+        argv=tuple(masker.text(word) for word in call.argv),
         ports=call.ports,
     )
 

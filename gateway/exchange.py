@@ -1,6 +1,7 @@
 """One API call, head to last byte. Read this first.
 
-    admit (identify, understand, decide, record) -> forward -> answer, chunk by chunk
+    admit (identify, understand, decide, record) -> wait for people, if a rule says so
+    -> forward -> mask the answer, record it, send it, chunk by chunk
 
 Three rules hold everything together. What is recorded, forwarded and answered is made from the same
 parsed objects. Nothing goes upstream before its Intent is recorded, nothing goes down before its record is
@@ -9,8 +10,7 @@ before an answer began is answered with a Status; afterwards the answer is broke
 """
 
 import uuid
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final
 
@@ -19,19 +19,24 @@ import trio
 from gateway import tunnel
 from gateway.admission import Admitted, admit
 from gateway.answer import receive_while_wanted
-from gateway.ending import READING, answer_cut, answer_error, cut_answer, end_quietly
-from gateway.errors import ClientLeft, UpstreamLost
+from gateway.answer_masking import MaskedAnswer
+from gateway.asking import ask, closing_unless_reusable
+from gateway.body_record import BodyRecord
+from gateway.ending import answer_cut, answer_error, cut_answer, end_quietly
+from gateway.errors import ClientLeft
 from gateway.farewell import WatchBorder
+from gateway.gate import passed
+from gateway.holds import Waiting
 from gateway.live import LiveExchange
+from gateway.own_answers import self_review, warned
+from gateway.request_body import content_type, read_small_body
 from gateway.server.request import ClientRequest
 from gateway.services import Services
 from gateway.tape import Tape
-from gateway.upload import read_small_body, send_large_body
+from gateway.upload import send_large_body
 from gateway.upstream.connection import UpstreamConnection
-from gateway.upstream.pool import Pool
 from gateway.upstream.response import client_head
-from protocol.apicall import Call
-from protocol.events import BodyChunk, EndOfBody, Event, ResponseHead
+from protocol.events import EndOfBody, Event, ResponseHead
 from storage.errors import LogFailed
 
 UNRECORDED_STREAM: Final = "kubetape can no longer record this session"
@@ -39,12 +44,11 @@ UNRECORDED_STREAM: Final = "kubetape can no longer record this session"
 
 async def serve(request: ClientRequest, services: Services) -> None:
     """Serve one request, whatever happens. Raises nothing but cancellation."""
-    tape = Tape(services.recorder, uuid.uuid4().bytes)
+    tape = Tape(services.recorder, uuid.uuid4().bytes, services.counts)
     with services.live.exchange(tape.started_ns) as live:
         try:
             with live.whole:
-                admitted = await admit(request, tape, services)
-                live.identify(admitted.principal, admitted.session)
+                admitted = await admit(request, tape, services, live)
                 if admitted.upgrade is not None:
                     await tunnel.serve(request, tape, services, live, admitted)
                 else:
@@ -69,56 +73,51 @@ async def _forward(
     request: ClientRequest, tape: Tape, services: Services, live: LiveExchange, admitted: Admitted
 ) -> None:
     """Send the call upstream and the answer down."""
-    body, complete = await read_small_body(request, admitted.call)
-    if body:
-        tape.request_body(body, urgent=True)
-    if services.durability.intent_before_forward(admitted.call.durability_class):
-        await tape.intent_durable()
-    if complete:
-        connection, events = await _ask(request, tape, services, admitted, body)
-        async with _closing_unless_reusable(services.pool, connection):
-            await _relay(request, tape, services, live, admitted.call, connection, events)
-    else:
-        connection = await services.pool.acquire()
-        async with _closing_unless_reusable(services.pool, connection):
-            relay = partial(_relay, request, tape, services, live, admitted.call, connection, watched=True)
-            await send_large_body(request, tape, services, admitted, connection, body, relay)
+    body, complete = await _body(request, admitted)
+    record = BodyRecord(tape, admitted.judgement.masker)
+    if not complete:
+        record.add(body, urgent=True)
+    elif body:
+        masked, counts = admitted.judgement.masker.request(admitted.call, content_type(request.head), body)
+        tape.request_body(masked, urgent=True)
+        tape.masked("request", counts)
+    own = await self_review(services, tape, admitted, body)
+    if own is not None:
+        await _answer_ourselves(request, tape, own)
+        return
+    waiting = Waiting(request.head, request.wait_left, tape, services, live, admitted, admitted.terms, body)
+    async with passed(waiting) as account:
+        if services.durability.intent_before_forward(admitted.call.durability_class):
+            await tape.intent_durable()
+        answer = MaskedAnswer(admitted.judgement.masker, admitted.call, account)
+        if complete:
+            connection, events = await ask(request, tape, services, admitted, body)
+            async with closing_unless_reusable(services.pool, connection):
+                await _relay(request, tape, services, live, admitted, answer, connection, events)
+        else:
+            connection = await services.pool.acquire()
+            async with closing_unless_reusable(services.pool, connection):
+                relay = partial(
+                    _relay, request, tape, services, live, admitted, answer, connection, watched=True
+                )
+                await send_large_body(request, tape, services, admitted, connection, body, record, relay)
 
 
-async def _ask(
-    request: ClientRequest, tape: Tape, services: Services, admitted: Admitted, body: bytes
-) -> tuple[UpstreamConnection, list[Event]]:
-    """Send a complete request; return the connection with the first events of the answer.
-
-    A kept connection may die at the very moment it is used. Only what changes nothing is sent again,
-    only once, on a new connection, and only if no byte of an answer was seen: never a mutation.
-    """
-    parts: list[Event] = [services.with_credential(admitted.upstream, content_length=len(body))]
-    parts += [BodyChunk(body), EndOfBody()] if body else [EndOfBody()]
-    connection = await services.pool.acquire()
-    try:
-        return connection, await _first_events(request, tape, connection, parts)
-    except UpstreamLost:
-        repeatable = admitted.upstream.method in READING and not body
-        if not repeatable or connection.answer_begun or not connection.was_idle:
-            raise
-    connection = await services.pool.acquire(fresh=True)
-    return connection, await _first_events(request, tape, connection, parts)
+async def _body(request: ClientRequest, admitted: Admitted) -> tuple[bytes, bool]:
+    """The body as far as it is here, and whether that is all: a policy has seen all of it, or nobody needs to."""
+    if admitted.judgement.body is not None:
+        return admitted.judgement.body, True
+    return await read_small_body(request, admitted.call)
 
 
-async def _first_events(
-    request: ClientRequest, tape: Tape, connection: UpstreamConnection, parts: list[Event]
-) -> list[Event]:
-    try:
-        tape.check()
-        tape.mark("upstream_sent_us")
-        await connection.send(*parts)
-        events = await receive_while_wanted(request, connection)
-    except BaseException:
-        connection.close()
-        raise
-    tape.mark("upstream_head_us")
-    return events
+async def _answer_ourselves(request: ClientRequest, tape: Tape, events: list[Event]) -> None:
+    """An answer of our own making (`auth can-i`, `auth whoami`): recorded and durable like any other."""
+    for event in events:
+        tape.response(event)
+    tape.end("completed", urgent=True)
+    await tape.durable()
+    tape.answer_begun = True
+    await request.send(*events)
 
 
 async def _relay(
@@ -126,7 +125,8 @@ async def _relay(
     tape: Tape,
     services: Services,
     live: LiveExchange,
-    call: Call,
+    admitted: Admitted,
+    answer: MaskedAnswer,
     connection: UpstreamConnection,
     events: list[Event],
     *,
@@ -136,9 +136,10 @@ async def _relay(
 
     watched: another task reads from the client and notices when it leaves.
     """
-    border = WatchBorder(call)
-    if not call.is_long_running:
-        await _relay_batches(request, tape, services, call, connection, events, border, watched=watched)
+    border = WatchBorder(admitted.call)
+    relay = partial(_relay_batches, request, tape, services, admitted, answer, connection, events, border)
+    if not admitted.call.is_long_running:
+        await relay(watched=watched)
         return
     left = False
     async with trio.open_nursery() as nursery:
@@ -154,7 +155,7 @@ async def _relay(
         problem: Exception | None = None
         with services.live.cuttable(live):
             try:
-                await _relay_batches(request, tape, services, call, connection, events, border, watched=True)
+                await relay(watched=True)
             except LogFailed:
                 live.cut(UNRECORDED_STREAM)
             except Exception as error:
@@ -172,50 +173,52 @@ async def _relay_batches(
     request: ClientRequest,
     tape: Tape,
     services: Services,
-    call: Call,
+    admitted: Admitted,
+    answer: MaskedAnswer,
     connection: UpstreamConnection,
     events: list[Event],
     border: WatchBorder,
     *,
     watched: bool,
 ) -> None:
-    """Record what one read brought, then send it down in one go; again, to the end."""
+    """Mask what one read brought, record it, then send it down in one go; again, to the end."""
     receive = connection.receive if watched else partial(receive_while_wanted, request, connection)
-    wait_for_outcome = services.durability.outcome_before_end(call.durability_class)
+    wait_for_outcome = services.durability.outcome_before_end(admitted.call.durability_class)
     if services.durability.intent_before_answer():
         await tape.intent_durable()
-    while True:
-        if isinstance(events[0], ResponseHead):
-            services.heard_status(events[0].status)
-            events[0] = client_head(events[0], call)
-        batch = events
-        for event in batch:
-            tape.response(event)
-        last = isinstance(batch[-1], EndOfBody)
-        if last:
-            tape.mark("upstream_end_us")
-            if wait_for_outcome:
-                tape.end("completed", urgent=True)
-                await tape.durable()
-        else:
-            await tape.flow()
-        tape.answer_begun = True
-        border.sending(batch)
-        await request.send(*batch)
-        border.sent(batch)
-        if last:
-            tape.mark("client_end_us")
-            tape.end("completed")
-            return
-        events = await receive()
+    with answer.noted(tape):
+        while True:
+            if events and isinstance(events[0], ResponseHead):
+                services.heard_status(events[0].status)
+                events[0] = warned(client_head(events[0], admitted.call), admitted, services)
+            batch = answer.mask(events) if events else answer.flush_idle()
+            last = bool(events) and isinstance(events[-1], EndOfBody)
+            for event in batch:
+                tape.response(event)
+            if last:
+                tape.mark("upstream_end_us")
+                answer.note(tape)
+                if wait_for_outcome:
+                    tape.end("completed", urgent=True)
+                    await tape.durable()
+            else:
+                await tape.flow()
+            if batch:
+                tape.answer_begun = True
+                border.sending(batch)
+                await request.send(*batch)
+                border.sent(batch)
+            if last:
+                tape.mark("client_end_us")
+                tape.end("completed")
+                return
+            events = await _next_events(receive, answer)
 
 
-@asynccontextmanager
-async def _closing_unless_reusable(pool: Pool, connection: UpstreamConnection) -> AsyncIterator[None]:
-    """Give the connection back after a clean exchange; close it after any other."""
-    try:
-        yield
-    except BaseException:
-        connection.close()
-        raise
-    pool.release(connection)
+async def _next_events(receive: Callable[[], Awaitable[list[Event]]], answer: MaskedAnswer) -> list[Event]:
+    """What comes next; nothing, when masking holds back bytes that must not wait any longer."""
+    if answer.hold_s is None:
+        return await receive()
+    with trio.move_on_after(answer.hold_s):
+        return await receive()
+    return []

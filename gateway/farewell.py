@@ -38,9 +38,9 @@ class WatchBorder:
             isinstance(last, BodyChunk) and last.data.endswith(b"\n")
         )
 
-    def farewell(self, message: str) -> bytes:
-        """The event to end with, b"" where none fits. message: one line for a person."""
+    def farewell(self, message: str, code: int = 503) -> bytes:
+        """The event to end with, b"" where none fits. message: one line for a person; code: of its Status."""
         if not (self._is_json and self._fits):
             return b""
-        status = encode_status(503, "ServiceUnavailable", message).strip()
+        status = encode_status(code, "", message).strip()
         return b'{"type":"ERROR","object":' + status + b"}\n"

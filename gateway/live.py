@@ -60,6 +60,7 @@ class LiveExchange:
     def cuttable_part(self) -> Iterator[None]:
         """A part that ends in its own way when it is cut."""
         self._in_cuttable_part = True
+        self.scope = trio.CancelScope()
         try:
             with self.scope:
                 yield
@@ -117,8 +118,21 @@ class Live:
                 live.cut(self._ending)
             yield
 
+    @contextmanager
+    def held(self, live: LiveExchange) -> Iterator[None]:
+        """Run a part in which people are waited for: a drain need not wait for them. Cut, it raises `Cancelled`."""
+        was_long = live in self._long
+        self._long.add(live)
+        if self._ending:
+            live.cut(self._ending)
+        try:
+            yield
+        finally:
+            if not was_long:
+                self._long.discard(live)
+
     def cut_all(self, reason: str) -> None:
-        """End every watch, log stream and tunnel, now and from now on."""
+        """End every watch, log stream, tunnel and held call, now and from now on."""
         self._ending = reason
         for live in tuple(self._long):
             live.cut(reason)

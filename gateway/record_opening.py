@@ -18,7 +18,7 @@ from gateway.config import Settings
 from gateway.keeper import Keeper
 from gateway.keys.opening import open_key_maker, pool_size
 from gateway.log_name import identify_log
-from gateway.policy.decide import OBSERVED
+from gateway.policy_in_force import PolicyInForce
 from gateway.recorder import Recorder
 from storage.encryption.key_pool import KeyPool
 from storage.errors import StorageError
@@ -53,7 +53,13 @@ class OpenRecord(NamedTuple):
 
 
 def open_record(
-    settings: Settings, data_dir: Path, keeper: Keeper, *, upstream: str, accept_loss: str = ""
+    settings: Settings,
+    data_dir: Path,
+    keeper: Keeper,
+    policy: PolicyInForce,
+    *,
+    upstream: str,
+    accept_loss: str = "",
 ) -> OpenRecord:
     """Open the log of a data directory for writing.
 
@@ -96,8 +102,8 @@ def open_record(
             gateway_id=identity.gateway_id,
             version=version("kubetape"),
             worker=WORKER,
-            mode=OBSERVED.mode.value,
-            policy_sha256=OBSERVED.policy_sha256,
+            mode=policy.mode.value,
+            policy_sha256=policy.sha256,
             upstream=upstream,
             log_key=signer.verifier.vkey,
             encryption=_encrypted_for(settings),

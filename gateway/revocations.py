@@ -5,10 +5,10 @@ until the next end otherwise. Whoever is cut sees why. It decides nothing else: 
 and `enter` only refuses those whose access is already gone.
 
 The trap: an end is absolute. It is taken from the grant or the credential once, and neither a restart, a reconnect
-nor a clock that is set back moves it (gateway.steady_time).
+nor a clock that is set back moves it (gateway.state.clock).
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Final, Protocol
 
 import trio
@@ -18,7 +18,6 @@ from gateway.live import Live, LiveExchange
 from gateway.policy.model import ActiveGrant
 from gateway.principal import Principal
 from gateway.state.entries import Revoked
-from gateway.steady_time import SteadyTime
 from protocol.status import make_visible
 
 TICK_S: Final = 1.0
@@ -28,28 +27,23 @@ MAX_REASON_CHARACTERS: Final = 512
 CREDENTIAL_EXPIRED: Final = "your credential expired: log in again"
 
 
-class AccessView(Protocol):
-    """What is asked of the shared state (`SharedState`, whose `grants_of` is empty while the state is stale)."""
+class AccessState(Protocol):
+    """What is asked of the shared state: a part of `gateway.state.follower.SharedState`."""
+
+    def now_ns(self) -> int: ...
+
+    def grants_of(self, user: str, issuer: str) -> tuple[ActiveGrant, ...]: ...
 
     def revocation_of(
-        self,
-        principal_user: str,
-        issuer: str,
-        credential_id: str,
-        session: str,
-        grants: tuple[str, ...],
-        now_ns: int,
+        self, user: str, issuer: str, credential_id: str, session: str, grants: tuple[str, ...]
     ) -> Revoked | None: ...
-
-    def grants_of(self, user: str, issuer: str, now_ns: int) -> tuple[ActiveGrant, ...]: ...
 
 
 class Revocations:
-    """One per worker. Give `changed` to the state's `on_change`; keep `run` running."""
+    """One per worker. Add `changed` to the state's `on_change`; keep `run` running."""
 
-    def __init__(self, live: Live, view: AccessView, now_ns: Callable[[], int] | None = None) -> None:
-        self._live, self._view = live, view
-        self._now_ns = now_ns or SteadyTime().now_ns
+    def __init__(self, live: Live, state: AccessState) -> None:
+        self._live, self._state = live, state
         self._next_end_ns: int | None = None
         self._all_suspect = True  # the state changed: look at everything
         self._news = trio.Event()
@@ -74,7 +68,7 @@ class Revocations:
         task_status.started()
         while True:
             self._news = trio.Event()
-            now_ns = self._now_ns()
+            now_ns = self._state.now_ns()
             self._cut(now_ns)
             sleep_s = TICK_S
             if self._next_end_ns is not None:
@@ -83,7 +77,7 @@ class Revocations:
                 await self._news.wait()
 
     def _must_still_run(self, exchange: LiveExchange) -> None:
-        ended = self._end_of(exchange, self._now_ns())
+        ended = self._end_of(exchange, self._state.now_ns())
         if ended is not None:
             reason, answer = ended
             raise Refusal(UNAUTHORIZED if answer is EXPIRED else FORBIDDEN, reason)
@@ -120,8 +114,8 @@ class Revocations:
         if principal.expires_ns is not None and principal.expires_ns <= now_ns:
             return CREDENTIAL_EXPIRED, EXPIRED
         ids = tuple(grant.id for grant in exchange.grants)
-        revoked = self._view.revocation_of(
-            principal.user, principal.issuer, principal.credential_id, exchange.session, ids, now_ns
+        revoked = self._state.revocation_of(
+            principal.user, principal.issuer, principal.credential_id, exchange.session, ids
         )
         if revoked is not None:
             return revocation_reason(revoked), REVOKED
@@ -129,7 +123,7 @@ class Revocations:
         return (why, REVOKED) if why else None
 
     def _grant_that_ended(self, grants: tuple[ActiveGrant, ...], principal: Principal, now_ns: int) -> str:
-        active = self._view.grants_of(principal.user, principal.issuer, now_ns)
+        active = self._state.grants_of(principal.user, principal.issuer)
         in_force = {grant.id for grant in active if grant.expires_ns > now_ns}
         for grant in grants:
             if grant.expires_ns <= now_ns:

@@ -4,13 +4,18 @@ from dataclasses import dataclass
 
 import msgspec
 
+from gateway.budgets.budgets import Budgets
+from gateway.decision_counts import DecisionCounts
 from gateway.durability import Durability
 from gateway.errors import UpstreamUnreachable
 from gateway.identity.authenticate import Authenticator
 from gateway.live import Live
+from gateway.policy_in_force import PolicyInForce
 from gateway.recorder import Recorder
+from gateway.revocations import Revocations
 from gateway.server.names import HostNames
 from gateway.sessions import Sessions
+from gateway.state.follower import SharedState
 from gateway.upstream.credentials import CredentialUnavailable
 from gateway.upstream.pool import Pool
 from gateway.upstream.request import IdentityMode
@@ -29,6 +34,11 @@ class Services:
     identity_mode: IdentityMode
     durability: Durability
     host_names: HostNames
+    policy: PolicyInForce
+    state: SharedState
+    revocations: Revocations
+    budgets: Budgets
+    counts: DecisionCounts
 
     def heard_status(self, status: int) -> None:
         """The API server answered so. 401 speaks of our credential: have it renewed."""

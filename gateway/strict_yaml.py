@@ -1,14 +1,16 @@
-"""YAML text -> plain values whose places in the text are known. Pure; knows no file and no schema.
+"""YAML text -> plain values whose places in the text are known. Pure; knows no file.
 
 Configuration and policies are read through here: no aliases (they can explode), no tags, no key twice, no deep nesting.
-The trap: YAML 1.1 reads 10:30 as the number 630. Numbers with a colon stay text here.
+The trap: YAML 1.1 reads 10:30 as the number 630. Numbers with a colon stay text here, and so do dates.
 """
 
 import difflib
 import re
-from collections.abc import Iterable
-from typing import Final, TypeAlias
+from collections.abc import Iterable, Iterator
+from enum import Enum
+from typing import Any, Final, TypeAlias, get_args
 
+import msgspec
 import yaml
 
 from gateway.yaml_depth import check_depth
@@ -39,7 +41,7 @@ class YamlMistake(Exception):
 
 
 class Document:
-    """One YAML document. value: dict, list, str, int, float, bool, date, None."""
+    """One YAML document. value: dict, list, str, int, float, bool, None."""
 
     def __init__(self, root: yaml.Node | None, content: bytes = b"") -> None:
         self._root = root
@@ -76,7 +78,7 @@ class Document:
             lines = self._lines[start.line + 1 :]
             indent = next((len(text) - len(text.lstrip(" ")) for text in lines if text.strip()), 0)
             return (start.line + line + 1, indent + column), True
-        quotes = 0 if node.style is None else 2
+        quotes = 2 if node.style else 0
         if start.line == end.line and end.column - start.column == len(node.value) + quotes and line == 1:
             return (start.line + 1, start.column + quotes // 2 + column), True
         return _start(node), False
@@ -95,26 +97,68 @@ def read_document(content: bytes) -> Document:
         raise YamlMistake((0, 0), "not valid YAML") from error
 
 
-def explain(error: str, document: Document, prefix: Path, keys: Iterable[str]) -> YamlMistake:
+def explain(error: str, document: Document, prefix: Path, spec: object) -> YamlMistake:
     """What msgspec says about a value of the document, with its place, and the nearest word to a misspelt one.
 
-    prefix: where the converted value stands. keys: all words of the language.
+    prefix: where the value stands that was to become a `spec`.
     """
     at = _AT.search(error)
-    steps = [name or int(index) for name, index in _STEP.findall(at[1] if at else "")]
+    steps = tuple(name or int(index) for name, index in _STEP.findall(at[1] if at else ""))
     path = (*prefix, *steps)
-    message = _AT.sub("", error)
+    message = _AT.sub("", error).replace(" | null`", "`", 1)  # what may be left out need not be null
     unknown, enum = _UNKNOWN_FIELD.search(error), _BAD_ENUM.search(error)
     if unknown:
         position = document.position((*path, unknown[1]), of_key=True)
-        return YamlMistake(position, f"unknown key {unknown[1]!r}{nearest(unknown[1], keys)}")
+        return YamlMistake(position, f"unknown key {unknown[1]!r}{_hint(unknown[1], spec, steps)}")
     if enum:
-        message += nearest(enum[1], keys)
+        message += nearest(enum[1], words_at(spec, steps))
     elif message.startswith("Expected `array` of length >= 1"):
         message = "this list is empty: fill it, or leave it out"
     elif message.startswith("Expected `str`, got `") and not message.endswith(("`object`", "`array`")):
         message += " (put it in quotes)"
     return YamlMistake(document.position(path), message)
+
+
+def _hint(key: str, spec: object, path: Path) -> str:
+    if key in words_at(spec, path):
+        return f": {key} stands alone here, with nothing in it"
+    return nearest(key, _keys_of(_kinds_at(spec, path)))
+
+
+def words_at(spec: object, path: Path) -> set[str]:
+    """The words that may stand at `path` inside a value of type `spec`: those of its literals and enums."""
+    kinds = _kinds_at(spec, path)
+    words = {kind for kind in kinds if isinstance(kind, str)}
+    for kind in kinds:
+        if isinstance(kind, type) and issubclass(kind, Enum):
+            words.update(str(member.value) for member in kind)
+    return words
+
+
+def _kinds_at(spec: object, path: Path) -> list[Any]:
+    kinds = list(_leaves(spec))
+    for step in path:
+        if isinstance(step, str):
+            fields = [field for kind in kinds if _is_struct(kind) for field in msgspec.structs.fields(kind)]
+            kinds = [kind for field in fields if field.encode_name == step for kind in _leaves(field.type)]
+    return kinds
+
+
+def _keys_of(kinds: Iterable[Any]) -> set[str]:
+    return {field.encode_name for kind in kinds if _is_struct(kind) for field in msgspec.structs.fields(kind)}
+
+
+def _leaves(spec: object) -> Iterator[Any]:
+    """The types a type is made of, and the words of its literals."""
+    parts = get_args(spec)
+    if not parts:
+        yield spec
+    for part in parts:
+        yield from _leaves(part)
+
+
+def _is_struct(kind: object) -> bool:
+    return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
 
 
 def nearest(word: str, words: Iterable[str]) -> str:
@@ -149,7 +193,8 @@ def _plain(root: yaml.Node) -> object:
 
 
 def _scalar(node: yaml.ScalarNode) -> object:
-    if node.tag.endswith((":int", ":float")) and ":" in node.value:
+    is_clock = node.tag.endswith((":int", ":float")) and ":" in node.value
+    if is_clock or node.tag.endswith(":timestamp"):
         return str(node.value)
     value: object = yaml.CSafeLoader("").construct_object(node)
     return value

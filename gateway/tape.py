@@ -5,14 +5,18 @@ cannot disagree. It writes exactly one Intent and exactly one Outcome.
 """
 
 import time
+from collections import Counter
 from typing import Final
 
+from gateway.decision_counts import DecisionCounts
+from gateway.policy.model import Scope
 from gateway.recorder import Recorder
 from protocol.events import BodyChunk, Event, Headers, ResponseHead
 from storage.records import (
     MAX_DATA_BYTES,
     AnyRecord,
     Intent,
+    Masked,
     Outcome,
     RequestBody,
     RequestEnded,
@@ -30,8 +34,9 @@ class Tape:
     exchange: 16 bytes, a version 4 UUID, also the Audit-ID upstream. started_ns: UTC.
     """
 
-    def __init__(self, recorder: Recorder, exchange: bytes) -> None:
+    def __init__(self, recorder: Recorder, exchange: bytes, counts: DecisionCounts | None = None) -> None:
         self._recorder = recorder
+        self.counts = counts or DecisionCounts()
         self.exchange = exchange
         self.started_ns = time.time_ns()
         self._started = time.perf_counter_ns()  # monotonic: durations survive a clock step
@@ -45,6 +50,7 @@ class Tape:
         self.request_bytes = 0
         self.response_bytes = 0
         self.exit_code: int | None = None
+        self.scope = Scope.FULL  # METADATA: bodies are counted, not kept
 
     def at_us(self) -> int:
         """Microseconds since the exchange began."""
@@ -91,7 +97,11 @@ class Tape:
         self.intent_recorded = True
 
     def request_body(self, data: bytes, *, urgent: bool = False) -> None:
-        """These bytes are about to go upstream. urgent: they are to be durable together with the Intent."""
+        """These bytes, masked where a rule says so, are about to go upstream. urgent: they are to be durable together
+        with the Intent."""
+        if self.scope is Scope.METADATA:
+            self.request_bytes += len(data)
+            return
         for start in range(0, len(data), MAX_DATA_BYTES):
             piece = data if len(data) <= MAX_DATA_BYTES else data[start : start + MAX_DATA_BYTES]
             self.append(RequestBody(self.exchange, self.request_bytes, piece), urgent=urgent)
@@ -115,11 +125,21 @@ class Tape:
         self.append(ResponseStarted(self.exchange, self.at_us(), status, headers))
 
     def response_body(self, data: bytes) -> None:
+        if self.scope is Scope.METADATA:
+            self.response_bytes += len(data)
+            return
         at_us = self.at_us()
         for start in range(0, len(data), MAX_DATA_BYTES):
             piece = data if len(data) <= MAX_DATA_BYTES else data[start : start + MAX_DATA_BYTES]
             self.append(ResponseBody(self.exchange, at_us, self.response_bytes, piece))
             self.response_bytes += len(piece)
+
+    def masked(self, where: str, counts: Counter[str]) -> None:
+        """So many values were hidden, by rule. where: "request", "answer" or "stream"."""
+        for rule, number in counts.items():
+            self.counts.masked_values(rule, number)
+        if counts and self.intent_recorded:
+            self.append(Masked(self.exchange, self.at_us(), where, tuple(sorted(counts.items()))))
 
     def end(self, result: str, why: str = "", *, urgent: bool = False) -> None:
         """Write the Outcome. The first call wins: whatever ends an exchange first is its outcome."""

@@ -1,5 +1,6 @@
 """What happens in a tunnel -> records: every byte of every channel, and what sizes and exit codes mean."""
 
+from gateway.policy.model import Scope
 from gateway.tape import Tape
 from protocol.apicall import Call
 from protocol.events import (
@@ -53,6 +54,11 @@ class TunnelRecord:
         self.must_be_durable = False
         self._closed: TunnelClosed | None = None
 
+    @property
+    def has_channels_from_the_start(self) -> bool:
+        """Over WebSocket nobody opens channels."""
+        return self._transport == "websocket"
+
     def started(self) -> None:
         tape = self._tape
         tape.append(
@@ -85,10 +91,12 @@ class TunnelRecord:
         tape, data = self._tape, event.data
         at_us = tape.at_us()
         is_result = event.channel is Channel.ERROR and not from_client
+        is_kept = tape.scope is Scope.FULL or is_result
         for start in range(0, max(len(data), 1), MAX_DATA_BYTES):
             piece = data if len(data) <= MAX_DATA_BYTES else data[start : start + MAX_DATA_BYTES]
             chunk = ChannelChunk(tape.exchange, at_us, event.channel, from_client, piece, event.connection)
-            tape.append(chunk, urgent=is_result)
+            if is_kept:
+                tape.append(chunk, urgent=is_result)
         if from_client:
             tape.request_bytes += len(data)
         else:

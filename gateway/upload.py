@@ -1,41 +1,23 @@
-"""Request bodies: a small one is read whole and forwarded in one write, a large one streams while it is recorded.
+"""A large request body streams while it is recorded.
 
 The last bytes of a large body go upstream only when all of it is durable: the cluster never holds a request
 that the record does not.
 """
 
 from collections.abc import Awaitable, Callable
-from typing import Final
 
 import trio
 
 from gateway.admission import Admitted
-from gateway.errors import TOO_LARGE, ClientLeft, Refusal
+from gateway.body_record import BodyRecord
+from gateway.errors import ClientLeft
+from gateway.request_body import check_body_size
 from gateway.server.request import ClientRequest
 from gateway.services import Services
 from gateway.tape import Tape
 from gateway.upstream.connection import UpstreamConnection
 from protocol.apicall import Call
 from protocol.events import BodyChunk, EndOfBody, Event
-
-SMALL_BODY_BYTES: Final = 64 * 1024
-"""A request body up to this size is recorded with its Intent, in one commit, and forwarded in one write."""
-MAX_BODY_BYTES: Final = 3 * 1024 * 1024 + 64 * 1024
-"""kube-apiserver refuses bodies over 3 MiB; the slack lets it say so itself where it would."""
-
-
-async def read_small_body(request: ClientRequest, call: Call) -> tuple[bytes, bool]:
-    """The body, if it is small; else its beginning. Returns whether that is all of it."""
-    if request.head.content_length == 0:
-        return b"", True
-    check_body_size(request.head.content_length or 0, call)
-    body = bytearray()
-    while len(body) < SMALL_BODY_BYTES:
-        chunk = await request.receive_body()
-        if not chunk:
-            return bytes(body), True
-        body += chunk
-    return bytes(body), False
 
 
 async def send_large_body(
@@ -45,11 +27,12 @@ async def send_large_body(
     admitted: Admitted,
     connection: UpstreamConnection,
     beginning: bytes,
+    record: BodyRecord,
     relay_answer: Callable[[list[Event]], Awaitable[None]],
 ) -> None:
     """Forward a body while it arrives, and whatever answer comes, maybe before the body is complete.
 
-    relay_answer: brings the answer down, given its first events.
+    record: has the beginning already. relay_answer: brings the answer down, given its first events.
     """
     problems: list[Exception] = []
     async with trio.open_nursery() as nursery:
@@ -60,7 +43,7 @@ async def send_large_body(
                 head = services.with_credential(admitted.upstream, content_length=length)
                 tape.check()
                 await connection.send(head, BodyChunk(beginning))
-                await _send_rest(request, tape, admitted.call, connection)
+                await _send_rest(request, tape, record, admitted.call, connection)
                 await request.wait_left()
                 raise ClientLeft("the client left before the answer was complete")
             except Exception as error:
@@ -80,23 +63,19 @@ async def send_large_body(
         raise problems[0]
 
 
-async def _send_rest(request: ClientRequest, tape: Tape, call: Call, connection: UpstreamConnection) -> None:
+async def _send_rest(
+    request: ClientRequest, tape: Tape, record: BodyRecord, call: Call, connection: UpstreamConnection
+) -> None:
     """Each chunk is recorded, then sent; the last one only when the whole body is durable."""
     held = b""
     while chunk := await request.receive_body():
         check_body_size(tape.request_bytes + len(chunk), call)
+        record.add(chunk)  # first: once the log has failed, what it may have lost is not sent either
         if held:
             await connection.send(BodyChunk(held))
-        tape.request_body(chunk)
         await tape.flow()
         held = chunk
+    record.end()
     tape.request_ended()
     await tape.durable()
     await connection.send(*([BodyChunk(held)] if held else []), EndOfBody())
-
-
-def check_body_size(size: int, call: Call) -> None:
-    if size > MAX_BODY_BYTES and call.subresource != "proxy":
-        raise Refusal(
-            TOO_LARGE, f"request body is larger than {MAX_BODY_BYTES} bytes, which Kubernetes does not accept"
-        )

@@ -362,7 +362,7 @@ class FileCopied(Record, frozen=True, array_like=True, tag=36):
 class SubRequest(Record, frozen=True, array_like=True, tag=37):
     """A request of the gateway's own on behalf of a call: purpose "old-object", "dry-run", "access-review".
 
-    Recorded twice: before it is sent (status 0), durable then, and with its answer.
+    Bodies are left out: of a dry run it is that of the call. Recorded twice: before it is sent (status 0), durable then, and with its answer.
     """
 
     exchange: bytes
@@ -372,8 +372,6 @@ class SubRequest(Record, frozen=True, array_like=True, tag=37):
     target: bytes
     status: int
     audit_id: bytes = b""  # 16 bytes: its Audit-ID in the cluster's own audit log
-    body: bytes = b""  # of the request, masked
-    answer: bytes = b""  # masked, at most MAX_DATA_BYTES
 
 
 class BudgetCrossed(Record, frozen=True, array_like=True, tag=38):

@@ -72,6 +72,15 @@ def test_storage_knows_neither_trio_nor_the_gateway() -> None:
     assert offences("storage", {"trio", "socket", "ssl", "asyncio", "gateway", "tests"}) == []
 
 
+def test_what_is_folded_from_the_state_is_pure() -> None:
+    """The decision path asks these, so they must answer from memory and from the time they are given."""
+    pure = ("entries", "hold_state", "grant_state", "revocations", "ledgers", "view", "voting", "claims")
+    for name in pure:
+        path = f"gateway/state/{name}.py"
+        imported = imports_of(ROOT / path)
+        assert not {root for root in IO_MODULES | {"sqlite3", "psycopg", "random"} if root in imported}, path
+
+
 def test_nothing_imports_tests() -> None:
     assert offences("gateway", {"tests"}) + offences("benchmarks", {"tests.test_imports"}) == []
 
@@ -88,6 +97,7 @@ def test_only_the_owning_modules_know_their_libraries() -> None:
             {"gateway/identity/keys.py", "gateway/outlets/webhook_door.py", "gateway/witness/client.py"}
         ),
         "boto3": frozenset({"gateway/export/s3.py", "gateway/keys/kms.py", "gateway/store/s3_files.py"}),
+        "psycopg": frozenset({"gateway/state/postgres.py", "gateway/state/postgres_link.py"}),
         "duckdb": frozenset({"gateway/lake/engine.py"}),
         "prometheus_client": frozenset({"gateway/metrics.py"}),
         "trustme": frozenset({"gateway/server/tls.py", "gateway/demo/standin/settings.py"}),

@@ -14,23 +14,25 @@ import trio
 
 from gateway import journal
 from gateway.budgets.account import Account
-from gateway.budgets.freezes import Freezes, FreezeView
-from gateway.budgets.ledger import Append, Ledger
+from gateway.budgets.freezes import Freezes
+from gateway.budgets.ledger import BudgetState, Ledger
 from gateway.live import Live, LiveExchange
 from gateway.policy.budget import Cost, Crossed, crossing, known_cost, strongest, subjects
 from gateway.policy.model import Verdict
 from gateway.state.entries import BudgetRaised
+from gateway.state.store import StateError
 from protocol.apicall import Call
+from storage.errors import LogFailed
 
 FLUSH_S: Final = 1.0
 
 
 class Budgets:
-    """One per worker; `run` has to run. append: see `Append`; now_ns: UTC."""
+    """One per worker; `run` has to run."""
 
-    def __init__(self, live: Live, view: FreezeView, append: Append, now_ns: Callable[[], int]) -> None:
-        self._ledger = Ledger(view, append, now_ns)
-        self._freezes = Freezes(live, view, append, now_ns)
+    def __init__(self, live: Live, state: BudgetState) -> None:
+        self._ledger = Ledger(state)
+        self._freezes = Freezes(live, state)
         self._timed: set[Account] = set()
         self._news = trio.Event()
         self._is_failing = False
@@ -104,7 +106,7 @@ class Budgets:
         try:
             await self._freezes.write()
             await self._ledger.write()
-        except Exception as error:
+        except (StateError, LogFailed) as error:
             if not self._is_failing:
                 journal.problem("budgets", "what sessions use cannot be shared yet; it counts here", error)
             self._is_failing = True

@@ -6,34 +6,21 @@ grant that is frozen has ended: a new one has a budget of its own.
 """
 
 import secrets
-from collections.abc import Callable
-from typing import Final, Protocol
+from contextlib import suppress
+from typing import Final
 
-from gateway.budgets.ledger import Append, TotalsView
+from gateway.budgets.ledger import BudgetState
 from gateway.errors import FORBIDDEN
 from gateway.live import Live
 from gateway.policy.budget import Crossed
 from gateway.sessions import make_session_id
-from gateway.state.entries import BudgetRaised, Reinstated, Revoked
+from gateway.state.entries import AnyEntry, BudgetRaised, Reinstated, Revoked
+from gateway.state.store import AlreadyClaimed
 
 BY: Final = "kubetape"
 """Who revokes and reinstates when a budget does."""
 MAX_FOLLOWED: Final = 10_000
 """Freezes whose lifting is waited for. One that is forgotten stays frozen; lifting it needs a raise as well."""
-
-
-class FreezeView(TotalsView, Protocol):
-    """What is asked of the shared state's view."""
-
-    def revocation_of(
-        self,
-        principal_user: str,
-        issuer: str,
-        credential_id: str,
-        session: str,
-        grants: tuple[str, ...],
-        now_ns: int,
-    ) -> Revoked | None: ...
 
 
 class _Freeze:
@@ -48,8 +35,8 @@ class _Freeze:
 class Freezes:
     """Those of one worker."""
 
-    def __init__(self, live: Live, view: FreezeView, append: Append, now_ns: Callable[[], int]) -> None:
-        self._live, self._view, self._append, self._now_ns = live, view, append, now_ns
+    def __init__(self, live: Live, state: BudgetState) -> None:
+        self._live, self._state = live, state
         self._frozen: dict[str, _Freeze] = {}
 
     def of(self, *subjects: str) -> Crossed | None:
@@ -62,7 +49,7 @@ class Freezes:
             return
         kind = "grant" if crossed.terms.per == "grant" else "session"
         reason = f"{crossed.terms.rule}: {crossed.why}"
-        now_ns = self._now_ns()
+        now_ns = self._state.now_ns()
         identifier = make_session_id(now_ns, secrets.randbits(80))
         revoked = Revoked(now_ns, identifier, kind, crossed.subject, BY, reason)
         self._frozen[crossed.subject] = _Freeze(crossed, revoked)
@@ -74,10 +61,10 @@ class Freezes:
         )
 
     async def write(self) -> None:
-        """Tell the shared state, and follow what people decide. Raises what `append` raises; call it again then."""
+        """Tell the shared state, and follow what people decide. Raises StateError, LogFailed; call it again then."""
         for subject, freeze in tuple(self._frozen.items()):
             if not freeze.is_written:
-                await self._append(freeze.revoked)
+                await self._say(freeze.revoked)
                 freeze.is_written = True
             elif freeze.revoked.subject_kind == "grant" or await self._is_over(freeze):
                 self._frozen.pop(subject, None)
@@ -90,13 +77,18 @@ class Freezes:
 
     async def _is_over(self, freeze: _Freeze) -> bool:
         """Whether it was lifted or its budget raised; then the other is done, too."""
-        crossed, revoked, now_ns = freeze.crossed, freeze.revoked, self._now_ns()
+        crossed, revoked, now_ns = freeze.crossed, freeze.revoked, self._state.now_ns()
         subject, counter = crossed.subject, crossed.terms.counter
-        is_raised = self._view.budget(subject, counter).raised > freeze.raised
-        in_force = self._view.revocation_of("", "", "", subject, (), now_ns)
+        is_raised = self._state.view.budget(subject, counter).raised > freeze.raised
+        in_force = self._state.view.revocation_of("", "", "", subject, (), now_ns)
         is_lifted = in_force is None or in_force.id != revoked.id
         if is_lifted and not is_raised:
-            await self._append(BudgetRaised(now_ns, subject, counter, crossed.terms.limit))
+            await self._say(BudgetRaised(now_ns, subject, counter, crossed.terms.limit))
         elif is_raised and not is_lifted:
-            await self._append(Reinstated(now_ns, revoked.id, BY, "the budget was raised"))
+            await self._say(Reinstated(now_ns, revoked.id, BY, "the budget was raised"))
         return is_raised or is_lifted
+
+    async def _say(self, entry: AnyEntry) -> None:
+        """A store that did not answer may have stored it all the same: then it is known by its key."""
+        with suppress(AlreadyClaimed):
+            await self._state.append(entry)

@@ -5,34 +5,24 @@ counts in the state before `append` returns. So it is taken off here only afterw
 never not at all.
 """
 
-from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from gateway.policy.budget import BYTES_OUT, PODS_TOUCHED, Cost, Spent, amount_of, is_near
 from gateway.policy.model import BudgetTerms
 from gateway.state.entries import AnyEntry, BudgetSpent
-
-Append = Callable[[AnyEntry], Awaitable[object]]
-"""Writes an entry to the shared state; returns once it is applied to the view; raises when it cannot."""
+from gateway.state.view import View
 
 
-class Total(Protocol):
-    """What the shared state knows of one counter of a session or grant. names: of podsTouched, hashes."""
+class BudgetState(Protocol):
+    """What is asked of the shared state: a part of `gateway.state.follower.SharedState`."""
 
     @property
-    def spent(self) -> int: ...
+    def view(self) -> View: ...
 
-    @property
-    def raised(self) -> int: ...
+    def now_ns(self) -> int: ...
 
-    @property
-    def names(self) -> frozenset[str]: ...
-
-
-class TotalsView(Protocol):
-    """What is asked of the shared state's view."""
-
-    def budget(self, subject: str, counter: str) -> Total: ...
+    async def append(self, entry: AnyEntry) -> int:
+        """Returns once the entry is applied to the view. Raises StateError, LogFailed."""
 
 
 class _Unwritten:
@@ -46,15 +36,16 @@ class _Unwritten:
 class Ledger:
     """The counters of one worker on top of those in the shared state."""
 
-    def __init__(self, view: TotalsView, append: Append, now_ns: Callable[[], int]) -> None:
-        self._view, self._append, self._now_ns = view, append, now_ns
+    def __init__(self, state: BudgetState) -> None:
+        self._state = state
         self._unwritten: dict[tuple[str, str], _Unwritten] = {}
 
     def spent(self, subject: str, counter: str) -> Spent:
         """What was used so far: as far as the state knows, and what is not written yet."""
-        total, unwritten = self._view.budget(subject, counter), self._unwritten.get((subject, counter))
+        total = self._state.view.budget(subject, counter)
+        unwritten = self._unwritten.get((subject, counter))
         if counter == PODS_TOUCHED:
-            names = frozenset(total.names | unwritten.names) if unwritten else frozenset(total.names)
+            names = total.names | unwritten.names if unwritten else total.names
             return Spent(len(names), total.raised, names)
         return Spent(total.spent + (unwritten.amount if unwritten else 0), total.raised)
 
@@ -72,11 +63,12 @@ class Ledger:
         return terms.counter != BYTES_OUT and is_near(terms, self.spent(subject, terms.counter))
 
     async def write(self) -> None:
-        """Tell the shared state what is new. Raises what `append` raises; nothing is lost then."""
+        """Tell the shared state what is new. Raises StateError, LogFailed; nothing is lost then."""
         for subject, counter in tuple(self._unwritten):
             unwritten = self._unwritten[subject, counter]
             amount, names = unwritten.amount, frozenset(unwritten.names)
-            await self._append(BudgetSpent(self._now_ns(), subject, counter, amount, tuple(sorted(names))))
+            entry = BudgetSpent(self._state.now_ns(), subject, counter, amount, tuple(sorted(names)))
+            await self._state.append(entry)
             unwritten.amount -= amount
             unwritten.names -= names
             if not unwritten.amount:

@@ -29,7 +29,7 @@ VERBS: Final = {
     "serve": Entry("gateway.cli.serve:serve", "Run the gateway."),
     "demo": Entry("gateway.cli.demo:demo", "The whole product on a built-in toy cluster, with a tour."),
     "sessions": Entry("gateway.cli.sessions:sessions", "Read, search, follow and replay what was recorded."),
-    "policy": Entry("gateway.cli.policy:policy", "Check policy files and run their tests."),
+    "policy": Entry("gateway.cli.policy:policy", "Check policy files, run their tests, explain decisions."),
     "verify": Entry("gateway.cli.verify:verify", "Prove that a log, or a copy of it, is untouched."),
     "reconcile": Entry(
         "gateway.cli.reconcile:reconcile", "Compare the record with the cluster's own audit log."

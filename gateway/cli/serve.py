@@ -20,6 +20,7 @@ from gateway.config import (
     IndexMode,
     KubeconfigSource,
     Listen,
+    PolicySettings,
     Settings,
     check_settings,
     load_settings,
@@ -91,7 +92,7 @@ MAX_OPEN_FILES = 65_536
     envvar="KUBETAPE_LISTEN__CONSOLE",
     show_envvar=True,
     metavar="HOST:PORT",
-    help="Management API: approvals, grants, revocations. Default: 127.0.0.1:8443; port 0: any.",
+    help="Approvals, grants and revocations (docs/approvals.md). Default with a policy: 127.0.0.1:8443; '': none.",
 )
 @click.option(
     "--tls-name", multiple=True, metavar="NAME", help="A further name or address clients use (repeatable)."
@@ -115,6 +116,19 @@ MAX_OPEN_FILES = 65_536
     help="What waits for the disk: strict, balanced (default) or relaxed.",
 )
 @click.option(
+    "--policy",
+    envvar="KUBETAPE_POLICY__DIR",
+    show_envvar=True,
+    metavar="DIR",
+    help="Policy files (*.yaml). With any, what nothing allows is denied; without, observe mode.",
+)
+@click.option(
+    "--policy-pack",
+    multiple=True,
+    metavar="NAME",
+    help="A policy that comes with kubetape joins them (repeatable): kubetape policy packs ls.",
+)
+@click.option(
     "--accept-loss",
     metavar="REASON",
     default="",
@@ -123,8 +137,9 @@ MAX_OPEN_FILES = 65_536
 def serve(config: Path | None, accept_loss: str, **flags: object) -> None:
     """Run the gateway in front of one cluster.
 
-    Without an issuer, client certificates or a token file it is in observe mode: everything is allowed and
-    recorded, it listens on loopback only, and DATA_DIR/kubeconfig holds a token for its first user.
+    Without policy files it is in observe mode: everything identified is allowed, and recorded. Without an issuer,
+    client certificates or a token file it listens on loopback only, and DATA_DIR/kubeconfig holds a token for its
+    first user.
 
     \b
     Example:
@@ -171,7 +186,9 @@ def with_flags(settings: Settings, flags: dict[str, object]) -> Settings:
     listen = Listen(
         data=_text(given, "listen") or settings.listen.data,
         management=_text(given, "mgmt_listen") or settings.listen.management,
-        console=_text(given, "console_listen") or settings.listen.console,
+        console=_text(flags, "console_listen")
+        if flags.get("console_listen") is not None
+        else settings.listen.console,
         names=[*settings.listen.names, *flags.get("tls_name", ())],  # type: ignore[misc]
         tls=settings.listen.tls,
     )
@@ -185,6 +202,10 @@ def with_flags(settings: Settings, flags: dict[str, object]) -> Settings:
         clusters=[cluster] if cluster else settings.clusters,
         listen=listen,
         record=record,
+        policy=PolicySettings(
+            _text(given, "policy") or settings.policy.dir,
+            [*settings.policy.packs, *flags.get("policy_pack", ())],  # type: ignore[misc]
+        ),
         identity=_identity(settings.identity, given),
     )
 
@@ -249,17 +270,26 @@ def _announce(gateway: Gateway) -> None:
         f"health: http://127.0.0.1:{gateway.management_port}/readyz?verbose",
         f"the log is signed by {gateway.record.log_key}: give this to whoever verifies it; {_clear_text(gateway)}",
     ]
-    if gateway.kubeconfig is None:
-        lines.append("OBSERVE MODE: no policy: every identified call is allowed, and recorded.")
-    else:
+    lines.append(_what_decides(gateway))
+    if gateway.kubeconfig is not None:
         lines += [
-            "OBSERVE MODE: no policy and no issuer: every call of the first user is allowed, and recorded.",
-            "Use it from this machine with:",
+            "There is no issuer: this machine's first user has a token. Use it with:",
             f"  export KUBECONFIG={gateway.kubeconfig.resolve()}",
             "and read the record with:",
             f"  kubetape sessions ls --data-dir {gateway.data_dir}",
         ]
     click.echo("\n".join(lines), err=True)
+
+
+def _what_decides(gateway: Gateway) -> str:
+    policy = gateway.services.policy
+    current = policy.current
+    if current is None:
+        return "OBSERVE MODE: no policy: every identified call is allowed, and recorded."
+    return (
+        f"policy {current.sha256[:12]} of {gateway.settings.policy.origin} decides ({len(current.rules)} rules); "
+        + ("what nothing allows is allowed" if current.default_allows else "what nothing allows is denied")
+    )
 
 
 def _clear_text(gateway: Gateway) -> str:

@@ -52,11 +52,11 @@ async def serve_console(
     *,
     task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve until cancelled; starts with the port. `listen.console` is not "". context: that of the data port.
+    """Serve until cancelled; starts with the port. `settings.console_address` is not "". context: that of the data port.
 
     Raises BadConfig, CannotListen before it started.
     """
-    host, port = parse_address(settings.listen.console)
+    host, port = parse_address(settings.console_address)
     if not settings.has_identity and not is_loopback(host):
         raise BadConfig(
             f"listen.console: without identity settings it listens on loopback only, not on {host}: configure an "

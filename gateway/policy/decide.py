@@ -79,9 +79,8 @@ class Policy:
     def _needs(self, facts: Facts) -> Needs:
         wants_object = wants_old = False
         for rule in self._candidates(facts).rules:
-            if rule.needs_object or rule.needs_old_object:
-                needs = rule.needs(facts)
-                wants_object, wants_old = wants_object or needs.object, wants_old or needs.old_object
+            needs = rule.needs(facts)
+            wants_object, wants_old = wants_object or needs.object, wants_old or needs.old_object
         return Needs(wants_object, wants_old)
 
     def decide(self, facts: Facts) -> Verdict:

@@ -35,9 +35,6 @@ class Globs:
             return False
         return not any(one(value) for one in self._negative for value in values)
 
-    def match_all(self, values: Iterable[str]) -> bool:
-        return all(self.match(value) for value in values)
-
     def _wants(self, value: str) -> bool:
         return value in self._exact or any(one(value) for one in self._positive)
 

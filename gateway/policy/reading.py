@@ -19,45 +19,14 @@ _LISTS: Final[dict[str, type[syntax.Strict]]] = {
     "detectors": syntax.DetectorSpec,
     "tests": syntax.CaseSpec,
 }
-_STRUCTS: Final = (
-    syntax.PolicyFile,
-    syntax.Metadata,
-    syntax.RuleSpec,
-    syntax.Match,
-    syntax.TimeWindow,
-    syntax.Actions,
-    syntax.HoldSpec,
-    syntax.ApproverSpec,
-    syntax.MaskSpec,
-    syntax.CommandSpec,
-    syntax.FileSpec,
-    syntax.BudgetSpec,
-    syntax.GrantSpec,
-    syntax.RequesterSpec,
-    syntax.DetectorSpec,
-    syntax.PersonSpec,
-    syntax.CaseSpec,
-)
-_WORDS: Final = frozenset(
-    {field.encode_name for struct in _STRUCTS for field in msgspec.structs.fields(struct)}
-    | {
-        "mon",
-        "tue",
-        "wed",
-        "thu",
-        "fri",
-        "sat",
-        "sun",
-        "enforce",
-        "shadow",
-        "up",
-        "down",
-        "both",
-        "session",
-        "grant",
-    }
-    | {"freeze", "command", "request", "metadata", "full", "alert", "allow", "kubetape/v1", "Policy"}
-)
+
+_IN_WORDS: Final = {
+    syntax.NAME_PATTERN: "a name is at most 63 letters, digits, dots, dashes and underscores",
+    syntax.DURATION_PATTERN: "a duration is written 90s, 5m or 1h30m",
+    syntax.LINE_PATTERN: "this is one line of text, without control characters",
+    syntax.REQUEST_PATTERN: "a request is written METHOD /path, such as GET /api/v1/namespaces/a/pods/b",
+}
+"""What a pattern that a value does not match wants."""
 
 Spec = TypeVar("Spec", bound=syntax.Strict)
 
@@ -123,6 +92,7 @@ class Source:
         try:
             return msgspec.convert(plain, spec)
         except msgspec.ValidationError as error:
-            mistake = explain(str(error), document, path, _WORDS)
-            self._add((mistake.line, mistake.column), mistake.message)
+            mistake = explain(str(error), document, path, spec)
+            said = [words for pattern, words in _IN_WORDS.items() if repr(pattern) in mistake.message]
+            self._add((mistake.line, mistake.column), said[0] if said else mistake.message)
             return None

@@ -11,36 +11,34 @@ from gateway.policy.globs import compile_glob
 
 _PATTERN: Final = re.compile(r"!?([a-z0-9*-]+)(?:\.([A-Za-z0-9.*-]+))?(?:/([a-z0-9*/-]+))?")
 
-CLUSTER_SCOPED: Final = frozenset(
-    (
-        "",
-        "apiservices",
-        "certificatesigningrequests",
-        "clusterrolebindings",
-        "clusterroles",
-        "componentstatuses",
-        "csidrivers",
-        "csinodes",
-        "customresourcedefinitions",
-        "flowschemas",
-        "ingressclasses",
+_CLUSTER_SCOPED: Final = {
+    "": ("componentstatuses", "namespaces", "nodes", "persistentvolumes"),
+    "admissionregistration.k8s.io": (
         "mutatingadmissionpolicies",
         "mutatingadmissionpolicybindings",
         "mutatingwebhookconfigurations",
-        "namespaces",
-        "nodes",
-        "persistentvolumes",
-        "priorityclasses",
-        "prioritylevelconfigurations",
-        "runtimeclasses",
-        "storageclasses",
         "validatingadmissionpolicies",
         "validatingadmissionpolicybindings",
         "validatingwebhookconfigurations",
-        "volumeattachments",
-    )
-)
-"""Resources of Kubernetes itself that are in no namespace. A name not in here may be in one."""
+    ),
+    "apiextensions.k8s.io": ("customresourcedefinitions",),
+    "apiregistration.k8s.io": ("apiservices",),
+    "certificates.k8s.io": ("certificatesigningrequests",),
+    "flowcontrol.apiserver.k8s.io": ("flowschemas", "prioritylevelconfigurations"),
+    "metrics.k8s.io": ("nodes",),
+    "networking.k8s.io": ("ingressclasses",),
+    "node.k8s.io": ("runtimeclasses",),
+    "rbac.authorization.k8s.io": ("clusterrolebindings", "clusterroles"),
+    "scheduling.k8s.io": ("priorityclasses",),
+    "storage.k8s.io": ("csidrivers", "csinodes", "storageclasses", "volumeattachments"),
+}
+"""Resources of Kubernetes itself that are in no namespace. Whatever is not in here may be in one: other groups have
+namespaced resources of the same names."""
+
+
+def is_cluster_scoped(group: str, resource: str) -> bool:
+    """Whether it is known that such objects are in no namespace."""
+    return resource in _CLUSTER_SCOPED.get(group, ())
 
 
 class Resource(NamedTuple):

@@ -29,7 +29,7 @@ from gateway.state.store import (
 CHANNEL: Final = "kubetape_state"
 APPEND_LOCK: Final = 0x6B756265_74617065
 """ "kubetape": any number that nobody else in this database uses."""
-LISTEN_STEP_S: Final = 0.5
+LISTEN_STEP_S: Final = 0.2
 """How soon the listening thread notices that it should end."""
 RECONNECT_S: Final = 1.0
 
@@ -69,7 +69,8 @@ class PostgresStore:
             with connection.transaction():
                 connection.execute("SELECT pg_advisory_xact_lock(%s)", (APPEND_LOCK,))
                 row = connection.execute(_INSERT, (expires_ns, unique or None, encoded, signature)).fetchone()
-                connection.execute("SELECT pg_notify(%s, '')", (CHANNEL,))
+                if row is not None:
+                    connection.execute("SELECT pg_notify(%s, '')", (CHANNEL,))
             return row
 
         row = self._writing.run(insert)

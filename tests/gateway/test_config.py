@@ -228,6 +228,17 @@ def test_bad_configuration_is_one_line_and_exit_code_3(arguments: tuple[str, ...
     assert isinstance(serve, click.Command)
 
 
+def test_where_the_shared_state_is_kept() -> None:
+    settings = parse_settings(
+        b"state: {postgres: {dsnFile: /run/dsn}, trustedKeys: [k1], signingKeyFile: /run/key}", "c.yaml"
+    )
+    assert settings.state.postgres is not None
+    assert settings.state.postgres.dsn_file == "/run/dsn"
+    assert (settings.state.trusted_keys, settings.state.signing_key_file) == (["k1"], "/run/key")
+    with pytest.raises(BadConfig, match=r"c\.yaml:1: unknown key 'dsnfile'; did you mean 'dsnFile'\?"):
+        parse_settings(b"state: {postgres: {dsnfile: /run/dsn}}", "c.yaml")
+
+
 NOTICES = b"""
 listen: {console: "0.0.0.0:8443"}
 console: {admins: {users: [adm], groups: [sre-leads]}, url: "https://gw.example:8443"}
@@ -249,7 +260,8 @@ def test_who_administers_and_who_is_told_is_read() -> None:
     assert settings.approvals.webhooks[0].events == ("hold.requested",)
     assert settings.approvals.slack
     assert settings.approvals.slack.users["U0123456789"].user == "ann@example.com"
-    assert parse_settings(b"", "f.yaml").listen.console == "127.0.0.1:8443"
+    assert parse_settings(b"", "f.yaml").console_address == ""
+    assert parse_settings(b"policy: {dir: p}", "f.yaml").console_address == "127.0.0.1:8443"
     assert with_flags(settings, {"console_listen": "127.0.0.1:1"}).listen.console == "127.0.0.1:1"
     assert with_flags(settings, {}).listen.console == "0.0.0.0:8443"
 

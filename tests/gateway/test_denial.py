@@ -31,7 +31,7 @@ def test_a_rule_is_named_with_its_reason_and_what_would_be_allowed() -> None:
     assert (refusal.answer.code, refusal.answer.reason, refusal.answer.result) == (403, "Forbidden", "denied")
     assert refusal.message == (
         'pods "web-0" is forbidden: kubetape policy prod/no-delete: production is read-only. '
-        f"you may get pods. (request {REQUEST_ID})"
+        f"You may get pods. (request {REQUEST_ID})"
     )
     details = refusal.details
     assert details is not None
@@ -47,11 +47,18 @@ def test_a_rule_is_named_with_its_reason_and_what_would_be_allowed() -> None:
 def test_where_no_rule_matched_the_attempt_is_spelled_out_in_the_words_of_rbac() -> None:
     refusal = deny(denied(), DELETE, ALICE, EXCHANGE)
     assert (
-        'no rule allows it: User "alice" cannot delete resource "pods" in API group "" in the namespace "prod".'
+        'no rule allows this: User "alice" cannot delete resource "pods" in API group "" in the namespace "prod".'
     ) in refusal.message
     assert refusal.details is not None
     assert refusal.details.causes[0] == Cause("NoPolicyRule", "nothing allows this call")
     assert "Ask the owner of that policy." in refusal.message
+
+
+def test_a_rule_that_only_masks_is_not_blamed() -> None:
+    refusal = deny(denied(("p/mask",), "no rule allows this"), DELETE, ALICE, EXCHANGE)
+    assert "kubetape policy: no rule allows this: User" in refusal.message
+    assert refusal.details is not None
+    assert refusal.details.causes[0].reason == "NoPolicyRule"
 
 
 def test_a_group_and_a_path_are_named_as_kubernetes_does() -> None:

@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
 
 from gateway.ending import answer_error
 from gateway.errors import EXPIRED, FORBIDDEN, REVOKED, Answer, Refusal
@@ -11,9 +13,10 @@ from gateway.server.request import ConnectionFacts
 from gateway.tape import Tape
 from protocol.events import BodyChunk, Event, RequestHead, ResponseHead
 from protocol.status import Cause, Details
+from tests.kit.blocked_files import BlockedFiles
 from tests.kit.gateway_rig import Rig, open_rig
 from tests.kit.h2_client import open_h2
-from tests.kit.orc import CHUNKED, OrcConnection, SeenRequest, chunk, says
+from tests.kit.orc import CHUNKED, OrcConnection, SeenRequest, answer, chunk, says
 
 PODS = b"/api/v1/namespaces/default/pods"
 EVENT = b'{"type":"ADDED","object":{"kind":"Pod"}}\n'
@@ -97,7 +100,8 @@ async def test_a_watch_is_refused_before_its_head_and_ends_with_an_event_after_i
             assert await client.chunk() == EVENT
             cut_everybody(rig)
             event = json.loads(await client.chunk())
-            assert (event["type"], event["object"]["message"]) == ("ERROR", WHY)
+            status = event["object"]
+            assert (event["type"], status["message"], status["code"]) == ("ERROR", WHY, 403)
         else:
             await rig.orc.wait(lambda: rig.orc.requests)
             cut_everybody(rig)
@@ -113,6 +117,29 @@ async def test_a_drain_waits_for_short_calls_and_a_revocation_does_not(tmp_path:
         assert [one.reason for one in live] == [""]
         cut_everybody(rig)
         assert (await client.response()).status == 403
+
+
+async def test_a_call_whose_outcome_is_recorded_keeps_it_and_its_answer_is_broken_off(
+    tmp_path: Path,
+) -> None:
+    files = BlockedFiles()
+
+    async def block_then_answer(connection: OrcConnection, request: SeenRequest) -> None:
+        files.block()
+        await connection.send(answer())
+
+    async with open_rig(tmp_path, block_then_answer, files=files) as rig, rig.client() as client:
+        await client.send(rig.request(b"DELETE", PODS + b"/p"))
+        while not files.waiting.is_set():
+            await trio.sleep(0.002)
+        await wait_all_tasks_blocked(0.05)
+        cut_everybody(rig)
+        assert await client.rest() == b""
+        files.release()
+        await rig.ended()
+        exchange = await rig.exchange()
+        assert (exchange.outcome.result, exchange.outcome.status) == ("completed", 200)
+        assert exchange.records[-1] is exchange.outcome
 
 
 class Listener:

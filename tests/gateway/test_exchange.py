@@ -12,7 +12,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from gateway.durability import Durability
-from gateway.upload import MAX_BODY_BYTES, SMALL_BODY_BYTES
+from gateway.request_body import MAX_BODY_BYTES, SMALL_BODY_BYTES
 from storage.records import Outcome, RequestBody, RequestEnded
 from tests.kit.blocked_files import BlockedFiles
 from tests.kit.gateway_rig import Rig, open_rig, read_log

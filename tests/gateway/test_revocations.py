@@ -13,8 +13,8 @@ from gateway.live import Live, LiveExchange
 from gateway.policy.model import ActiveGrant
 from gateway.principal import Principal
 from gateway.revocations import CREDENTIAL_EXPIRED, Revocations, revocation_reason
+from gateway.state.clock import SteadyClock
 from gateway.state.entries import Revoked
-from gateway.steady_time import SteadyTime
 from tests.kit.gateway_rig import open_rig
 from tests.kit.orc import OrcConnection
 from tests.kit.tunnel_ends import FrameStream, exec_server, websocket_fields
@@ -26,26 +26,24 @@ ANN = Principal("ann", (), "oidc", "c1", issuer="https://issuer")
 
 
 class State:
-    """The part of the shared state that is asked, with a list of what was revoked."""
+    """The part of the shared state that is asked, with lists of what was granted and revoked."""
 
     def __init__(self) -> None:
         self.revoked: list[Revoked] = []
         self.grants: tuple[ActiveGrant, ...] = ()
+        self.clock = SteadyClock()
+
+    def now_ns(self) -> int:
+        return self.clock.now_ns()
 
     def revocation_of(
-        self,
-        principal_user: str,
-        issuer: str,
-        credential_id: str,
-        session: str,
-        grants: tuple[str, ...],
-        now_ns: int,
+        self, user: str, issuer: str, credential_id: str, session: str, grants: tuple[str, ...]
     ) -> Revoked | None:
-        mine = {("user", principal_user), ("credential", credential_id), ("session", session)}
+        mine = {("user", user), ("credential", credential_id), ("session", session)}
         mine |= {("grant", grant) for grant in grants}
         return next((one for one in self.revoked if (one.subject_kind, one.subject) in mine), None)
 
-    def grants_of(self, user: str, issuer: str, now_ns: int) -> tuple[ActiveGrant, ...]:
+    def grants_of(self, user: str, issuer: str) -> tuple[ActiveGrant, ...]:
         return self.grants
 
 
@@ -86,8 +84,8 @@ class Running:
 @asynccontextmanager
 async def running() -> AsyncIterator[tuple[Running, trio.Nursery]]:
     live, state, clock = Live(), State(), Clock()
-    steady = SteadyTime(clock.wall_ns, clock.monotonic_ns)
-    revocations = Revocations(live, state, steady.now_ns)
+    state.clock = SteadyClock(clock.wall_ns, clock.monotonic_ns)
+    revocations = Revocations(live, state)
     async with trio.open_nursery() as nursery:
         await nursery.start(revocations.run)
         yield Running(state, live, revocations, clock), nursery
@@ -228,6 +226,7 @@ async def test_the_user_of_an_exec_reads_why_it_ended(tmp_path: Path) -> None:
         (exchange,) = rig.gateway.services.live
         state.revoked.append(Revoked(0, "R1", "user", exchange.user, "sec", "laptop stolen"))
         revocations.changed()
-        said = await client.until(b"}")
+        said = await client.until(b'"code":403}')
         assert b"access revoked by sec: laptop stolen" in said
+        assert b'"reason":"Forbidden"' in said
         nursery.cancel_scope.cancel()

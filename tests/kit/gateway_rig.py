@@ -86,6 +86,7 @@ class Rig:
     gateway: Gateway
     directory: Path
     cancel: Callable[[], None] = lambda: None  # stops the gateway as a second signal does
+    files: FileOps = REAL_FILES  # what the log is written through
 
     @property
     def token(self) -> bytes:
@@ -228,7 +229,7 @@ async def open_rig(
 
             gateway: Gateway = await nursery.start(run)
             try:
-                yield Rig(orc, gateway, directory, scope.cancel)
+                yield Rig(orc, gateway, directory, scope.cancel, files)
             finally:
                 nursery.cancel_scope.cancel()
 

@@ -76,7 +76,7 @@ EVERY_RECORD: tuple[AnyRecord, ...] = (
     StateChanged(21, "HoldVoted", b"{}", b"signature"),
     CommandSeen(ID, 22, "rm -rf /", "deny", "prod/no-wipe"),
     FileCopied(ID, 23, "down", "etc/passwd", 1024, sha256=b"s" * 32),
-    SubRequest(ID, 24, "dry-run", "DELETE", b"/api/v1/namespaces/x?dryRun=All", 200, b"a" * 16, b"", b"{}"),
+    SubRequest(ID, 24, "dry-run", "DELETE", b"/api/v1/namespaces/x?dryRun=All", 200, b"a" * 16),
     BudgetCrossed(ID, 25, "agents/deletes", "deletes", 11, 10, "freeze"),
 )  # fmt: skip
 

@@ -6,9 +6,8 @@ The trap: validators and lengths of the answer speak of bytes that are not shown
 """
 
 from collections import Counter
-from typing import Final, Protocol
-
-import msgspec
+from collections.abc import Callable
+from typing import Final, NamedTuple, Protocol
 
 from gateway.policy.masking.documents import DocumentMask
 from gateway.policy.masking.refusal import Unmaskable
@@ -45,11 +44,11 @@ class Body(Protocol):
     def finish(self) -> bytes: ...
 
 
-class Parts(msgspec.Struct, frozen=True):
+class Parts(NamedTuple):
     """What an answer needs of the masks of a verdict."""
 
     documents: DocumentMask
-    stream: StreamMask | None  # None: no detectors
+    new_stream: Callable[[], StreamMask] | None  # None: no detectors
 
 
 class AnswerMask:
@@ -59,10 +58,11 @@ class AnswerMask:
     `Unmaskable` can still be answered. Afterwards the answer can only be broken off. counts: values hidden, per rule.
     """
 
-    def __init__(self, head: ResponseHead, body: Body, counts: Counter[str], *, is_immediate: bool) -> None:
+    def __init__(self, head: ResponseHead, body: Body, counts: Counter[str]) -> None:
         self._head, self._body = head, body
         self.counts = counts
-        self.is_immediate = is_immediate
+        # clients of a watch or a log wait for the head, and may wait long for the first event or line
+        self.is_immediate = isinstance(body, WatchMask | TextBody | UntouchedBody)
 
     def head(self) -> ResponseHead:
         return self._head
@@ -108,6 +108,7 @@ class TextBody:
 
     def __init__(self, mask: StreamMask, counts: Counter[str]) -> None:
         self.mask, self._counts = mask, counts
+        self._counted_before: Counter[str] = Counter()
 
     def feed(self, data: bytes) -> bytes:
         return self._counted(self.mask.feed(data))
@@ -116,8 +117,8 @@ class TextBody:
         return self._counted(self.mask.flush())
 
     def _counted(self, shown: bytes) -> bytes:
-        self._counts.clear()
-        self._counts.update(self.mask.counts)
+        self._counts.update(self.mask.counts - self._counted_before)
+        self._counted_before = self.mask.counts.copy()
         return shown
 
 
@@ -157,7 +158,7 @@ def choose_body(call: Call, head: ResponseHead, parts: Parts, counts: Counter[st
             return WatchMask(parts.documents, counts)
         return DocumentBody(parts.documents, counts)
     if is_log or media.startswith(b"text/"):
-        return UntouchedBody() if parts.stream is None else TextBody(parts.stream, counts)
+        return UntouchedBody() if parts.new_stream is None else TextBody(parts.new_stream(), counts)
     if head.content_length == 0:
         return NoBody()
     return _refuse(media.decode("latin-1"))

@@ -6,6 +6,7 @@ hide its first value from us and show it to a client.
 Numbers keep their meaning: integers of any size exactly, others as the nearest double, as every Go client reads them.
 """
 
+import re
 from collections import Counter
 from typing import Final
 
@@ -19,6 +20,7 @@ from gateway.policy.masking.texts import TextMask
 
 UNDECODABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
+_ARE_OBJECTS: Final = re.compile(rb"\[\s*[{\]]")
 _SHELL: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _ITEMS: Final = msgspec.json.Decoder(list[msgspec.Raw])
 _TEXT: Final = msgspec.json.Decoder(str)
@@ -47,13 +49,16 @@ class DocumentMask:
     def mask(self, body: bytes, counts: Counter[str]) -> bytes:
         """The document without what is hidden; the same bytes where nothing could be. Raises Unmaskable."""
         may_be_table = self._table.has_columns and b'"Table"' in body
-        if not may_be_table and not self._prefilter.may_hide(body, base64=self._kind == "Secret"):
+        if not may_be_table and not self._may_hide(body, self._kind):
             return body
         try:
             masked = self._masked(body, counts)
         except UNDECODABLE:
             raise Unmaskable(502, "the API server's answer is not JSON that can be masked") from None
         return masked + b"\n" if body.endswith(b"\n") else masked
+
+    def _may_hide(self, body: bytes, kind: str) -> bool:
+        return self._prefilter.may_hide(body, base64=kind == "Secret")
 
     def _masked(self, body: bytes, counts: Counter[str]) -> bytes:
         if not body.lstrip().startswith(b"{"):
@@ -63,7 +68,7 @@ class DocumentMask:
         if said == "Table" and _text_of(shell.get("apiVersion")).startswith("meta.k8s.io/"):
             self._table.columns(_ANY.decode(shell.get("columnDefinitions", b"null")))
             return self._masked_list(shell, "rows", self._kind, counts)
-        if bytes(shell.get("items", b"")).startswith(b"["):
+        if _ARE_OBJECTS.match(bytes(shell.get("items", b""))):
             kind = said.removesuffix("List") if said.endswith("List") and said != "List" else self._kind
             return self._masked_list(shell, "items", kind, counts)
         return self._masked_object(body, self._kind, counts)
@@ -82,12 +87,12 @@ class DocumentMask:
         return _ENCODER.encode({**_SHELL.decode(around), member: items})
 
     def _masked_item(self, item: msgspec.Raw, kind: str, counts: Counter[str]) -> msgspec.Raw:
-        if not self._prefilter.may_hide(bytes(item), base64=kind == "Secret"):
+        if not self._may_hide(bytes(item), kind):
             return item
         return msgspec.Raw(self._masked_object(item, kind, counts))
 
     def _masked_row(self, row: msgspec.Raw, kind: str, counts: Counter[str]) -> msgspec.Raw:
-        if not self._table.has_columns and not self._prefilter.may_hide(bytes(row), base64=kind == "Secret"):
+        if not self._table.has_columns and not self._may_hide(bytes(row), kind):
             return row
         value = _ANY.decode(row)
         self._table.row(value, kind, counts)

@@ -47,12 +47,12 @@ def _mask_fields(
 
 def _mask_key(text: str, nodes: list[Node], rule: str, counts: Counter[str]) -> str:
     rule = rule or next((node.rule for node in nodes if node.rule), "")
-    if not rule and not nodes:
+    if not rule and not any(_speaks_of(node, text) for node in nodes):
         return text
     try:
         value = msgspec.json.decode(text)
     except _UNDECODABLE:
-        value, rule = text, rule or _any_rule(nodes)
+        value, rule = text, rule or _any_rule(nodes[0])
     if rule:
         value = hide(value, rule, counts)
     else:
@@ -61,14 +61,22 @@ def _mask_key(text: str, nodes: list[Node], rule: str, counts: Counter[str]) -> 
     return msgspec.json.encode(value).decode()
 
 
-def _any_rule(nodes: list[Node]) -> str:
-    """The first rule at or below these nodes: there is one below every node."""
-    for node in nodes:
-        children = [*node.keys.values(), node.any_key, node.any_item, node.any_depth]
-        rule = node.rule or _any_rule([child for child in children if child is not None])
-        if rule:
-            return rule
-    return ""
+def _speaks_of(node: Node, text: str) -> bool:
+    """Whether a node may hide a member of this JSON object: mostly not, and then it stays undecoded."""
+    return (
+        node.any_key is not None
+        or node.any_depth is not None
+        or "\\" in text
+        or any(f'"{name}"' in text for name in node.keys)
+    )
+
+
+def _any_rule(node: Node) -> str:
+    """The first rule at or below a node: there is one below every node."""
+    while not node.rule:
+        children = (*node.keys.values(), node.any_key, node.any_item, node.any_depth)
+        node = next(child for child in children if child is not None)
+    return node.rule
 
 
 def _members(nodes: list[Node], name: str) -> list[Node]:
@@ -76,16 +84,10 @@ def _members(nodes: list[Node], name: str) -> list[Node]:
     for node in nodes:
         found += (child for child in (node.keys.get(name), node.any_key) if child is not None)
         if node.any_depth is not None:
-            found += (*_members([node.any_depth], name), _only_deeper(node))
+            found += (*_members([node.any_depth], name), node.only_deeper())
     return found
 
 
 def _items(nodes: list[Node]) -> list[Node]:
     """A path need not say `[*]`: the nodes themselves hold for items too."""
     return [*(node.any_item for node in nodes if node.any_item is not None), *nodes]
-
-
-def _only_deeper(node: Node) -> Node:
-    deeper = Node()
-    deeper.any_depth = node.any_depth
-    return deeper

@@ -9,6 +9,7 @@ text has a fixed beginning, also recognised in base64 at any of its three alignm
 import base64
 import re
 from collections import Counter
+from functools import lru_cache
 from typing import Final
 
 PREFIX: Final = "[masked by "
@@ -23,11 +24,13 @@ _UNFIT: Final = re.compile(r'[^ -~]|["\\\[\]]')
 _UNICODE_ESCAPE: Final = re.compile(rb"\\+(?:u00|U000000)([2-7][0-9a-fA-F])")
 
 
+@lru_cache(maxsize=1024)
 def placeholder(rule: str) -> str:
     """Printable ASCII that needs no escape in JSON."""
     return f"{PREFIX}{_UNFIT.sub('?', rule)[:MAX_RULE_CHARACTERS]}]"
 
 
+@lru_cache(maxsize=1024)
 def encoded_placeholder(rule: str) -> str:
     """The placeholder in base64."""
     return base64.b64encode(placeholder(rule).encode("ascii")).decode("ascii")
@@ -38,6 +41,12 @@ def hide(value: object, rule: str, counts: Counter[str], *, encoded: bool = Fals
 
     encoded: strings in it are base64. counts: one per string, number or boolean hidden.
     """
+    if type(value) is str:  # first: nearly all that is hidden is text
+        shown = encoded_placeholder(rule) if encoded else placeholder(rule)
+        if value == shown or value == "":
+            return value
+        counts[rule] += 1
+        return EPOCH if value[4:5] == "-" and _TIME.fullmatch(value) else shown
     if isinstance(value, dict):
         for key, member in value.items():
             value[key] = hide(member, rule, counts, encoded=encoded)
@@ -45,17 +54,10 @@ def hide(value: object, rule: str, counts: Counter[str], *, encoded: bool = Fals
     if isinstance(value, list):
         value[:] = [hide(item, rule, counts, encoded=encoded) for item in value]
         return value
-    if value is None or value == "":
+    if not value:  # null, false, 0
         return value
-    hidden: object = False if isinstance(value, bool) else 0
-    if isinstance(value, str):
-        if _TIME.fullmatch(value):
-            hidden = EPOCH
-        else:
-            hidden = encoded_placeholder(rule) if encoded else placeholder(rule)
-    if hidden != value:
-        counts[rule] += 1
-    return hidden
+    counts[rule] += 1
+    return False if value is True else 0
 
 
 def _alignments() -> tuple[bytes, ...]:

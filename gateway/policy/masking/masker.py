@@ -6,11 +6,11 @@ is read, or refused.
 """
 
 from collections import Counter
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Final
 
 from gateway.policy.masking.accept import ask_plainly
-from gateway.policy.masking.answer import OF_OTHER_BYTES, AnswerMask, Parts, UntouchedBody, choose_body
+from gateway.policy.masking.answer import OF_OTHER_BYTES, AnswerMask, Parts, choose_body
 from gateway.policy.masking.bodies import decode_body
 from gateway.policy.masking.detectors import DetectorSet
 from gateway.policy.masking.documents import DocumentMask
@@ -21,7 +21,7 @@ from gateway.policy.masking.prefilter import Prefilter
 from gateway.policy.masking.refusal import Unmaskable
 from gateway.policy.masking.request import RequestMask, kind_of
 from gateway.policy.masking.stream import StreamMask
-from gateway.policy.masking.tables import TableMask
+from gateway.policy.masking.tables import Columns, TableMask
 from gateway.policy.masking.texts import TextMask
 from gateway.policy.model import CustomDetector, Mask
 from protocol.apicall import Call
@@ -51,10 +51,8 @@ class Masker:
 
     def __init__(self, masks: tuple[Mask, ...], detectors: tuple[CustomDetector, ...] = ()) -> None:
         self._masks = masks
-        paths = [
-            (twin, mask.rule) for mask in masks for path in mask.paths for twin in expand(parse_path(path))
-        ]
-        self._paths = paths
+        named = [(parse_path(path), mask.rule) for mask in masks for path in mask.paths]
+        paths = [(twin, rule) for path, rule in named for twin in expand(path)]
         self._rule_of = {name: mask.rule for mask in reversed(masks) for name in mask.detectors}
         self._detectors = DetectorSet(tuple(self._rule_of), detectors) if self._rule_of else None
         self._texts = TextMask(self._detectors, self._rule_of) if self._detectors is not None else None
@@ -63,6 +61,12 @@ class Masker:
         root = compile_paths(paths)
         self._prefilter = Prefilter([path for path, _ in paths], self._detectors)
         self._objects = ObjectMask(root, self._texts, first_path_rule)
+        self._new_stream = None
+        if self._detectors is not None and self._texts is not None:
+            self._new_stream = partial(
+                StreamMask, self._detectors, self._rule_of, False, self._texts.placeholder
+            )
+        self._columns = lru_cache(maxsize=64)(partial(Columns, masks, named))
         self._requests = RequestMask(root, self._prefilter, self._objects, self._texts, first_rule)
 
     def __bool__(self) -> bool:
@@ -77,12 +81,20 @@ class Masker:
         if not self._masks or is_description(call):
             return None
         counts: Counter[str] = Counter()
-        table = TableMask(self._masks, self._paths, self._objects, self._texts, call.group)
+        table = TableMask(self._columns(call.group), self._objects, self._texts)
         documents = DocumentMask(self._prefilter, self._objects, table, self._texts, kind_of(call))
-        stream = StreamMask(self._detectors, self._rule_of, tty=False) if self._detectors else None
-        body = choose_body(call, head, Parts(documents, stream), counts)
-        is_immediate = call.is_long_running or isinstance(body, UntouchedBody)
-        return AnswerMask(self._masked_head(head, counts), body, counts, is_immediate=is_immediate)
+        body = choose_body(call, head, Parts(documents, self._new_stream), counts)
+        return AnswerMask(self._masked_head(head, counts), body, counts)
+
+    def stream(self, *, tty: bool) -> StreamMask | None:
+        """A mask for one direction of a stream; None where no detector looks for anything."""
+        return StreamMask(self._detectors, self._rule_of, tty=tty) if self._detectors else None
+
+    def headers(self, headers: Headers) -> Headers:
+        """Header values for the record."""
+        if self._texts is None:
+            return headers
+        return tuple((name, self._texts.octets(value, Counter())) for name, value in headers)
 
     def _masked_head(self, head: ResponseHead, counts: Counter[str]) -> ResponseHead:
         kept = [pair for pair in head.headers if pair[0] not in OF_OTHER_BYTES]

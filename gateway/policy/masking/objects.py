@@ -15,7 +15,7 @@ from gateway.policy.masking.hiding import PREFIX, hide
 from gateway.policy.masking.paths import Node
 from gateway.policy.masking.statuses import mask_status
 from gateway.policy.masking.texts import TextMask
-from gateway.policy.masking.walking import masked_member, walk
+from gateway.policy.masking.walking import walk_top
 
 LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
 
@@ -24,6 +24,9 @@ MAX_EMBEDDED: Final = 4
 
 _WHAT_IT_IS: Final = frozenset(("apiVersion", "kind"))
 """Never hidden at the top of an object: no client could decode the answer."""
+
+_ENCODED: Final = frozenset(("binaryData",))
+_ENCODED_IN_SECRETS: Final = _ENCODED | {"data"}
 
 # gzip and zip in base64: what some tools keep of an object they applied. Nobody can look into it here.
 _ARCHIVES: Final = ("H4sI", "UEsD")
@@ -52,7 +55,7 @@ class ObjectMask:
         if kind == "Status" and self._has_paths:
             mask_status(value, self._root, self._first_rule, counts)
         else:
-            self._top(value, self._root, kind, counts)
+            walk_top(value, self._root, counts, kept=_WHAT_IT_IS, encoded=encoded_members(kind))
         metadata = value.get("metadata")
         if isinstance(metadata, dict):
             if self._has_paths:
@@ -61,27 +64,10 @@ class ObjectMask:
             if isinstance(annotations, dict):
                 self._mask_copies(annotations, kind, counts, embedded)
         if self._texts is not None:
+            encoded = encoded_members(kind)
             for key, member in value.items():
-                value[key] = self._texts.value(member, counts, encoded=is_encoded(kind, key))
+                value[key] = self._texts.value(member, counts, encoded=key in encoded)
             self._texts.keys(value, counts)
-
-    def _top(self, value: dict[str, object], node: Node, kind: str, counts: Counter[str]) -> None:
-        """The first level, where it is known which members are base64 and which must stay."""
-        for key, child in node.keys.items():
-            if key in value and key not in _WHAT_IT_IS:
-                encoded = is_encoded(kind, key)
-                value[key] = masked_member(value[key], child, counts, encoded=encoded)
-        if node.any_key is not None:
-            for key, member in value.items():
-                if key not in _WHAT_IT_IS:
-                    encoded = is_encoded(kind, key)
-                    value[key] = masked_member(member, node.any_key, counts, encoded=encoded)
-        if node.any_depth is not None:
-            self._top(value, node.any_depth, kind, counts)
-            deeper = Node()
-            deeper.any_depth = node.any_depth
-            for key, member in value.items():
-                walk(member, deeper, counts, encoded=is_encoded(kind, key))
 
     def _mask_copies(
         self, annotations: dict[str, object], kind: str, counts: Counter[str], embedded: int
@@ -110,6 +96,6 @@ class ObjectMask:
         return msgspec.json.encode(copy).decode() + ("\n" if text.endswith("\n") else "")
 
 
-def is_encoded(kind: str, key: str) -> bool:
-    """Whether the strings below this member of an object are base64."""
-    return key == "binaryData" or (key == "data" and kind == "Secret")
+def encoded_members(kind: str) -> frozenset[str]:
+    """The members of an object below which strings are base64."""
+    return _ENCODED_IN_SECRETS if kind == "Secret" else _ENCODED

@@ -5,9 +5,10 @@ looked at as they are and unescaped once per level; base64 hides everything, so 
 detectors. Keys are looked for with their quotes, plain, escaped, and as managedFields write them.
 """
 
-import re
 from collections.abc import Iterable
 from typing import Final
+
+import re2
 
 from gateway.policy.masking.detectors import DetectorSet
 from gateway.policy.masking.paths import ANY_DEPTH, ANY_KEY, Path
@@ -16,12 +17,17 @@ MAX_LEVELS: Final = 4
 """JSON in JSON in JSON: unescaped so many times; what still has escapes then is a yes."""
 
 # Escapes of letters, digits and signs. Go writes < > & ' and controls so; nobody needs any other of ASCII.
-_ODD_ESCAPE: Final = re.compile(rb"\\u00(?!26|27|3[cCeE]|[01]|7[fF])[0-7]")
-# Copies that are looked into whatever their keys: they may be unreadable, and are hidden whole then.
-_COPIES: Final = (b"last-applied-configuration", b'"H4sI', b'"UEsD')
+_ODD_ESCAPE: Final = rb"\\u00(?:2[0-589a-fA-F]|3[0-9abdfABDF]|[4-6][0-9a-fA-F]|7[0-9a-eA-E])"
+# Copies, looked into whatever their keys, because unreadable ones are hidden whole; and errors, which quote.
+_ALWAYS: Final = rb'last-applied-configuration|"H4sI|"UEsD|"Status"|' + _ODD_ESCAPE
 _MAY_HOLD_BASE64: Final = (b'"Secret', b'"binaryData')
 _GO_ESCAPES: Final = ((b"\\u003c", b"<"), (b"\\u003e", b">"), (b"\\u0026", b"&"), (b"\\u0027", b"'"))
 _LETTER_ESCAPES: Final = ((b"\\n", b"\n"), (b"\\r", b"\r"), (b"\\t", b"\t"), (b"\\/", b"/"))
+
+# 0x01 cannot stand in JSON unescaped: it keeps quotes that are text apart from those that end a string.
+_TEXT_QUOTE: Final = b"\x01"
+_STRINGS_TO_LINES: Final = bytes.maketrans(b'"' + _TEXT_QUOTE, b'\n"')
+_STRINGS_AS_THEY_ARE: Final = bytes.maketrans(_TEXT_QUOTE, b'"')
 
 
 class Prefilter:
@@ -34,7 +40,16 @@ class Prefilter:
         self._has_wildcard = any(step.wildcard in (ANY_KEY, ANY_DEPTH) for path in paths for step in path)
         # A twin that needs more names than another path can match only where that one is a yes.
         needed = [names for names in named if not any(other < names for other in named)]
-        self._needed = [[_spellings(name) for name in names] for names in dict.fromkeys(needed)]
+        self._needed = list(dict.fromkeys(needed))
+        self._spelled = re2.Set.SearchSet(_options())
+        self._order = sorted(self._names)
+        for name in self._order:
+            self._spelled.Add(_spellings(name))
+        self._always = self._spelled.Add(_ALWAYS)
+        # Matches always: an answer without it means that RE2 ran out of memory.
+        self._ran = self._spelled.Add(b"")
+        self._spelled.Compile()
+        self._odd_escape = re2.compile(_ODD_ESCAPE, _options())
         self._detectors = detectors
 
     def may_hide(self, body: bytes, *, base64: bool = False) -> bool:
@@ -48,13 +63,11 @@ class Prefilter:
     def may_have_path(self, body: bytes) -> bool:
         if not self._needed:
             return False
-        if (
-            any(all(_any_in(body, spellings) for spellings in path) for path in self._needed)
-            or _any_in(body, _COPIES)
-            or b'"Status"' in body
-        ):
+        found = self._spelled.Match(body) or ()
+        if self._ran not in found or self._always in found:
             return True
-        return b"\\u" in body and _ODD_ESCAPE.search(body) is not None
+        names = {self._order[index] for index in found if index < self._always}
+        return any(needed <= names for needed in self._needed)
 
     def may_be_found(self, body: bytes, *, base64: bool = False) -> bool:
         if self._detectors is None:
@@ -63,22 +76,24 @@ class Prefilter:
             return True
         text = body
         for _ in range(MAX_LEVELS):
-            if _ODD_ESCAPE.search(text) is not None:
+            if self._odd_escape.search(text) is not None:
                 return True
-            if self._detectors.finds(_strings_as_lines(text)):
+            lines = _strings_as_lines(text)
+            if self._detectors.finds(lines):
                 return True
-            if b"\\" not in text:
+            if b"\\" not in lines:
                 return False
             text = _unescape(text)
         return True
 
 
-def _spellings(name: str) -> tuple[bytes, ...]:
-    """How a member's name may stand in JSON, in JSON in JSON, and in managedFields."""
+def _spellings(name: str) -> bytes:
+    """How a member's name may stand in JSON, in JSON in JSON, and in managedFields: a pattern."""
     key = name.encode()
     if not name.isprintable() or not name.isascii() or '"' in name or "\\" in name:
-        return (b"",)  # written in more ways than one wants to list: always found
-    return (b'"' + key + b'"', b'"' + key + b"\\", b"f:" + key + b'"', b"f:" + key + b"\\")
+        return b'"'  # written in more ways than one wants to list: always found
+    escaped: bytes = re2.escape(key)
+    return rb'(?:"|f:)' + escaped + rb'["\\]'
 
 
 def _any_in(body: bytes, needles: Iterable[bytes]) -> bool:
@@ -87,23 +102,28 @@ def _any_in(body: bytes, needles: Iterable[bytes]) -> bool:
 
 def _strings_as_lines(text: bytes) -> bytes:
     """Unescaped, every string of the JSON on lines of its own, as detectors see it once it is decoded."""
-    if b"\\" not in text:
-        return text.replace(b'"', b"\n")
-    parts = text.split(b"\\\\")
-    return b"\\".join(_unescape_part(part, quote=b"\n") for part in parts)
+    return _unescape(text, _STRINGS_TO_LINES)
 
 
-def _unescape(text: bytes) -> bytes:
-    """Without one level of escapes."""
-    return b"\\".join(_unescape_part(part, quote=b'"') for part in text.split(b"\\\\"))
+def _unescape(text: bytes, quotes: bytes = _STRINGS_AS_THEY_ARE) -> bytes:
+    """Without one level of escapes. quotes: what becomes of quotes that end strings, and of those that are text."""
+    if b"\\\\" in text:
+        return b"\\".join(_unescape_part(part, quotes) for part in text.split(b"\\\\"))
+    return _unescape_part(text, quotes)
 
 
-def _unescape_part(part: bytes, *, quote: bytes) -> bytes:
-    # 0x01 cannot stand in JSON unescaped: it keeps quotes that are text apart from those that end a string
-    part = part.replace(b'\\"', b"\x01").replace(b'"', quote).replace(b"\x01", b'"')
-    for escape, plain in _LETTER_ESCAPES:
-        part = part.replace(escape, plain)
-    if b"\\u" in part:
-        for escape, plain in _GO_ESCAPES:
+def _unescape_part(part: bytes, quotes: bytes) -> bytes:
+    if b"\\" not in part:
+        return part.translate(quotes)
+    part = part.replace(b'\\"', _TEXT_QUOTE).translate(quotes)
+    if b"\\" in part:
+        for escape, plain in (*_LETTER_ESCAPES, *_GO_ESCAPES):
             part = part.replace(escape, plain)
     return part
+
+
+def _options() -> re2.Options:
+    options = re2.Options()
+    options.encoding = re2.Options.Encoding.LATIN1
+    options.never_capture = True
+    return options

@@ -18,7 +18,7 @@ from gateway.policy.masking.bodies import (
     media_type,
 )
 from gateway.policy.masking.hiding import hide, placeholder
-from gateway.policy.masking.objects import ObjectMask, is_encoded
+from gateway.policy.masking.objects import ObjectMask, encoded_members
 from gateway.policy.masking.paths import Node
 from gateway.policy.masking.prefilter import Prefilter
 from gateway.policy.masking.texts import TextMask
@@ -95,7 +95,7 @@ class RequestMask:
         names = pointer.split("/")[1:] if isinstance(pointer, str) else []
         names = [name.replace("~1", "/").replace("~0", "~") for name in names]
         holder: JsonObject = {"value": operation.get("value")}
-        encoded = bool(names) and is_encoded(kind, names[0])
+        encoded = names[:1] != [] and names[0] in encoded_members(kind)
         self._mask_at(holder, names, kind, counts)
         if self._texts is not None:
             holder["value"] = self._texts.value(holder["value"], counts, encoded=encoded)
@@ -110,7 +110,7 @@ class RequestMask:
             if isinstance(value, dict):
                 self._objects.mask(value, kind, counts)
             return
-        encoded = is_encoded(kind, names[0])
+        encoded = names[0] in encoded_members(kind)
         nodes = [self._root]
         for name in names:
             nodes = nodes_below(nodes, name)

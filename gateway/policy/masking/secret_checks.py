@@ -78,6 +78,9 @@ def _digit_groups(text: bytes, start: int, end: int) -> Spans:
 
 def _card_at(text: bytes, groups: Spans, first: int) -> int | None:
     """The last group of a card number that begins with the group `first`."""
+    length = groups[first][1] - groups[first][0]
+    if length != 4 and length < _SHORTEST_CARD:
+        return None
     digits = b""
     shape: tuple[int, ...] = ()
     for at in range(first, min(len(groups), first + 5)):
@@ -130,31 +133,50 @@ def _stands_alone(text: bytes, start: int, end: int) -> bool:
 
 
 def ibans(text: bytes, start: int, end: int) -> Spans:
-    """Bank account numbers: the length of their country, and mod 97 is 1."""
+    """Bank account numbers: the length of their country, and mod 97 is 1. Several may stand in a row."""
+    found: Spans = []
+    at = start
+    while at < end:
+        stop = _iban_end(text, at, end)
+        if stop is not None:
+            found.append((at, stop))
+        blank = text.find(b" ", stop or at, end)
+        at = end if blank < 0 else blank + 1
+    return found
+
+
+def _iban_end(text: bytes, start: int, end: int) -> int | None:
     length = _IBAN_LENGTH.get(text[start : start + 2])
     if length is None:
-        return []
+        return None
     stop, characters = start, b""
     while stop < end and len(characters) < length:
         characters += text[stop : stop + 1].strip()
         stop += 1
     if len(characters) < length or text[stop : stop + 1].isalnum():
-        return []
+        return None
     number = "".join(str(int(chr(c), 36)) for c in characters[4:] + characters[:4])
-    return [(start, stop)] if int(number) % 97 == 1 else []
+    return stop if int(number) % 97 == 1 else None
 
 
 # --- tokens ---------------------------------------------------------------------------------------
 
 
 def json_web_tokens(text: bytes, start: int, end: int) -> Spans:
-    """A token whose first part decodes to a JSON object."""
-    header = _decoded_part(text[start:end].split(b".")[0])
+    """From the first part that decodes to a JSON object: what stands before it, behind a dot, is another word."""
+    *parts, _ = text[start:end].split(b".")
+    for part in parts:
+        if _is_json_object(_decoded_part(part)):
+            return [(start, end)]
+        start += len(part) + 1
+    return []
+
+
+def _is_json_object(decoded: bytes) -> bool:
     try:
-        is_object = isinstance(msgspec.json.decode(header), dict)
+        return isinstance(msgspec.json.decode(decoded), dict)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        is_object = False
-    return [(start, end)] if is_object else []
+        return False
 
 
 def _decoded_part(part: bytes) -> bytes:
@@ -170,9 +192,8 @@ def _decoded_part(part: bytes) -> bytes:
 
 def opaque_tokens(text: bytes, start: int, end: int) -> Spans:
     """What follows the word bearer, unless it is a plain word ("bearer authentication-required")."""
-    named = text[max(0, start - _NAME_BEFORE_BYTES) : start].lower()
     token = text[start:end]
-    if b"authorization" in named or any(48 <= c <= 57 for c in token) or len(token) >= 32:
+    if b"authorization" in _before(text, start) or any(48 <= c <= 57 for c in token) or len(token) >= 32:
         return [(start, end)]
     return []
 
@@ -186,5 +207,10 @@ def cluster_tokens(text: bytes, start: int, end: int) -> Spans:
         return json_web_tokens(text, start, end) if about else []
     if text[end : end + 1] in (b".", b"-"):
         return []
-    named = b"token" in text[max(0, start - _NAME_BEFORE_BYTES) : start].lower()
+    named = b"token" in _before(text, start)
     return [(start, end)] if named or any(48 <= c <= 57 for c in token[7:]) else []
+
+
+def _before(text: bytes, start: int) -> bytes:
+    """What stands before a candidate in its line, in small letters."""
+    return text[max(0, start - _NAME_BEFORE_BYTES) : start].rpartition(b"\n")[2].lower()

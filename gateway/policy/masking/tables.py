@@ -85,20 +85,11 @@ _MADE_FROM: Final[Mapping[str, tuple[str, ...]]] = {
 }
 
 
-class TableMask:
-    """The masks of one verdict, for the Tables of one answer. Columns of a first event hold for all later ones."""
+class Columns:
+    """Which columns the masks of a verdict hide, in Tables of one API group. Immutable."""
 
-    def __init__(
-        self,
-        masks: Iterable[Mask],
-        paths: Iterable[tuple[Path, str]],
-        objects: ObjectMask,
-        texts: TextMask | None,
-        group: str,
-    ) -> None:
-        self._by_column = {
-            column.lower(): mask.rule for mask in reversed([*masks]) for column in mask.columns
-        }
+    def __init__(self, masks: Iterable[Mask], paths: Iterable[tuple[Path, str]], group: str) -> None:
+        self._by_name = {column.lower(): mask.rule for mask in reversed([*masks]) for column in mask.columns}
         self._other = ""  # the rule that hides every column that may come from the whole object
         for path, rule in paths:
             names = [step.name for step in path if step.name]
@@ -111,14 +102,33 @@ class TableMask:
             if is_wide:
                 self._other = self._other or rule
             for column in columns:
-                self._by_column.setdefault(column.lower(), rule)
+                self._by_name.setdefault(column.lower(), rule)
+
+    def __bool__(self) -> bool:
+        """Whether any cell may be hidden for the name of its column."""
+        return bool(self._by_name or self._other)
+
+    def rule_for(self, column: str) -> str:
+        """The rule that hides the column of this name, "" if none does."""
+        column = column.lower()
+        return self._by_name.get(column) or ("" if column in _ALWAYS_SHOWN else self._other)
+
+    def rule_for_unnamed(self) -> str:
+        """The rule for a cell nobody named a column for."""
+        return self._other or next(iter(self._by_name.values()), "")
+
+
+class TableMask:
+    """The Tables of one answer. Columns of a first event hold for all later ones."""
+
+    def __init__(self, columns: Columns, objects: ObjectMask, texts: TextMask | None) -> None:
+        self._columns = columns
         self._objects, self._texts = objects, texts
         self._rules: list[str] = []
 
     @property
     def has_columns(self) -> bool:
-        """Whether any cell may be hidden for the name of its column."""
-        return bool(self._by_column or self._other)
+        return bool(self._columns)
 
     def columns(self, definitions: object) -> None:
         """Learn the names. Only the first event of a watch has them; an empty list changes nothing."""
@@ -126,10 +136,7 @@ class TableMask:
             names = [
                 definition.get("name") if isinstance(definition, dict) else None for definition in definitions
             ]
-            self._rules = [self._rule_for(str(name).lower()) for name in names]
-
-    def _rule_for(self, column: str) -> str:
-        return self._by_column.get(column) or ("" if column in _ALWAYS_SHOWN else self._other)
+            self._rules = [self._columns.rule_for(str(name)) for name in names]
 
     def row(self, row: object, kind: str, counts: Counter[str]) -> None:
         """Hide cells and the object of one row, in place. A cell without a column is hidden like any other one."""
@@ -137,8 +144,9 @@ class TableMask:
             return
         cells = row.get("cells")
         if isinstance(cells, list):
+            unnamed = self._columns.rule_for_unnamed()
             for index, cell in enumerate(cells):
-                rule = self._rules[index] if index < len(self._rules) else self._unnamed()
+                rule = self._rules[index] if index < len(self._rules) else unnamed
                 if rule:
                     cells[index] = hide(cell, rule, counts)
                 elif self._texts is not None:
@@ -148,9 +156,6 @@ class TableMask:
         conditions = row.get("conditions")
         if self._texts is not None and conditions:
             row["conditions"] = self._texts.value(conditions, counts)
-
-    def _unnamed(self) -> str:
-        return self._other or next(iter(self._by_column.values()), "")
 
 
 def _columns_of(names: list[str]) -> list[str]:

@@ -14,6 +14,9 @@ from gateway.policy.masking.hiding import placeholder
 MIN_NUMBER: Final = 10**11
 """The shortest card number has twelve digits; smaller numbers are not looked at."""
 
+MAX_CLEAN: Final = 4096
+MAX_CLEAN_CHARACTERS: Final = 64
+
 
 class Detectors(Protocol):
     """What is used of `detectors.DetectorSet`."""
@@ -28,9 +31,14 @@ class TextMask:
         self._detectors = detectors
         self._rule_of = dict(rule_of)
         self._placeholders = {name: placeholder(rule).encode("ascii") for name, rule in rule_of.items()}
+        self._clean: set[str] = set()  # short texts without hits: the same names stand in every object
+
+    def placeholder(self, detector: str) -> bytes:
+        """What stands in a text in the place of a detector's hits."""
+        return self._placeholders[detector]
 
     def octets(self, text: bytes, counts: Counter[str]) -> bytes:
-        masked, hits = self._detectors.mask(text, self._placeholders.__getitem__)
+        masked, hits = self._detectors.mask(text, self.placeholder)
         if not hits:
             return text
         for name, count in hits.items():
@@ -38,9 +46,17 @@ class TextMask:
         return masked
 
     def text(self, text: str, counts: Counter[str]) -> str:
+        if text in self._clean:
+            return text
         octets = text.encode("utf-8", "surrogateescape")
         masked = self.octets(octets, counts)
-        return text if masked is octets else masked.decode("utf-8", "surrogateescape")
+        if masked is not octets:
+            return masked.decode("utf-8", "surrogateescape")
+        if len(text) <= MAX_CLEAN_CHARACTERS:
+            if len(self._clean) >= MAX_CLEAN:
+                self._clean.clear()
+            self._clean.add(text)
+        return text
 
     def encoded(self, text: str, counts: Counter[str]) -> str:
         """The same for base64; what is not valid base64 is text."""

@@ -1,63 +1,44 @@
-"""A shared state in memory for tests of budgets: it applies what is appended, or refuses to."""
-
-from dataclasses import dataclass
+"""A shared state in memory for tests of budgets: a real view, to which entries are appended, or which is down."""
 
 import trio
 
-from gateway.state.entries import AnyEntry, BudgetRaised, BudgetSpent, Reinstated, Revoked
+from gateway.state.claims import unique_key
+from gateway.state.entries import AnyEntry, Revoked
+from gateway.state.store import AlreadyClaimed, StateUnavailable
+from gateway.state.view import View
 
 NOW = 1_800_000_000 * 1_000_000_000
 
 
-@dataclass
-class Total:
-    spent: int = 0
-    raised: int = 0
-    names: frozenset[str] = frozenset()
-
-
 class MemoryState:
+    """loses_answers: entries are stored, but nobody hears of it."""
+
     def __init__(self) -> None:
+        self.view = View()
         self.entries: list[AnyEntry] = []
         self.is_down = False
+        self.loses_answers = False
+
+    def now_ns(self) -> int:
+        return NOW + int(trio.current_time() * 1e9)
 
     async def append(self, entry: AnyEntry) -> int:
         await trio.lowlevel.checkpoint()
         if self.is_down:
-            raise OSError("the store does not answer")
-        self.entries.append(entry)
+            raise StateUnavailable("the store does not answer")
+        key = unique_key(entry)
+        if key and key in map(unique_key, self.entries):
+            raise AlreadyClaimed(key)
+        self.add(entry)
         await trio.lowlevel.checkpoint()
+        if self.loses_answers:
+            raise StateUnavailable("the connection broke")
         return len(self.entries)
 
-    def budget(self, subject: str, counter: str) -> Total:
-        total = Total()
-        for entry in self.entries:
-            if isinstance(entry, BudgetSpent | BudgetRaised) and (entry.subject, entry.counter) == (
-                subject,
-                counter,
-            ):
-                if isinstance(entry, BudgetSpent):
-                    total.spent += entry.amount
-                    total.names |= set(entry.names)
-                else:
-                    total.raised += entry.amount
-        return total
+    def add(self, *entries: AnyEntry) -> None:
+        for entry in entries:
+            self.entries.append(entry)
+            self.view.apply(len(self.entries), entry)
 
-    def revocation_of(
-        self,
-        principal_user: str,
-        issuer: str,
-        credential_id: str,
-        session: str,
-        grants: tuple[str, ...],
-        now_ns: int,
-    ) -> Revoked | None:
-        lifted = {entry.id for entry in self.entries if isinstance(entry, Reinstated)}
-        return next((r for r in self.all(Revoked) if r.subject == session and r.id not in lifted), None)
-
-    def all(self, kind: type[Revoked]) -> list[Revoked]:
-        return [entry for entry in self.entries if isinstance(entry, kind)]
-
-
-def now_ns() -> int:
-    return NOW
+    def revoked(self) -> list[Revoked]:
+        return [entry for entry in self.entries if isinstance(entry, Revoked)]

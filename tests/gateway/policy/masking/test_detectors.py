@@ -31,7 +31,7 @@ def masked(text: bytes, *names: str, custom: tuple[CustomDetector, ...] = ()) ->
             PEM[:50] + b"\n\nthe key was cut.",
             b"<private-key>.",
         ),
-        ("private-key", b"data: LS0tLS1CRUdJTiBQUklWQVRFIEtFWS0tLS0tCk1JSUU= #", b"data: <private-key>#"),
+        ("private-key", b"data: LS0tLS1CRUdJTiBQUklWQVRFIEtFWS0tLS0tCk1JSUU= #", b"data: <private-key> #"),
         ("private-key", b"-----BEGIN CERTIFICATE-----\nMIIE", b"-----BEGIN CERTIFICATE-----\nMIIE"),
         ("aws-key", b"id AKIAIOSFODNN7EXAMPLE.", b"id <aws-key>."),
         ("aws-key", b"key_ASIAIOSFODNN7EXAMPLE", b"key_<aws-key>"),

@@ -1,0 +1,62 @@
+"""The way up: one complete request to the API server, on a kept connection, and the first events of its answer."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from gateway.admission import Admitted
+from gateway.answer import receive_while_wanted
+from gateway.ending import READING
+from gateway.errors import UpstreamLost
+from gateway.server.request import ClientRequest
+from gateway.services import Services
+from gateway.tape import Tape
+from gateway.upstream.connection import UpstreamConnection
+from gateway.upstream.pool import Pool
+from protocol.events import BodyChunk, EndOfBody, Event
+
+
+async def ask(
+    request: ClientRequest, tape: Tape, services: Services, admitted: Admitted, body: bytes
+) -> tuple[UpstreamConnection, list[Event]]:
+    """Send a complete request; return the connection with the first events of the answer.
+
+    A kept connection may die at the very moment it is used. Only what changes nothing is sent again,
+    only once, on a new connection, and only if no byte of an answer was seen: never a mutation.
+    """
+    parts: list[Event] = [services.with_credential(admitted.upstream, content_length=len(body))]
+    parts += [BodyChunk(body), EndOfBody()] if body else [EndOfBody()]
+    connection = await services.pool.acquire()
+    try:
+        return connection, await _first_events(request, tape, connection, parts)
+    except UpstreamLost:
+        repeatable = admitted.upstream.method in READING and not body
+        if not repeatable or connection.answer_begun or not connection.was_idle:
+            raise
+    connection = await services.pool.acquire(fresh=True)
+    return connection, await _first_events(request, tape, connection, parts)
+
+
+async def _first_events(
+    request: ClientRequest, tape: Tape, connection: UpstreamConnection, parts: list[Event]
+) -> list[Event]:
+    try:
+        tape.check()
+        tape.mark("upstream_sent_us")
+        await connection.send(*parts)
+        events = await receive_while_wanted(request, connection)
+    except BaseException:
+        connection.close()
+        raise
+    tape.mark("upstream_head_us")
+    return events
+
+
+@asynccontextmanager
+async def closing_unless_reusable(pool: Pool, connection: UpstreamConnection) -> AsyncIterator[None]:
+    """Give the connection back after a clean exchange; close it after any other."""
+    try:
+        yield
+    except BaseException:
+        connection.close()
+        raise
+    pool.release(connection)

@@ -1,0 +1,83 @@
+"""One side of a tunnel, and a client that waits in it."""
+
+from typing import Final
+
+import trio
+
+from gateway.tls_stream import TlsStream
+from protocol.events import ChannelData, Event, Failed, Machine, PeerClosed, Ping, Pong, TunnelClosed
+
+MAX_WAITING_BYTES: Final = 256 * 1024
+"""What a client may send while people decide; beyond it we stop reading, and TCP holds the rest back."""
+
+
+class Leg:
+    """One side of a tunnel: a connection and the machine that reads and writes its protocol."""
+
+    def __init__(self, stream: TlsStream, machine: Machine) -> None:
+        self.stream, self.machine = stream, machine
+        self._flushing = False
+        self._flushed = trio.Event()
+
+    async def flush(self, *, wait: bool = True) -> None:
+        """Write what is queued. If another task is writing, it takes ours along: wait for it, or not."""
+        if self._flushing:
+            if wait:
+                await self._flushed.wait()
+            return
+        self._flushing = True
+        try:
+            while data := self.machine.data_to_send():
+                await self.stream.send_all(data)
+        finally:
+            self._flushing = False
+            self._flushed.set()
+            self._flushed = trio.Event()
+
+    async def receive(self, first: bytes = b"") -> list[Event]:
+        """The events of one read. The end of input is PeerClosed or what the machine makes of it."""
+        data = first or await self.stream.receive_some()
+        events = self.machine.receive(data)
+        return events if data else [*events, PeerClosed()]
+
+
+class Lobby:
+    """Keeps a client alive that waits for people: its pings are answered, what it sends is kept, in order.
+
+    left: set when it closed its connection or broke the protocol. events: for whoever goes on with it.
+    """
+
+    def __init__(self, leg: Leg) -> None:
+        self._leg = leg
+        self.left = trio.Event()
+        self.events: list[Event] = []
+        self._size = 0
+
+    async def flush(self) -> None:
+        """Write what was said to the client while it waits."""
+        try:
+            await self._leg.flush()
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            self.left.set()
+
+    async def run(self, first: bytes = b"") -> None:
+        """Read until cancelled, full, or the client is gone. first: bytes that came with its request."""
+        try:
+            while self._size <= MAX_WAITING_BYTES:
+                self.take(await self._leg.receive(first))
+                first = b""
+                await self._leg.flush(wait=False)
+                if self.left.is_set():
+                    return
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            self.left.set()
+
+    def take(self, events: list[Event]) -> None:
+        for event in events:
+            if isinstance(event, Ping | Pong):
+                continue  # answered by the machine
+            if isinstance(event, Failed | PeerClosed | TunnelClosed):
+                self.left.set()
+            if isinstance(event, ChannelData):
+                self._size += len(event.data)
+            self.events.append(event)

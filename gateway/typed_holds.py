@@ -1,0 +1,34 @@
+"""A line typed into a terminal that people must see first: a hold of its own, bound to the session and the line."""
+
+import math
+from collections.abc import Callable
+
+import msgspec
+
+from gateway.admission import Admitted
+from gateway.holds import Waiting, notice, wait_for_approval
+from gateway.live import LiveExchange
+from gateway.policy.model import Approvers, CommandRule, HoldTerms
+from gateway.services import Services
+from gateway.tape import Tape
+from gateway.tunnel_steps import Left
+from gateway.typed_guard import AskPeople
+from protocol.events import RequestHead
+
+
+def people_for_lines(
+    head: RequestHead, tape: Tape, services: Services, live: LiveExchange, admitted: Admitted
+) -> AskPeople:
+    """How lines of this exec or attach are asked for."""
+
+    async def ask(rule: CommandRule, line: str, left: Left, tell: Callable[[str], None]) -> None:
+        terms = rule.hold or HoldTerms(rule.rule, Approvers())
+        # What is approved is this line in this session, shown as if it were the command of the exec.
+        typed = msgspec.structs.replace(admitted.call, argv=(line,))
+        asked = msgspec.structs.replace(terms, rule=rule.rule, scope="request", reason=rule.reason)
+        waiting = Waiting(
+            head, left, tape, services, live, admitted.with_call(typed), asked, tape.exchange + line.encode()
+        )
+        await wait_for_approval(waiting, patience_s=math.inf, on_open=lambda hold: tell(notice(hold)))
+
+    return ask
