@@ -133,6 +133,7 @@ class Settings(Strict, frozen=True):
     export: Export = Export()
     sinks: list[OutletSettings] = []
     drain_seconds: Positive = 5
+    patience_seconds: Positive = 25  # a held call is kept open so long, then told to come back
 
     @property
     def cluster(self) -> Cluster:

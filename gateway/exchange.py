@@ -81,7 +81,17 @@ async def _forward(
     if own is not None:
         await _answer_ourselves(request, tape, own)
         return
-    waiting = Waiting(request.head, request.wait_left, tape, services, live, admitted, admitted.terms, body)
+    waiting = Waiting(
+        request.head,
+        request.wait_left,
+        tape,
+        services,
+        live,
+        admitted,
+        admitted.terms,
+        body,
+        services.patience_s,
+    )
     async with passed(waiting) as account:
         if services.durability.intent_before_forward(admitted.call.durability_class):
             await tape.intent_durable()

@@ -8,7 +8,6 @@ The trap is the protocol: it was agreed with the client before the API server wa
 WebSocket before 1.29). Then it is asked again over SPDY and the two are bridged.
 """
 
-import math
 from contextlib import AsyncExitStack
 
 import trio
@@ -118,7 +117,7 @@ class _Held:
             self._admitted,
             self._admitted.terms,
         )
-        gate = passed(waiting, patience_s=math.inf, on_open=self._room.tell)
+        gate = passed(waiting, on_open=self._room.tell)
         with self._services.live.cuttable(self._live):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._room.run, leftover)

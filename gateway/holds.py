@@ -34,9 +34,6 @@ from protocol.events import RequestHead
 from protocol.status import Cause
 from storage.records import Held, HoldEnded
 
-PATIENCE_S: Final = 25.0
-"""How long a plain call is kept open: below the 30 s that client libraries and load balancers allow. Then 429, and
-kubectl comes back, ten times."""
 RETRY_AFTER_S: Final = 1
 FALLBACK_S: Final = 5.0
 """How soon a client repeats a stream that was refused, over its other transport."""
@@ -49,7 +46,11 @@ SLACK_S: Final = 1.0
 
 @dataclass(frozen=True)
 class Waiting:
-    """One held call. terms: who decides; body: as it would go upstream; left: returns when the client is gone."""
+    """One held call. terms: who decides; body: as it would go upstream; left: returns when the client is gone.
+
+    patience_s: how long it is kept open before its client is told to come back, which kubectl does ten times; inf: as
+    long as people have, for streams, which are asked for only once.
+    """
 
     head: RequestHead
     left: Callable[[], Awaitable[None]]
@@ -59,6 +60,7 @@ class Waiting:
     admitted: Admitted
     terms: HoldTerms
     body: bytes = b""
+    patience_s: float = math.inf
 
     @cached_property
     def digest(self) -> str:
@@ -85,15 +87,15 @@ class _Result(Enum):
 
 
 async def wait_for_approval(
-    waiting: Waiting, *, patience_s: float = PATIENCE_S, on_open: Callable[[HoldState], None] = lambda _: None
+    waiting: Waiting, *, on_open: Callable[[HoldState], None] = lambda _: None
 ) -> HoldState:
-    """Return once the call is approved and the approval is ours alone. patience_s: inf to wait as long as people have.
+    """Return once the call is approved and the approval is ours alone.
 
     on_open: told of the hold, for a client that can be told while it waits. Raises Refusal (denied, expired, "come
     back"), ClientLeft, LogFailed. The waiting and its end are in the record.
     """
     began_s = trio.current_time()
-    until_s = began_s + min(patience_s, _client_deadline_s(waiting))
+    until_s = began_s + min(waiting.patience_s, _client_deadline_s(waiting))
     while True:
         hold = await open_hold(waiting)
         on_open(hold)

@@ -39,6 +39,7 @@ class Services:
     revocations: Revocations
     budgets: Budgets
     counts: DecisionCounts
+    patience_s: float  # how long a held call is kept open before its client is told to come back
 
     def heard_status(self, status: int) -> None:
         """The API server answered so. 401 speaks of our credential: have it renewed."""

@@ -6,8 +6,6 @@ ordinary response, and that connection is closed: it never becomes a pipe. One c
 command that waits for people (`held_tunnel`).
 """
 
-import math
-
 from gateway import held_tunnel
 from gateway.admission import Admitted
 from gateway.budgets.account import Account
@@ -41,7 +39,7 @@ async def serve(
         await held_tunnel.serve(request, tape, services, live, admitted)
         return
     waiting = Waiting(request.head, request.wait_left, tape, services, live, admitted, admitted.terms)
-    async with passed(waiting, patience_s=math.inf) as account:  # a client asks for an upgrade only once
+    async with passed(waiting) as account:
         if services.durability.intent_before_forward(admitted.call.durability_class):
             await tape.intent_durable()
         connection = await services.pool.acquire(fresh=True)

@@ -1,6 +1,5 @@
 """A line typed into a terminal that people must see first: a hold of its own, bound to the session and the line."""
 
-import math
 from collections.abc import Callable
 
 import msgspec
@@ -29,6 +28,6 @@ def people_for_lines(
         waiting = Waiting(
             head, left, tape, services, live, admitted.with_call(typed), asked, tape.exchange + line.encode()
         )
-        await wait_for_approval(waiting, patience_s=math.inf, on_open=lambda hold: tell(notice(hold)))
+        await wait_for_approval(waiting, on_open=lambda hold: tell(notice(hold)))
 
     return ask
