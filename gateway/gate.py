@@ -47,9 +47,7 @@ async def passed(
         yield account
 
 
-async def _over_budget(
-    waiting: Waiting, crossed: Crossed, on_open: Callable[[HoldState], None]
-) -> None:
+async def _over_budget(waiting: Waiting, crossed: Crossed, on_open: Callable[[HoldState], None]) -> None:
     """Have people raise a budget, or refuse. Raises Refusal."""
     _record(waiting, crossed)
     terms = crossed.terms
@@ -82,7 +80,8 @@ def _is_another(now: Verdict, then: Verdict) -> bool:
     if now.policy_sha256 == then.policy_sha256:
         return False
     return (now.hold is not None and now.hold != then.hold) or (
-        (now.masks, now.scope, now.streams, now.budgets) != (then.masks, then.scope, then.streams, then.budgets)
+        (now.masks, now.scope, now.streams, now.budgets)
+        != (then.masks, then.scope, then.streams, then.budgets)
     )
 
 

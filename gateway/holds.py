@@ -24,7 +24,7 @@ from gateway.policy.digest import command_key, request_digest
 from gateway.policy.model import HoldTerms
 from gateway.preview import preview
 from gateway.services import Services
-from gateway.state.entries import HoldUsed
+from gateway.state.entries import HoldClosed, HoldUsed
 from gateway.state.hold_state import HoldState
 from gateway.state.store import AlreadyClaimed, StateError
 from gateway.state.view import RANDOM_PART
@@ -117,29 +117,48 @@ async def wait_for_approval(
 
 async def open_hold(waiting: Waiting) -> HoldState:
     """The hold this call joins, or a new one; recorded, durable. Raises Refusal when the state cannot be asked."""
-    tape, state, admitted = waiting.tape, waiting.services.state, waiting.admitted
-    if state.is_stale:
-        raise Refusal(STATE_UNAVAILABLE, f"kubetape cannot ask for an approval now: {state.problem()}")
-    user_key = (admitted.principal.user, admitted.principal.issuer)
-    hold = state.hold_for(user_key, waiting.digest, waiting.command) or _refused_just_now(waiting)
-    is_joined = hold is not None
-    if hold is None:
-        shown = await preview(waiting.services, tape, admitted, waiting.body)
-        entry = hold_request(
-            admitted, waiting.terms, waiting.body, shown, waiting.digest, waiting.command, tape.exchange
+    tape, services, principal = waiting.tape, waiting.services, waiting.admitted.principal
+    if services.state.is_stale:
+        raise Refusal(
+            STATE_UNAVAILABLE, f"kubetape cannot ask for an approval now: {services.state.problem()}"
         )
-        try:
-            await state.append(entry)
-        except StateError as error:
-            raise Refusal(STATE_UNAVAILABLE, f"kubetape cannot ask for an approval now: {error}") from error
-        hold = state.hold(entry.id)
+    user_key = (principal.user, principal.issuer)
+    # Calls of one command come at once, and the first of them is still looking at what it would do.
+    async with services.opening_holds.locked((user_key, waiting.command or waiting.digest)):
+        hold = _to_join(waiting) or _refused_just_now(waiting)
+        is_joined = hold is not None
         if hold is None:
-            raise Refusal(STATE_UNAVAILABLE, "kubetape's request for an approval is gone: try again")
+            hold = await _new_hold(waiting)
     digest = bytes.fromhex(waiting.digest)
-    tape.append(
-        Held(tape.exchange, tape.at_us(), hold.id, admitted.verdict.rules, digest, is_joined), urgent=True
-    )
+    rules = waiting.admitted.verdict.rules
+    tape.append(Held(tape.exchange, tape.at_us(), hold.id, rules, digest, is_joined), urgent=True)
     await tape.durable()
+    return hold
+
+
+def _to_join(waiting: Waiting) -> HoldState | None:
+    """The hold of this person that this call is decided together with."""
+    principal = waiting.admitted.principal
+    user_key = (principal.user, principal.issuer)
+    return waiting.services.state.hold_for(user_key, waiting.digest, waiting.command)
+
+
+async def _new_hold(waiting: Waiting) -> HoldState:
+    """Ask. Another gateway may have asked for the same command in the meantime: then the first one stands."""
+    tape, state, admitted = waiting.tape, waiting.services.state, waiting.admitted
+    shown = await preview(waiting.services, tape, admitted, waiting.body)
+    entry = hold_request(
+        admitted, waiting.terms, waiting.body, shown, waiting.digest, waiting.command, tape.exchange
+    )
+    try:
+        await state.append(entry)
+        hold = _to_join(waiting)
+        if hold is not None and hold.id != entry.id:
+            await state.append(HoldClosed(state.now_ns(), entry.id, "withdrawn"))
+    except StateError as error:
+        raise Refusal(STATE_UNAVAILABLE, f"kubetape cannot ask for an approval now: {error}") from error
+    if hold is None:
+        raise Refusal(STATE_UNAVAILABLE, "kubetape's request for an approval is gone: try again")
     return hold
 
 
@@ -263,7 +282,9 @@ def _refusal(waiting: Waiting, hold: HoldState, result: _Result) -> Refusal:
 def _record_end(waiting: Waiting, hold: HoldState, result: _Result) -> None:
     tape = waiting.tape
     is_decided = result in (_Result.APPROVED, _Result.DENIED)
-    by, note = ((hold.decided_by,), hold.note) if is_decided else ((), "")
+    is_approved = result is _Result.APPROVED
+    by = tuple(vote.by.user for vote in hold.votes if vote.approve is is_approved) if is_decided else ()
+    note = hold.note if is_decided else ""
     tape.append(HoldEnded(tape.exchange, tape.at_us(), hold.id, result.value, by, note), urgent=True)
 
 

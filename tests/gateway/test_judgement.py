@@ -20,9 +20,7 @@ NO_CARDS = (
     "{name: no-cards, match: {verbs: [create, update, patch], resources: [configmaps]}, "
     "when: \"has(object.data) && 'card' in object.data\", action: {deny: no cards here}}"
 )
-BY_OWNER = (
-    "{name: owners, match: {verbs: [delete], resources: [pods], labels: {owner: [ops]}}, action: {deny: of ops}}"
-)
+BY_OWNER = "{name: owners, match: {verbs: [delete], resources: [pods], labels: {owner: [ops]}}, action: {deny: of ops}}"
 
 
 async def test_a_denied_call_gets_a_status_for_people_and_programs_and_reaches_nobody(tmp_path: Path) -> None:
