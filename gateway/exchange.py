@@ -25,7 +25,6 @@ from gateway.ending import answer_cut, answer_error, cut_answer, end_quietly
 from gateway.errors import ClientLeft
 from gateway.farewell import WatchBorder
 from gateway.gate import passed
-from gateway.holds import Waiting
 from gateway.live import LiveExchange
 from gateway.own_answers import self_review, warned
 from gateway.request_body import content_type, read_small_body
@@ -35,6 +34,7 @@ from gateway.tape import Tape
 from gateway.upload import send_large_body
 from gateway.upstream.connection import UpstreamConnection
 from gateway.upstream.response import client_head
+from gateway.waiting import Waiting
 from protocol.events import EndOfBody, Event, ResponseHead
 from storage.errors import LogFailed
 

@@ -8,11 +8,12 @@ from typing import Final
 from gateway.budgets.account import Account
 from gateway.budgets.budgets import raised
 from gateway.denial import Denial, deny, refuse
-from gateway.holds import Waiting, wait_for_approval
+from gateway.holds import wait_for_approval
 from gateway.judgement import judge_again
 from gateway.policy.budget import Crossed
 from gateway.policy.model import Action, Verdict
 from gateway.state.hold_state import HoldState
+from gateway.waiting import Waiting
 from protocol.status import Cause
 from storage.records import BudgetCrossed
 

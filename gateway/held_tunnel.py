@@ -16,7 +16,7 @@ from gateway.admission import Admitted
 from gateway.budgets.account import Account
 from gateway.errors import CUT, ClientLeft, Refusal, UpstreamError
 from gateway.gate import passed
-from gateway.holds import Waiting, notice
+from gateway.holds import notice
 from gateway.live import LiveExchange
 from gateway.policy.model import Action
 from gateway.server.request import ClientRequest
@@ -29,6 +29,7 @@ from gateway.tunnel_leg import Leg, Lobby
 from gateway.tunnel_pumps import UNRECORDED, Pumps
 from gateway.tunnel_record import TunnelRecord
 from gateway.typed_holds import people_for_lines
+from gateway.waiting import Waiting
 from protocol.apicall import Call
 from protocol.channels import open_channel_machine
 from protocol.events import Channel, ChannelAccepted, ChannelData, ChannelOpened, Event, ResponseHead

@@ -1,4 +1,4 @@
-"""A call that waits for people: find or open its hold, wait, and claim the approval before anything is forwarded.
+"""A call that waits for people: wait for their word, and claim the approval before anything is forwarded.
 
 The trap is the second attempt. kubectl repeats a 429 ten times and opens a stream twice; a retry joins the hold that is
 there (same person, same digest), and an approval is claimed in the shared state under a key that exists once, so that
@@ -7,74 +7,28 @@ Whatever cannot be known (a state that is stale, a vote that is not there) is no
 """
 
 import math
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Callable
 from enum import Enum
-from functools import cached_property
 from typing import Final
 
 import trio
 
-from gateway.admission import Admitted
 from gateway.denial import Denial, refuse
 from gateway.errors import HELD, STATE_UNAVAILABLE, ClientLeft, Refusal
-from gateway.hold_request import hold_request
-from gateway.live import LiveExchange
-from gateway.policy.digest import command_key, request_digest
-from gateway.policy.model import HoldTerms
-from gateway.preview import preview
-from gateway.services import Services
-from gateway.state.entries import HoldClosed, HoldUsed
+from gateway.hold_opening import open_hold
+from gateway.state.entries import HoldUsed
 from gateway.state.hold_state import HoldState
 from gateway.state.store import AlreadyClaimed, StateError
 from gateway.state.view import RANDOM_PART
-from gateway.tape import Tape
+from gateway.waiting import Waiting
 from protocol.durations import parse_duration_s
-from protocol.events import RequestHead
 from protocol.status import Cause
-from storage.records import Held, HoldEnded
+from storage.records import HoldEnded
 
 RETRY_AFTER_S: Final = 1
-FALLBACK_S: Final = 5.0
-"""How soon a client repeats a stream that was refused, over its other transport."""
-OVER_WEBSOCKET: Final = "GET"
-"""The method of a stream's handshake; over SPDY it is POST."""
 SHORT_CHARACTERS: Final = 8
 SLACK_S: Final = 1.0
 """Answered so long before the client's own deadline, so that it sees the answer and not its own impatience."""
-
-
-@dataclass(frozen=True)
-class Waiting:
-    """One held call. terms: who decides; body: as it would go upstream; left: returns when the client is gone.
-
-    patience_s: how long it is kept open before its client is told to come back, which kubectl does ten times; inf: as
-    long as people have, for streams, which are asked for only once.
-    """
-
-    head: RequestHead
-    left: Callable[[], Awaitable[None]]
-    tape: Tape
-    services: Services
-    live: LiveExchange
-    admitted: Admitted
-    terms: HoldTerms
-    body: bytes = b""
-    patience_s: float = math.inf
-
-    @cached_property
-    def digest(self) -> str:
-        content_type = dict(self.head.headers).get(b"content-type", b"")
-        admitted = self.admitted
-        return request_digest(admitted.principal, admitted.call, content_type, self.body, self.terms.rule)
-
-    @cached_property
-    def command(self) -> str:
-        """The key of its kubectl run, "" where only this very request may be approved."""
-        if self.terms.scope != "command":
-            return ""
-        session = dict(self.head.headers).get(b"kubectl-session", b"").decode("latin-1")
-        return command_key(self.admitted.principal, self.admitted.call, session, self.terms.rule)
 
 
 class _Result(Enum):
@@ -113,72 +67,6 @@ async def wait_for_approval(
         if result is not _Result.RETRY or trio.current_time() >= until_s or not _is_over(waiting, ended):
             raise _refusal(waiting, ended, result)
         # It was approved for another request of the command, and not for this one, which needs its own word.
-
-
-async def open_hold(waiting: Waiting) -> HoldState:
-    """The hold this call joins, or a new one; recorded, durable. Raises Refusal when the state cannot be asked."""
-    tape, services, principal = waiting.tape, waiting.services, waiting.admitted.principal
-    if services.state.is_stale:
-        raise Refusal(
-            STATE_UNAVAILABLE, f"kubetape cannot ask for an approval now: {services.state.problem()}"
-        )
-    user_key = (principal.user, principal.issuer)
-    # Calls of one command come at once, and the first of them is still looking at what it would do.
-    async with services.opening_holds.locked((user_key, waiting.command or waiting.digest)):
-        hold = _to_join(waiting) or _refused_just_now(waiting)
-        is_joined = hold is not None
-        if hold is None:
-            hold = await _new_hold(waiting)
-    digest = bytes.fromhex(waiting.digest)
-    rules = waiting.admitted.verdict.rules
-    tape.append(Held(tape.exchange, tape.at_us(), hold.id, rules, digest, is_joined), urgent=True)
-    await tape.durable()
-    return hold
-
-
-def _to_join(waiting: Waiting) -> HoldState | None:
-    """The hold of this person that this call is decided together with."""
-    principal = waiting.admitted.principal
-    user_key = (principal.user, principal.issuer)
-    return waiting.services.state.hold_for(user_key, waiting.digest, waiting.command)
-
-
-async def _new_hold(waiting: Waiting) -> HoldState:
-    """Ask. Another gateway may have asked for the same command in the meantime: then the first one stands."""
-    tape, state, admitted = waiting.tape, waiting.services.state, waiting.admitted
-    shown = await preview(waiting.services, tape, admitted, waiting.body)
-    entry = hold_request(
-        admitted, waiting.terms, waiting.body, shown, waiting.digest, waiting.command, tape.exchange
-    )
-    try:
-        await state.append(entry)
-        hold = _to_join(waiting)
-        if hold is not None and hold.id != entry.id:
-            await state.append(HoldClosed(state.now_ns(), entry.id, "withdrawn"))
-    except StateError as error:
-        raise Refusal(STATE_UNAVAILABLE, f"kubetape cannot ask for an approval now: {error}") from error
-    if hold is None:
-        raise Refusal(STATE_UNAVAILABLE, "kubetape's request for an approval is gone: try again")
-    return hold
-
-
-def _refused_just_now(waiting: Waiting) -> HoldState | None:
-    """The hold on which this stream was refused a moment ago: told no over WebSocket, kubectl asks again over SPDY, and
-    neither it nor the approver must be bothered twice."""
-    upgrade = waiting.admitted.upgrade
-    if upgrade is None or upgrade.transport != "spdy":
-        return None
-    principal, state = waiting.admitted.principal, waiting.services.state
-    now_ns = state.now_ns()
-    for hold in reversed(state.view.holds(now_ns)):
-        request = hold.request
-        is_theirs = (request.requester.user, request.requester.issuer) == (principal.user, principal.issuer)
-        if not is_theirs or request.digest != waiting.digest or request.method != OVER_WEBSOCKET:
-            continue
-        over_ns = hold.decided_ns or request.expires_ns
-        is_refused = hold.state(now_ns) in ("denied", "expired")
-        return hold if is_refused and now_ns - over_ns < FALLBACK_S * 1e9 else None
-    return None
 
 
 def notice(hold: HoldState) -> str:

@@ -11,7 +11,6 @@ from gateway.admission import Admitted
 from gateway.budgets.account import Account
 from gateway.errors import UpstreamLost
 from gateway.gate import passed
-from gateway.holds import Waiting
 from gateway.live import LiveExchange
 from gateway.server.request import ClientRequest
 from gateway.services import Services
@@ -24,6 +23,7 @@ from gateway.tunnel_record import TunnelRecord
 from gateway.typed_holds import people_for_lines
 from gateway.upstream.connection import UpstreamConnection
 from gateway.upstream.response import client_head
+from gateway.waiting import Waiting
 from protocol.channels import open_channel_machine
 from protocol.errors import RemoteProtocolError
 from protocol.events import Event, Machine, ResponseHead, Upgraded

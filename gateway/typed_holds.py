@@ -5,13 +5,14 @@ from collections.abc import Callable
 import msgspec
 
 from gateway.admission import Admitted
-from gateway.holds import Waiting, notice, wait_for_approval
+from gateway.holds import notice, wait_for_approval
 from gateway.live import LiveExchange
 from gateway.policy.model import Approvers, CommandRule, HoldTerms
 from gateway.services import Services
 from gateway.tape import Tape
 from gateway.tunnel_steps import Left
 from gateway.typed_guard import AskPeople
+from gateway.waiting import Waiting
 from protocol.events import RequestHead
 
 

@@ -11,14 +11,14 @@ from trio.testing import wait_all_tasks_blocked
 
 from gateway.state.entries import HoldVoted, Voter
 from storage.records import Held, HoldEnded, StateChanged, SubRequest
-from tests.kit.gateway_rig import Exchange, Rig
+from tests.kit.gateway_rig import Rig
 from tests.kit.h2_client import open_h2
 from tests.kit.orc import OrcConnection, SeenRequest, answer
 from tests.kit.policed_rig import (
     BOB,
     CAROL,
-    ask_and,
     approve,
+    ask_and,
     next_hold,
     open_policed,
     refuse,
@@ -266,11 +266,9 @@ async def test_a_quorum_needs_different_people(tmp_path: Path) -> None:
 
 
 async def delete_five(rig: Rig, *fields: bytes) -> list[int]:
-    statuses = []
     async with rig.client() as client:
-        for name in (b"a", b"b", b"c", b"d", b"e"):
-            statuses.append((await client.ask(delete(rig, name, *fields))).status)
-    return statuses
+        names = (b"a", b"b", b"c", b"d", b"e")
+        return [(await client.ask(delete(rig, name, *fields))).status for name in names]
 
 
 async def test_one_approval_covers_what_a_command_fans_out_to(tmp_path: Path) -> None:
