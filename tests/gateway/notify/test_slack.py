@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 import trio
 
-from gateway.notify import deliveries, notifier, slack
+from gateway.config import Cluster, Settings
+from gateway.notify import deliveries, notifier, running, slack
 from gateway.notify.notifier import Notifier
 from gateway.notify.running import SlackVotes
-from gateway.notify.settings import SlackPerson, SlackSettings
+from gateway.notify.settings import ApprovalsSettings, SlackPerson, SlackSettings
 from gateway.notify.slack import SlackMissing, SlackReceiver
 from gateway.state.entries import GrantVoted, HoldVoted, Revoked
 from tests.kit.console_rig import ConsoleRig, open_console
@@ -245,3 +246,19 @@ def test_settings_that_cannot_work_are_said(changes: dict[str, Any], words: str)
         SlackSettings(**fields)
     with pytest.raises(ValueError, match="the name that policies know"):
         SlackPerson("")
+
+
+async def test_the_configuration_alone_starts_it(
+    tmp_path: Path, fake: FakeSlack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        running, "SlackReceiver", lambda *args, **options: SlackReceiver(*args, **options, base_url=fake.url)
+    )
+    async with open_console(tmp_path) as rig, trio.open_nursery() as nursery:
+        wanted = Settings(
+            clusters=[Cluster(name="prod")], approvals=ApprovalsSettings(slack=settings(tmp_path))
+        )
+        await nursery.start(running.notify_people, wanted, rig.state)
+        await rig.hold()
+        await until(lambda: fake.all("chat.postMessage"))
+        nursery.cancel_scope.cancel()
