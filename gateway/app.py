@@ -130,6 +130,7 @@ async def open_gateway(
                     revocations=deciding.revocations,
                     budgets=deciding.budgets,
                     counts=deciding.counts,
+                    patience_s=settings.patience_seconds,
                 )
                 gateway = Gateway(settings, data_dir, record, services, keeper)
                 gateway.first_token = first_token

@@ -148,6 +148,7 @@ class Settings(Strict, frozen=True):
     console: ConsoleSettings = ConsoleSettings()
     approvals: ApprovalsSettings = ApprovalsSettings()
     drain_seconds: Positive = 5
+    patience_seconds: Positive = 25  # a held call is kept open so long, then told to come back
 
     @property
     def cluster(self) -> Cluster:

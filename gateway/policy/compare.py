@@ -6,7 +6,7 @@ calls is not said here: see `flips`.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
@@ -102,9 +102,8 @@ def _grants(files: Iterable[PolicyFile]) -> dict[str, Fields]:
 def _of_grant(spec: GrantSpec, policy: str) -> Fields:
     fields = _flat(msgspec.structs.replace(spec, rules=[]))
     del fields["name"]
-    if spec.lifts is not None:
-        fields["lifts"] = sorted(name if "/" in name else f"{policy}/{name}" for name in spec.lifts)
-    return fields
+    lifts = sorted(name if "/" in name else f"{policy}/{name}" for name in spec.lifts or ())
+    return {**fields, "lifts": lifts} if lifts else fields
 
 
 def _detectors(files: Iterable[PolicyFile]) -> dict[str, Fields]:
@@ -119,21 +118,28 @@ def _flat(spec: msgspec.Struct) -> Fields:
     fields: Fields = {}
 
     def add(name: str, value: Value) -> None:
-        if isinstance(value, dict) and value:
+        if isinstance(value, dict):
             for key, inner in value.items():
                 add(f"{name}.{key}" if name else key, inner)
         else:
-            fields[name] = _normal(name, value)
+            fields[name] = value
 
-    add("", msgspec.to_builtins(spec))
+    add("", _plain("", spec))
     return fields
 
 
-def _normal(name: str, value: Value) -> Value:
-    """The same for values that mean the same."""
-    if isinstance(value, list) and name not in _ORDERED:
-        distinct = {msgspec.json.encode(item, order="sorted"): item for item in value}
-        return [distinct[key] for key in sorted(distinct)]
+def _plain(name: str, value: Any) -> Any:
+    """A value as it may be compared: the same for what means the same. name: dotted."""
+    if isinstance(value, msgspec.Struct):
+        fields = msgspec.structs.fields(value)
+        said = _plain(name, {field.encode_name: getattr(value, field.name) for field in fields})
+        unsaid = _plain(name, {field.encode_name: field.default for field in fields})
+        return {key: inner for key, inner in said.items() if inner not in (unsaid[key], [])}
+    if isinstance(value, dict):
+        return {key: _plain(f"{name}.{key}" if name else key, inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        items = [item if isinstance(item, list) else _plain(name, item) for item in value]
+        return items if name in _ORDERED else sorted(items, key=msgspec.json.encode)
     if isinstance(value, str) and name.rpartition(".")[2] in _DURATIONS:
         return f"{seconds_of(value)}s"
     return value

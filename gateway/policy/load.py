@@ -178,6 +178,7 @@ class _Loading:
             needs_options=condition is not None and condition.uses_options,
             needs_old_object=match.labels is not None
             or (condition is not None and condition.uses_old_object),
+            uses_claims=match.claims is not None or (condition is not None and condition.uses_claims),
             is_shadow=spec.mode == "shadow",
             bundle=bundle,
             phrase=phrase(match, is_conditional=condition is not None) if allows else "",

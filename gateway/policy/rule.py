@@ -82,6 +82,7 @@ class Rule:
     needs_name: bool = False  # of what is created: it is in the body
     needs_options: bool = False  # of a deletion: they are in the body
     needs_old_object: bool = False
+    uses_claims: bool = False  # of the token, which no record keeps
     is_shadow: bool = False
     bundle: str = ""  # of the grant whose holders it is for; "": everybody
     phrase: str = ""

@@ -16,7 +16,9 @@ VERBS: Final = {
         "gateway.cli.policy.explain:explain_command", "Say what happens to one request, and why."
     ),
     "diff": Entry("gateway.cli.policy.diff:diff", "What changes between two policies."),
-    "replay": Entry("gateway.cli.policy.replay:replay", "Run a policy over recorded traffic: what flips?"),
+    "replay": Entry(
+        "gateway.cli.policy.replay:replay_command", "Run a policy over recorded traffic: what flips?"
+    ),
     "packs": Entry("gateway.cli.policy.packs:packs", "Policies that come with kubetape: ls, show."),
     "schema": Entry("gateway.cli.policy.schema:schema", "Print the JSON Schema of the policy file."),
 }
