@@ -26,7 +26,7 @@ from gateway.judgement import Asked, Judgement, judge
 from gateway.live import LiveExchange
 from gateway.policy.budget import counts_in_answer
 from gateway.policy.masking.accept import ask_plainly
-from gateway.policy.masking.masker import Masker, masker_for
+from gateway.policy.masking.masker import Masker
 from gateway.policy.model import Action, Approvers, HoldTerms, Verdict
 from gateway.principal import Principal
 from gateway.server.request import ClientRequest
@@ -93,7 +93,7 @@ async def admit(request: ClientRequest, tape: Tape, services: Services, live: Li
     Only when the disk is all but full a refusal leaves no trace: what is left is for the calls that run.
     """
     _check_disk(services)
-    so_far = _Understood(services.policy.unjudged, masker_for(()))
+    so_far = _Understood(services.policy.unjudged, services.policy.cautious_masker)
     try:
         admitted = await _understand(request, tape, services, live, so_far)
     except Exception as error:

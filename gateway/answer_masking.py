@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from gateway.budgets.account import Account
-from gateway.errors import FORBIDDEN, Answer, Refusal
+from gateway.errors import FORBIDDEN, LOST, Answer, Refusal
 from gateway.held_bytes import HeldBytes
-from gateway.policy.masking.answer import AnswerMask
+from gateway.policy.masking.answer import MAX_DOCUMENT_BYTES, AnswerMask
 from gateway.policy.masking.masker import Masker
 from gateway.policy.masking.refusal import Unmaskable
 from gateway.tape import Tape
@@ -31,6 +31,7 @@ class MaskedAnswer:
         self._mask: AnswerMask | None = None
         self._held: HeldBytes | None = None
         self._waiting: list[Event] = []  # not to be sent before the document is whole
+        self._waiting_bytes = 0
         self._is_whole = account.must_count_answer
         self._noted = False
 
@@ -104,6 +105,12 @@ class MaskedAnswer:
     def _counted(self, events: list[Event]) -> list[Event]:
         """Nothing goes down before all of it was counted. Raises Refusal when it would cross a limit."""
         self._waiting += events
+        self._waiting_bytes += sum(len(event.data) for event in events if isinstance(event, BodyChunk))
+        if self._waiting_bytes > MAX_DOCUMENT_BYTES:
+            self._waiting.clear()
+            raise Refusal(
+                LOST, "kubetape: the answer is too large to be counted: ask for less at a time (limit=500)"
+            )
         if not events or not isinstance(events[-1], EndOfBody):
             return []
         whole, self._waiting = self._waiting, []

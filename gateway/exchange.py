@@ -21,11 +21,11 @@ from gateway.admission import Admitted, admit
 from gateway.answer import receive_while_wanted
 from gateway.answer_masking import MaskedAnswer
 from gateway.asking import ask, closing_unless_reusable
+from gateway.body_record import BodyRecord
 from gateway.ending import answer_cut, answer_error, cut_answer, end_quietly
 from gateway.errors import ClientLeft
 from gateway.farewell import WatchBorder
 from gateway.gate import passed
-from gateway.holds import Waiting
 from gateway.live import LiveExchange
 from gateway.own_answers import self_review, warned
 from gateway.request_body import content_type, read_small_body
@@ -35,6 +35,7 @@ from gateway.tape import Tape
 from gateway.upload import send_large_body
 from gateway.upstream.connection import UpstreamConnection
 from gateway.upstream.response import client_head
+from gateway.waiting import Waiting
 from protocol.events import EndOfBody, Event, ResponseHead
 from storage.errors import LogFailed
 
@@ -73,7 +74,10 @@ async def _forward(
 ) -> None:
     """Send the call upstream and the answer down."""
     body, complete = await _body(request, admitted)
-    if body:
+    record = BodyRecord(tape, admitted.judgement.masker)
+    if not complete:
+        record.add(body, urgent=True)
+    elif body:
         masked, counts = admitted.judgement.masker.request(admitted.call, content_type(request.head), body)
         tape.request_body(masked, urgent=True)
         tape.masked("request", counts)
@@ -81,7 +85,17 @@ async def _forward(
     if own is not None:
         await _answer_ourselves(request, tape, own)
         return
-    waiting = Waiting(request.head, request.wait_left, tape, services, live, admitted, admitted.terms, body)
+    waiting = Waiting(
+        request.head,
+        request.wait_left,
+        tape,
+        services,
+        live,
+        admitted,
+        admitted.terms,
+        body,
+        services.patience_s,
+    )
     async with passed(waiting) as account:
         if services.durability.intent_before_forward(admitted.call.durability_class):
             await tape.intent_durable()
@@ -96,7 +110,7 @@ async def _forward(
                 relay = partial(
                     _relay, request, tape, services, live, admitted, answer, connection, watched=True
                 )
-                await send_large_body(request, tape, services, admitted, connection, body, relay)
+                await send_large_body(request, tape, services, admitted, connection, body, record, relay)
 
 
 async def _body(request: ClientRequest, admitted: Admitted) -> tuple[bytes, bool]:

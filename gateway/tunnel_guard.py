@@ -135,6 +135,11 @@ class TunnelGuard:
         data = self._input_mask.flush_idle() if self._input_mask is not None else b""
         return ChannelData(Channel.STDIN, data) if data else None
 
+    def finish_input(self) -> Event | None:
+        """What was typed and is not in the record yet: nothing more comes, however the session ended."""
+        data = self._input_mask.flush() if self._input_mask is not None else b""
+        return ChannelData(Channel.STDIN, data) if data else None
+
     def _recorded(self, step: Step) -> Step:
         """Mask what was typed, in the record only."""
         mask = self._input_mask
@@ -146,8 +151,8 @@ class TunnelGuard:
         return ToCluster(step.event, msgspec.structs.replace(step.recorded, data=data) if data else None)
 
     def _ends_input(self, event: Event) -> list[Step]:
-        data = self._input_mask.flush() if self._input_mask is not None else b""
-        rest: list[Step] = [ToCluster(None, ChannelData(Channel.STDIN, data))] if data else []
+        typed = self.finish_input()
+        rest: list[Step] = [ToCluster(None, typed)] if typed is not None else []
         return [*rest, ToCluster(event, event)]
 
     # --- what it adds up to ---------------------------------------------------------------------------

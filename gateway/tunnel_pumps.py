@@ -175,14 +175,17 @@ class Pumps:
     async def _ask(self, question: Question, ready: list[Event]) -> list[Event]:
         """Have a typed line decided by people, while the client is kept alive; what it sent meanwhile."""
         lobby = Lobby(self._client)
-        self._say(question.notice)
-        await self._client.flush(wait=False)
         steps: list[ToCluster | ToClient] = []
         problem: Exception | None = None
         async with trio.open_nursery() as nursery:
+
+            def tell(event: Event) -> None:
+                self._say(event)
+                nursery.start_soon(lobby.flush)
+
             nursery.start_soon(lobby.run)
             try:
-                steps = await question.decide(lobby.left.wait)
+                steps = await question.decide(lobby.left.wait, tell)
             except Exception as error:
                 problem = error
             nursery.cancel_scope.cancel()
@@ -230,6 +233,8 @@ class Pumps:
     async def conclude(self, protocol: str) -> None:
         """Say goodbye on both sides, in their protocol, after the outcome is in the log."""
         with suppress(LogFailed):
+            if self._guard is not None and (typed := self._guard.finish_input()) is not None:
+                self._record.carried(typed, from_client=True)
             for event in self._guard.finish() if self._guard else ():
                 self._record.carried(event, from_client=False)
                 self._undelivered.append(event)

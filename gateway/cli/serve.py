@@ -88,6 +88,13 @@ MAX_OPEN_FILES = 65_536
     help="livez and readyz. Default: 127.0.0.1:9090; port 0: any.",
 )
 @click.option(
+    "--console-listen",
+    envvar="KUBETAPE_LISTEN__CONSOLE",
+    show_envvar=True,
+    metavar="HOST:PORT",
+    help="Approvals, grants and revocations (docs/approvals.md). Default with a policy: 127.0.0.1:8443; '': none.",
+)
+@click.option(
     "--tls-name", multiple=True, metavar="NAME", help="A further name or address clients use (repeatable)."
 )
 @click.option("--oidc-issuer", metavar="URL", help="Accept tokens of this OpenID Connect issuer.")
@@ -179,6 +186,9 @@ def with_flags(settings: Settings, flags: dict[str, object]) -> Settings:
     listen = Listen(
         data=_text(given, "listen") or settings.listen.data,
         management=_text(given, "mgmt_listen") or settings.listen.management,
+        console=_text(flags, "console_listen")
+        if flags.get("console_listen") is not None
+        else settings.listen.console,
         names=[*settings.listen.names, *flags.get("tls_name", ())],  # type: ignore[misc]
         tls=settings.listen.tls,
     )

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 from cel_expr_python import cel
 
 from gateway.policy.model import Facts
-from gateway.policy.rule import Answer, carries_object, knows_object
+from gateway.policy.rule import Answer, carries_object, knows_object, verb_of
 from gateway.strict_yaml import nearest
 
 MAX_EXPRESSION_BYTES: Final = 64 * 1024
@@ -116,7 +116,7 @@ VARIABLES: Final[Mapping[str, Variable]] = {
     "principal.method": Variable(_STRING, lambda facts: facts.principal.method),
     "principal.claims": Variable(_OPEN, lambda facts: facts.principal.claims),
     "call.method": Variable(_STRING, lambda facts: facts.call.method),
-    "call.verb": Variable(_STRING, lambda facts: facts.call.verb),
+    "call.verb": Variable(_STRING, lambda facts: verb_of(facts.call)),
     "call.isResource": Variable(_BOOL, lambda facts: facts.call.is_resource),
     "call.group": Variable(_STRING, lambda facts: facts.call.group),
     "call.version": Variable(_STRING, lambda facts: facts.call.version),

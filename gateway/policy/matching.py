@@ -13,7 +13,15 @@ from gateway.policy.echoes import resources_shown_by, verbs_shown_by
 from gateway.policy.globs import Globs, MatchesOne, compile_glob
 from gateway.policy.model import Facts, JsonObject
 from gateway.policy.resources import Resource, Resources, is_cluster_scoped
-from gateway.policy.rule import COLLECTION_VERBS, Answer, IndexTest, Test, carries_object, knows_object
+from gateway.policy.rule import (
+    COLLECTION_VERBS,
+    Answer,
+    IndexTest,
+    Test,
+    carries_object,
+    knows_object,
+    verb_of,
+)
 from gateway.policy.surroundings import during, from_networks
 from gateway.policy.syntax import Match
 
@@ -38,6 +46,8 @@ def compile_match(match: Match, *, allows: bool, shows: bool = False) -> Tests:
     tests = list(_tests(match, allows=allows))
     object_tests = list(_object_tests(match))
     who, resource = _all(_who_tests(match)), _all(_resource_tests(match, shows=shows))
+    if allows and not _names_proxy(match):
+        resource = _all([resource, _is_no_proxy])
     verb = _all([_on_verb(Globs(match.verbs), shows=shows)] if match.verbs is not None else [])
     return Tests(
         who,
@@ -106,8 +116,8 @@ def _who_tests(match: Match) -> list[IndexTest]:
 
 def _on_verb(verbs: Globs, *, shows: bool) -> IndexTest:
     if shows:
-        return lambda facts: any(map(verbs.match, verbs_shown_by(facts.call.verb)))
-    return lambda facts: verbs.match(facts.call.verb)
+        return lambda facts: any(map(verbs.match, verbs_shown_by(verb_of(facts.call))))
+    return lambda facts: verbs.match(verb_of(facts.call))
 
 
 def _resource_tests(match: Match, *, shows: bool) -> list[IndexTest]:
@@ -122,6 +132,16 @@ def _resource_tests(match: Match, *, shows: bool) -> list[IndexTest]:
     if match.resources is not None:
         tests.append(_on_resource(Resources(match.resources), shows=shows))
     return tests
+
+
+def _names_proxy(match: Match) -> bool:
+    return any(pattern.partition(".")[0].endswith("/proxy") for pattern in match.resources or ())
+
+
+def _is_no_proxy(facts: Facts) -> bool:
+    """What lies behind `proxy` is another API: the kubelet's runs commands, a service's does what it likes. It is
+    allowed only by a rule that names it, `services/proxy`, not by one about everything."""
+    return facts.call.subresource != "proxy" and facts.call.verb != "proxy"
 
 
 def _on_resource(resources: Resources, *, shows: bool) -> IndexTest:

@@ -12,6 +12,7 @@ from typing import Final, Protocol, TypeAlias
 
 from gateway.policy.masking.bodies import JSON_PATCH
 from gateway.policy.model import BudgetTerms, CommandRule, Facts, FileRule, HoldTerms, Mask, Needs
+from protocol.apicall import Call
 
 Answer: TypeAlias = bool | None
 Test: TypeAlias = Callable[[Facts], Answer]
@@ -113,6 +114,15 @@ class Rule:
         if not (wants_object or wants_old) or any(test(facts) is False for test in self.tests):
             return Needs()
         return Needs(wants_object, wants_old)
+
+
+def verb_of(call: Call) -> str:
+    """The verb of a call as rules name it.
+
+    Opening an exec, attach or port-forward is `create`, whichever method asks for it: over WebSocket it is a GET, and
+    whoever may only read must not get a shell that way (Kubernetes itself asks for `create` since 1.35, KEP-4006).
+    """
+    return "create" if call.stream_kind else call.verb
 
 
 def knows_object(facts: Facts) -> bool:

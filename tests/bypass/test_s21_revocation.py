@@ -124,18 +124,26 @@ async def until_ended(streams: Streams, names: set[str]) -> set[str]:
     return names - set(streams.ended)
 
 
+class SetState(State):
+    """A shared state whose clock stands where it is put."""
+
+    at_ns = 0
+
+    def now_ns(self) -> int:
+        return self.at_ns
+
+
 async def run_all(rig: Rig, end: Callable[[State, set[LiveExchange]], int], why: bytes) -> None:
-    """Open streams of two people, end the access of the first; now_ns: what `end` returns."""
-    clock = [0]
-    state = State()
+    """Open streams of two people, end the access of the first. end: returns the time of the state then."""
+    state = SetState()
     mine, others = ISSUER.token(sub="mallory"), ISSUER.token(sub="victim", exp=int(time.time()) + 1200)
     async with trio.open_nursery() as nursery:
-        revocations = Revocations(rig.gateway.services.live, state, now_ns=lambda: clock[0])
+        revocations = Revocations(rig.gateway.services.live, state)
         await nursery.start(revocations.run)
         streams, theirs = Streams(rig, nursery, mine), Streams(rig, nursery, others)
         names = await theirs.open_all() and await streams.open_all()
         await rig.orc.wait(lambda: len(rig.orc.requests) == 2 * len(names))
-        clock[0] = end(state, set(rig.gateway.services.live))
+        state.at_ns = end(state, set(rig.gateway.services.live))
         revocations.changed()
         going_on = await until_ended(streams, names)
         left = set(theirs.ended)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import trio
 
+from storage.records import encode_record
 from tests.bypass.attack import answer_to, attack, recorded
 from tests.bypass.shells import POD, V5
 from tests.kit.gateway_rig import Rig
@@ -50,6 +51,23 @@ async def put_a_secret_in_the_query(rig: Rig) -> None:
             figures += data
     assert b"kubetape_" in figures
     assert SECRET not in figures, "a metric repeats the secret"
+
+
+@attack()
+async def put_a_token_in_a_proxied_query(rig: Rig) -> None:
+    """What is behind a proxy may want it: it goes there, and nowhere else."""
+    target = b"/api/v1/namespaces/default/services/s/proxy/x?a=1&access_token=" + SECRET
+    assert (await rig.ask(b"GET", target)).status == 200
+    assert rig.orc.requests[0].target == target
+    exchange = await rig.exchange()
+    assert SECRET not in b"".join(encode_record(record) for record in exchange.records), (
+        "the token is recorded"
+    )
+    assert exchange.intent.upstream_target.endswith(b"?a=1&access_token=REDACTED")
+
+
+async def test_S24_a_token_in_a_proxied_query_is_in_no_record(tmp_path: Path) -> None:
+    await put_a_token_in_a_proxied_query.against(tmp_path)
 
 
 async def test_S24_a_secret_of_a_command_line_is_in_the_record_and_nowhere_else(tmp_path: Path) -> None:

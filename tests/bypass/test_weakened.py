@@ -16,8 +16,8 @@ from tests.bypass.weakening import Weakening
 async def test_the_attack_succeeds_against_a_weakened_build(tmp_path: Path, weak: Weakening) -> None:
     with pytest.MonkeyPatch.context() as patch:
         # Here the full patience is used up each time, so it is shorter: still several times what is needed.
-        patch.setattr(test_s18_s19_floods, "SERVED_S", 1.0)
-        patch.setattr(shells, "TALK_S", 1.0)
+        patch.setattr(test_s18_s19_floods, "SERVED_S", 0.6)
+        patch.setattr(shells, "TALK_S", 0.6)
         weak.weaken(patch)
         with pytest.raises(AssertionError, match=re.escape(weak.breaks)):
             await weak.attack.against(tmp_path)

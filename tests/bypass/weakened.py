@@ -12,7 +12,5 @@ WEAKENINGS: Final[tuple[Weakening, ...]] = (
     *weakened_record.WEAKENINGS,
 )
 
-PENDING: Final = {
-    "S23": "one mask corpus through every encoding: with masking",
-}
-"""Numbers whose defence is not built yet."""
+PENDING: Final[dict[str, str]] = {}
+"""Numbers whose defence is not built yet, and why."""

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from gateway import app, ending, record_opening, tape, tunnel_pumps, tunnel_record, upload
+from gateway import app, ending, evidence, record_opening, tape, tunnel_pumps, tunnel_record, upload
 from gateway.durability import Durability
 from gateway.recorder import Recorder
 from gateway.server import management
@@ -13,7 +13,7 @@ from tests.bypass.test_d1_d2_every_call import ask_for_everything, be_refused, g
 from tests.bypass.test_s09_ephemeral_containers import debug_a_pod
 from tests.bypass.test_s17_reading_records import ask_for_records, read_the_files
 from tests.bypass.test_s22_replays import attack_the_auditor
-from tests.bypass.test_s24_secrets_in_queries import put_a_secret_in_the_query
+from tests.bypass.test_s24_secrets_in_queries import put_a_secret_in_the_query, put_a_token_in_a_proxied_query
 from tests.bypass.test_s25_nothing_unrecorded import (
     be_told_of_a_change_that_may_be_lost,
     change_something_while_the_disk_stands_still,
@@ -95,6 +95,10 @@ WEAKENINGS: Final = (
              "head, body = _status(Refusal(refusal.answer, repr(request.head.target)))\n    try:"),
     ),
     Weakening(
+        "S24", "the forwarded target is recorded as it went", put_a_token_in_a_proxied_query, "the token is recorded",
+        edit(evidence.build_intent, "masker.target(redact_target(upstream_target))", "masker.target(upstream_target)"),
+    ),
+    Weakening(
         "S25", "what changes something is sent while its record is written", change_something_while_the_disk_stands_still,
         "the cluster was asked before", edit(Durability.intent_before_forward, "return self is", "return False\n    return self is"),
     ),
@@ -122,8 +126,8 @@ WEAKENINGS: Final = (
     Weakening(
         "S25", "a chunk of a body is sent before the next is recorded", go_on_with_a_large_body_once_the_log_has_failed,
         "what a failed log may have lost",
-        edit(upload._send_rest, "tape.request_body(chunk)", "held and await connection.send(BodyChunk(held))\n"
-             "        held = b''\n        tape.request_body(chunk)"),
+        edit(upload._send_rest, "record.add(chunk)", "held and await connection.send(BodyChunk(held))\n"
+             "        held = b''\n        record.add(chunk)"),
     ),
     Weakening(
         "S25", "the last words of a shell hand over what was not written", watch_a_shell_while_the_log_fails,

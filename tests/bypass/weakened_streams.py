@@ -1,13 +1,15 @@
-"""Weak builds for upgrades and what flows in them (S7, S8, S11 to S14, S21)."""
+"""Weak builds for upgrades and what flows in them (S7, S8, S9, S11 to S14, S21, S23)."""
 
 from typing import Final
 
-from gateway import admission, live, revocations, tunnel_asking, tunnel_pumps, tunnel_record
+from gateway import admission, answer_masking, live, revocations, tunnel_asking, tunnel_pumps, tunnel_record
+from gateway.policy import rule
 from gateway.upstream import response
 from protocol import http1_heads, upgrade, websocket, websocket_frames
 from protocol.upgrade import EXEC_WEBSOCKET
 from tests.bypass.editing import both, edit
 from tests.bypass.test_s07_s08_answers_to_upgrades import go_on_after_a_refused_upgrade, redirect_elsewhere
+from tests.bypass.test_s11_read_only import get_a_shell_as_a_reader
 from tests.bypass.test_s11_s12_other_upgrades import (
     ask_for_an_unknown_upgrade,
     spell_the_upgrade_differently,
@@ -24,6 +26,7 @@ from tests.bypass.test_s13_s14_shells import (
     type_without_a_terminal,
 )
 from tests.bypass.test_s21_revocation import go_on_after_a_revocation, go_on_after_the_credential_expired
+from tests.bypass.test_s23_masks import read_a_masked_secret, show_half_a_key, vanish_after_typing
 from tests.bypass.weakening import Weakening
 
 takes_any_101 = edit(
@@ -131,5 +134,26 @@ WEAKENINGS: Final = (
     Weakening(
         "S21", "a stream is ended without a word", go_on_after_a_revocation, "without a word of why",
         edit(tunnel_pumps.Pumps.conclude, "self._say_farewell(self._why or", "0 and self._say_farewell(self._why or"),
+    ),
+    Weakening(
+        "S11", "a shell asked for with GET is a read (KEP-4006)", get_a_shell_as_a_reader, "who may only read got in",
+        edit(rule.verb_of, 'return "create" if call.stream_kind else call.verb', "return call.verb"),
+    ),
+    Weakening(
+        "S09", "what no rule allows is allowed", get_a_shell_as_a_reader, "who may only read got in",
+        edit(admission.admit, "if admitted.verdict.action is Action.DENY:", "if False:"),
+    ),
+    Weakening(
+        "S23", "what was typed last is forgotten with its mask", vanish_after_typing, "is in no record",
+        edit(tunnel_pumps.Pumps.conclude, "self._guard.finish_input()", "None"),
+    ),
+    Weakening(
+        "S23", "output is recorded as it came and shown masked", show_half_a_key, "saw different output",
+        edit(tunnel_pumps.Pumps._hand_down, "self._record.carried(event, from_client=False)",
+             "event.__class__.__name__ == 'ChannelData' or self._record.carried(event, from_client=False)"),
+    ),
+    Weakening(
+        "S23", "masks of a policy are not applied", read_a_masked_secret, "a masked value reached the client",
+        edit(answer_masking.MaskedAnswer.mask, "if self._masker else events", "if False else events"),
     ),
 )  # fmt: skip

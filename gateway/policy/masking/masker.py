@@ -10,7 +10,7 @@ from functools import lru_cache, partial
 from typing import Final
 
 from gateway.policy.masking.accept import ask_plainly
-from gateway.policy.masking.answer import OF_OTHER_BYTES, AnswerMask, Parts, UntouchedBody, choose_body
+from gateway.policy.masking.answer import OF_OTHER_BYTES, AnswerMask, Parts, choose_body
 from gateway.policy.masking.bodies import decode_body
 from gateway.policy.masking.detectors import DetectorSet
 from gateway.policy.masking.documents import DocumentMask
@@ -84,8 +84,7 @@ class Masker:
         table = TableMask(self._columns(call.group), self._objects, self._texts)
         documents = DocumentMask(self._prefilter, self._objects, table, self._texts, kind_of(call))
         body = choose_body(call, head, Parts(documents, self._new_stream), counts)
-        is_immediate = call.is_long_running or isinstance(body, UntouchedBody)
-        return AnswerMask(self._masked_head(head, counts), body, counts, is_immediate=is_immediate)
+        return AnswerMask(self._masked_head(head, counts), body, counts)
 
     def stream(self, *, tty: bool) -> StreamMask | None:
         """A mask for one direction of a stream; None where no detector looks for anything."""

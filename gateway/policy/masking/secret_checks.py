@@ -78,6 +78,9 @@ def _digit_groups(text: bytes, start: int, end: int) -> Spans:
 
 def _card_at(text: bytes, groups: Spans, first: int) -> int | None:
     """The last group of a card number that begins with the group `first`."""
+    length = groups[first][1] - groups[first][0]
+    if length != 4 and length < _SHORTEST_CARD:
+        return None
     digits = b""
     shape: tuple[int, ...] = ()
     for at in range(first, min(len(groups), first + 5)):

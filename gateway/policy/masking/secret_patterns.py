@@ -60,7 +60,13 @@ PATTERNS: Final = (
         rb"|\bhooks\.slack\.com/(?:services|workflows|triggers)/([A-Za-z0-9/]{20,})",
     ),
     Pattern("jwt", _JWT, secret_checks.json_web_tokens),
-    Pattern("card", rb"[0-9](?:[ -]?[0-9]){12,}", secret_checks.card_numbers),
+    Pattern(
+        "card",
+        # A card's grouping, then the rest of the run: tables of numbers cost no check.
+        rb"(?:[0-9]{13}|[2-6][0-9]{3}[ -][0-9]{4}[ -][0-9]{4}[ -][0-9]|3[0-9]{3}[ -][0-9]{6}[ -][0-9]{4})"
+        rb"(?:[ -]?[0-9])*",
+        secret_checks.card_numbers,
+    ),
     Pattern("iban", rb"\b[A-Z]{2}[0-9]{2}(?: ?[A-Z0-9]){11,}", secret_checks.ibans),
     Pattern("email", rb"[A-Za-z0-9._%+-]+@(?:[A-Za-z0-9-]+\.)+[A-Za-z]{2,}"),
     Pattern(

@@ -256,3 +256,32 @@ def test_but_not_about_other_objects_or_verbs_that_were_not_named() -> None:
     )
     assert not answer(Match(verbs=["watch"], resources=["pods"]), facts(POD), shows=True)
     assert not answer(Match(verbs=["get"], resources=["pods"]), facts(CREATE))
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("stream", ["exec", "attach", "portforward"])
+def test_opening_a_stream_is_create_whatever_method_asks_for_it(method: str, stream: str) -> None:
+    asked = facts(f"{method} /api/v1/namespaces/dev/pods/web/{stream}")
+    assert answer(Match(verbs=["create"]), asked)
+    assert not answer(Match(verbs=["get", "list", "watch"]), asked)
+
+
+@pytest.mark.parametrize(
+    "request_line",
+    [
+        "GET /api/v1/nodes/n/proxy/run/default/p/c",
+        "GET /api/v1/namespaces/dev/services/s/proxy/",
+        "POST /api/v1/namespaces/dev/pods/p:8080/proxy/x",
+        "GET /api/v1/proxy/nodes/n",
+    ],
+)
+def test_what_is_behind_proxy_is_allowed_only_by_name(request_line: str) -> None:
+    for match in (Match(), Match(resources=["*"]), Match(resources=["pods/*", "services/*", "nodes/*"])):
+        assert not answer(match, facts(request_line), allows=True)
+        assert answer(match, facts(request_line)) or match.resources == ["pods/*", "services/*", "nodes/*"]
+
+
+def test_a_rule_that_names_a_proxy_allows_it() -> None:
+    service = facts("GET /api/v1/namespaces/dev/services/s/proxy/")
+    assert answer(Match(resources=["services/proxy"]), service, allows=True)
+    assert not answer(Match(resources=["pods/proxy"]), service, allows=True)

@@ -32,12 +32,12 @@ def test_headers_about_other_bytes_go_and_values_are_masked() -> None:
 
 def test_a_text_is_masked_as_it_comes() -> None:
     for call in (LOG, PROXY):
-        found = BOTH.answer(call, ResponseHead(200, TEXT))
+        found = BOTH.answer(call, ResponseHead(200, (*TEXT, (b"warning", KEY_ID))))
         assert found is not None
         assert found.is_immediate
         shown = found.feed(b"a " + KEY_ID[:9]) + found.feed(KEY_ID[9:] + b" b\n") + found.finish()
         assert shown == b"a " + HIDDEN + b" b\n"
-        assert found.counts == {"p/r": 1}
+        assert found.counts == {"p/r": 2}  # one in the head, one in the text
         assert found.stream is not None
 
 
@@ -60,6 +60,7 @@ def test_what_an_application_sends_as_json_is_masked_as_such() -> None:
     for media in (b"application/json", b"application/problem+json"):
         found = BOTH.answer(PROXY, ResponseHead(200, ((b"content-type", media),)))
         assert found is not None
+        assert not found.is_immediate
         assert found.feed(b'{"spec":{"token":"x"}}') == b""
         assert HIDDEN in found.finish()
 

@@ -71,3 +71,16 @@ def test_maskers_are_made_once_and_bad_ones_refused() -> None:
         Masker((Mask("p/r", ("a[",)),))
     with pytest.raises(ValueError, match="no detector"):
         Masker((Mask("p/r", detectors=("nope",)),))
+
+
+def test_a_stream_is_masked_where_detectors_look_for_something() -> None:
+    stream = KEYS.stream(tty=False)
+    assert stream is not None
+    assert stream.feed(f"key {KEY_ID}\n".encode()) == b"key [masked:aws-key]\n"
+    assert PATHS.stream(tty=True) is None
+
+
+def test_header_values_are_masked_by_detectors() -> None:
+    headers = ((b"x-key", KEY_ID.encode()), (b"accept", b"*/*"))
+    assert KEYS.headers(headers) == ((b"x-key", HIDDEN.encode()), (b"accept", b"*/*"))
+    assert PATHS.headers(headers) == headers

@@ -26,6 +26,7 @@ def test_sequences_are_taken_out(text: bytes, seen: bytes) -> None:
 
 def test_a_wrapped_line_is_joined_only_where_a_person_types() -> None:
     assert TextView(b"a \rb", wraps=False).seen == b"a \rb"
+    assert TextView(b"a \rb\x1b[5Cc", wraps=False).seen == b"a \rb c"
 
 
 def test_a_hit_is_where_its_bytes_are() -> None:
