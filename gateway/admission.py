@@ -26,7 +26,7 @@ from gateway.judgement import Asked, Judgement, judge
 from gateway.live import LiveExchange
 from gateway.policy.budget import counts_in_answer
 from gateway.policy.masking.accept import ask_plainly
-from gateway.policy.masking.masker import Masker, masker_for
+from gateway.policy.masking.masker import Masker
 from gateway.policy.model import Action, Approvers, HoldTerms, Verdict
 from gateway.principal import Principal
 from gateway.server.request import ClientRequest
@@ -93,7 +93,7 @@ async def admit(request: ClientRequest, tape: Tape, services: Services, live: Li
     Only when the disk is all but full a refusal leaves no trace: what is left is for the calls that run.
     """
     _check_disk(services)
-    so_far = _Understood(services.policy.unjudged, masker_for(()))
+    so_far = _Understood(services.policy.unjudged, services.policy.cautious_masker)
     try:
         admitted = await _understand(request, tape, services, live, so_far)
     except Exception as error:
@@ -152,6 +152,7 @@ async def _understand(
     if refused is not None or so_far.call is None:
         raise refused or AssertionError("a target is either read or refused")
     call = so_far.call
+    _check_origin(head, principal, services)
     refuse_client_identity(head)
     _check_carried(call, upgrade)
     key = os.urandom(16)
@@ -180,6 +181,16 @@ def _check_host(head: RequestHead, services: Services) -> None:
             MISDIRECTED,
             "this gateway does not answer for that host; its operator can add it: --tls-name NAME",
         )
+
+
+def _check_origin(head: RequestHead, principal: Principal, services: Services) -> None:
+    """A browser adds a client certificate to whatever any page asks, WebSockets included: pages of other origins
+    get nothing. A token is in no browser's keeping. Some client libraries send Origin too: our own name."""
+    if principal.method != "certificate":
+        return
+    for name, value in head.headers:
+        if name == b"origin" and not services.host_names.accept_origin(value):
+            raise Refusal(FORBIDDEN, "a page of another origin may not use a client certificate here")
 
 
 def _check_disk(services: Services) -> None:

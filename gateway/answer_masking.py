@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from gateway.budgets.account import Account
-from gateway.errors import FORBIDDEN, Answer, Refusal
-from gateway.policy.masking.answer import AnswerMask
+from gateway.errors import FORBIDDEN, LOST, Answer, Refusal
+from gateway.held_bytes import HeldBytes
+from gateway.policy.masking.answer import MAX_DOCUMENT_BYTES, AnswerMask
 from gateway.policy.masking.masker import Masker
 from gateway.policy.masking.refusal import Unmaskable
 from gateway.tape import Tape
@@ -28,7 +29,9 @@ class MaskedAnswer:
     def __init__(self, masker: Masker, call: Call, account: Account) -> None:
         self._masker, self._call, self._account = masker, call, account
         self._mask: AnswerMask | None = None
+        self._held: HeldBytes | None = None
         self._waiting: list[Event] = []  # not to be sent before the document is whole
+        self._waiting_bytes = 0
         self._is_whole = account.must_count_answer
         self._noted = False
 
@@ -48,13 +51,11 @@ class MaskedAnswer:
     @property
     def hold_s(self) -> float | None:
         """How long bytes held back may wait for more; None: none are, or none may be let go before the end."""
-        stream = self._mask.stream if self._mask is not None else None
-        return stream.hold_s if stream is not None and stream.pending else None
+        return self._held.wait_s() if self._held is not None else None
 
     def flush_idle(self) -> list[Event]:
         """What need not wait any longer."""
-        stream = self._mask.stream if self._mask is not None else None
-        data = stream.flush_idle() if stream is not None else b""
+        data = self._held.mask.flush_idle() if self._held is not None else b""
         shown: list[Event] = [BodyChunk(data)] if data else []
         self._charge(shown)
         return shown
@@ -79,6 +80,7 @@ class MaskedAnswer:
             self._mask = self._masker.answer(self._call, event)
             if self._mask is None:
                 return [event]
+            self._held = HeldBytes(self._mask.stream) if self._mask.stream is not None else None
             if self._mask.is_immediate:
                 return [self._mask.head()]
             self._waiting = [self._mask.head()]
@@ -103,6 +105,12 @@ class MaskedAnswer:
     def _counted(self, events: list[Event]) -> list[Event]:
         """Nothing goes down before all of it was counted. Raises Refusal when it would cross a limit."""
         self._waiting += events
+        self._waiting_bytes += sum(len(event.data) for event in events if isinstance(event, BodyChunk))
+        if self._waiting_bytes > MAX_DOCUMENT_BYTES:
+            self._waiting.clear()
+            raise Refusal(
+                LOST, "kubetape: the answer is too large to be counted: ask for less at a time (limit=500)"
+            )
         if not events or not isinstance(events[-1], EndOfBody):
             return []
         whole, self._waiting = self._waiting, []

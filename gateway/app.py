@@ -16,7 +16,9 @@ import trio
 
 from gateway import exchange, heartbeat, journal
 from gateway.config import BadConfig, Settings, check_settings, parse_address
-from gateway.deciding import load_policy, open_deciding
+from gateway.console.context import ConsoleServices
+from gateway.console.serve import effective_admins, serve_console
+from gateway.decision_parts import load_policy, open_decision_parts
 from gateway.errors import refusal_for
 from gateway.evidence import build_intent
 from gateway.first_user import TOKENS_FILE, ensure_token, write_kubeconfig
@@ -27,6 +29,7 @@ from gateway.keeper import Keeper
 from gateway.keeper_messages import KeeperStatus, Orders
 from gateway.live import Live
 from gateway.metrics import Metrics
+from gateway.notify.running import notify_people
 from gateway.record_opening import OpenRecord, gateway_id, open_record
 from gateway.recorder import Recorder
 from gateway.server.listener import Listener
@@ -66,6 +69,7 @@ class Gateway:
         self.keeper = keeper
         self.listener: Listener | None = None
         self.management_port = 0
+        self.console_port = 0
         self.first_token = ""  # of observe mode's one user
         self.kubeconfig: Path | None = None
         self.draining = trio.Event()
@@ -109,7 +113,9 @@ async def open_gateway(
         try:
             async with trio.open_nursery() as nursery:
                 live = Live()
-                deciding = open_deciding(settings, data_dir, gateway_id(data_dir), policy, recorder, live)
+                deciding = open_decision_parts(
+                    settings, data_dir, gateway_id(data_dir), policy, recorder, live
+                )
                 services = Services(
                     authenticator=_authenticator(settings, data_dir),
                     recorder=recorder,
@@ -129,6 +135,7 @@ async def open_gateway(
                 gateway = Gateway(settings, data_dir, record, services, keeper)
                 gateway.first_token = first_token
                 await deciding.start(nursery)
+                await nursery.start(notify_people, settings, deciding.state)
                 await _start(gateway, nursery, context, certificate)
                 task_status.started(gateway)
                 await gateway.draining.wait()
@@ -180,11 +187,37 @@ async def _start(
             ).text,
         )
     )
+    if settings.console_address:
+        serve = partial(serve_console, settings, _console_services(gateway), context)
+        gateway.console_port = await nursery.start(serve)
     if gateway.first_token and certificate.ca is not None:
         server = f"https://{'127.0.0.1' if host == '0.0.0.0' else host}:{gateway.port}"
         gateway.kubeconfig = write_kubeconfig(
-            gateway.data_dir, gateway.first_token, server=server, ca_file=certificate.ca
+            gateway.data_dir,
+            gateway.first_token,
+            server=server,
+            ca_file=certificate.ca,
+            console=_console_url(gateway),
         )
+
+
+def _console_url(gateway: Gateway) -> str:
+    """For the first user, who is on this machine."""
+    host, _ = parse_address(gateway.settings.console_address or "127.0.0.1:0")
+    name = f"[{host}]" if ":" in host else host
+    return f"https://{name}:{gateway.console_port}" if gateway.console_port else ""
+
+
+def _console_services(gateway: Gateway) -> ConsoleServices:
+    services = gateway.services
+    return ConsoleServices(
+        authenticator=services.authenticator,
+        state=services.state,
+        host_names=services.host_names,
+        policy=lambda: services.policy.current,
+        session_of=services.sessions.open_session,
+        admins=effective_admins(gateway.settings),
+    )
 
 
 def _check_observe_mode(settings: Settings) -> None:

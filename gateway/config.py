@@ -9,11 +9,13 @@ from typing import Annotated, Final
 
 import msgspec
 
+from gateway.console.settings import ConsoleSettings
 from gateway.durability import Durability
 from gateway.errors import GatewayError
 from gateway.export.settings import S3Settings
 from gateway.identity.settings import IdentitySettings
 from gateway.keys.settings import EncryptionSettings
+from gateway.notify.settings import ApprovalsSettings
 from gateway.outlets.settings import OutletSettings, check_outlets
 from gateway.retention.settings import RetentionSettings
 from gateway.state.settings import StateSettings
@@ -21,6 +23,7 @@ from gateway.strict_yaml import YamlMistake, explain, read_document
 from gateway.upstream.request import IdentityMode
 
 MAX_CONFIG_BYTES: Final = 1024 * 1024
+DEFAULT_CONSOLE: Final = "127.0.0.1:8443"
 API_VERSION: Final = "kubetape/v1"
 Positive = Annotated[int, msgspec.Meta(gt=0)]
 
@@ -45,6 +48,9 @@ class Listen(Strict, frozen=True):
 
     data: str = "127.0.0.1:6443"
     management: str = "127.0.0.1:9090"
+    console: str | None = (
+        None  # the management API; "": none; default: 127.0.0.1:8443 where there is a policy
+    )
     names: list[str] = []  # further DNS names and addresses the made certificate is for
     tls: TlsFiles | None = None
 
@@ -114,9 +120,16 @@ class Export(Strict, frozen=True):
 
 
 class PolicySettings(Strict, frozen=True):
-    """Where the policy files are. Nothing: observe mode."""
+    """Where the policy files are, and which shipped packs join them. Nothing: observe mode."""
 
     dir: str = ""
+    packs: list[str] = []  # names, see `kubetape policy packs ls`
+
+    @property
+    def origin(self) -> str:
+        """What decides, in words; "" in observe mode."""
+        packs = f"{'packs' if len(self.packs) > 1 else 'pack'} {', '.join(self.packs)}" if self.packs else ""
+        return " and ".join(filter(None, (self.dir, packs)))
 
 
 class Settings(Strict, frozen=True):
@@ -132,6 +145,8 @@ class Settings(Strict, frozen=True):
     checkpoints: Checkpoints = Checkpoints()
     export: Export = Export()
     sinks: list[OutletSettings] = []
+    console: ConsoleSettings = ConsoleSettings()
+    approvals: ApprovalsSettings = ApprovalsSettings()
     drain_seconds: Positive = 5
     patience_seconds: Positive = 25  # a held call is kept open so long, then told to come back
 
@@ -139,6 +154,13 @@ class Settings(Strict, frozen=True):
     def cluster(self) -> Cluster:
         """The one cluster (checked by `check_settings`)."""
         return self.clusters[0]
+
+    @property
+    def console_address(self) -> str:
+        """Where the management API listens; "": nowhere. Without a policy there is nothing to approve."""
+        if self.listen.console is None:
+            return DEFAULT_CONSOLE if self.policy.dir or self.policy.packs else ""
+        return self.listen.console
 
     @property
     def has_identity(self) -> bool:
@@ -188,6 +210,8 @@ def check_settings(settings: Settings) -> None:
         raise BadConfig(f"cluster {cluster.name!r} needs exactly one of kubeconfig, inCluster: true, direct")
     parse_address(settings.listen.data)
     parse_address(settings.listen.management)
+    if settings.console_address:
+        parse_address(settings.console_address)
     try:
         check_outlets(settings.sinks)
     except ValueError as error:

@@ -55,7 +55,7 @@ def build_intent(
         call=call_record(call, masker) if call else None,
         verdict=verdict_record(verdict),
         durability=durability,
-        upstream_target=masker.target(upstream_target),
+        upstream_target=masker.target(redact_target(upstream_target)),
         upstream_headers=masker.headers(upstream_headers),
         upstream_identity=upstream_identity,
         user_agent=_text(head, b"user-agent"),

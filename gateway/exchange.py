@@ -21,6 +21,7 @@ from gateway.admission import Admitted, admit
 from gateway.answer import receive_while_wanted
 from gateway.answer_masking import MaskedAnswer
 from gateway.asking import ask, closing_unless_reusable
+from gateway.body_record import BodyRecord
 from gateway.ending import answer_cut, answer_error, cut_answer, end_quietly
 from gateway.errors import ClientLeft
 from gateway.farewell import WatchBorder
@@ -73,7 +74,10 @@ async def _forward(
 ) -> None:
     """Send the call upstream and the answer down."""
     body, complete = await _body(request, admitted)
-    if body:
+    record = BodyRecord(tape, admitted.judgement.masker)
+    if not complete:
+        record.add(body, urgent=True)
+    elif body:
         masked, counts = admitted.judgement.masker.request(admitted.call, content_type(request.head), body)
         tape.request_body(masked, urgent=True)
         tape.masked("request", counts)
@@ -106,7 +110,7 @@ async def _forward(
                 relay = partial(
                     _relay, request, tape, services, live, admitted, answer, connection, watched=True
                 )
-                await send_large_body(request, tape, services, admitted, connection, body, relay)
+                await send_large_body(request, tape, services, admitted, connection, body, record, relay)
 
 
 async def _body(request: ClientRequest, admitted: Admitted) -> tuple[bytes, bool]:

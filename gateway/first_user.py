@@ -9,6 +9,7 @@ from typing import Final
 import yaml
 
 from gateway.identity.tokens import append_token
+from gateway.upstream.kubeconfig import CONSOLE_EXTENSION
 
 TOKENS_FILE: Final = "tokens.csv"
 KUBECONFIG: Final = "kubeconfig"
@@ -23,9 +24,10 @@ def ensure_token(directory: Path) -> str:
     return append_token(directory / TOKENS_FILE, user=_user_name(), groups=(GROUP,))
 
 
-def write_kubeconfig(directory: Path, token: str, *, server: str, ca_file: Path) -> Path:
-    """Write `directory`/kubeconfig (0600). server: the https URL clients use."""
+def write_kubeconfig(directory: Path, token: str, *, server: str, ca_file: Path, console: str = "") -> Path:
+    """Write `directory`/kubeconfig (0600). server: the https URL clients use; console: of the management API."""
     kubeconfig = directory / KUBECONFIG
+    extensions = [{"name": CONSOLE_EXTENSION, "extension": {"console": console}}] if console else []
     content = {
         "apiVersion": "v1",
         "kind": "Config",
@@ -35,6 +37,7 @@ def write_kubeconfig(directory: Path, token: str, *, server: str, ca_file: Path)
                 "cluster": {
                     "server": server,
                     "certificate-authority-data": base64.b64encode(ca_file.read_bytes()).decode(),
+                    **({"extensions": extensions} if extensions else {}),
                 },
             }
         ],

@@ -6,6 +6,7 @@ once and both find nothing: in this process they queue; of two gateways the one 
 
 from typing import Final
 
+from gateway.denial import Denial, refuse
 from gateway.errors import STATE_UNAVAILABLE, Refusal
 from gateway.hold_request import hold_request
 from gateway.preview import preview
@@ -15,6 +16,8 @@ from gateway.state.store import StateError
 from gateway.waiting import Waiting
 from storage.records import Held
 
+MAX_PENDING: Final = 50
+"""Holds of one person at a time."""
 FALLBACK_S: Final = 5.0
 """How soon a client repeats a stream that was refused, over its other transport."""
 OVER_WEBSOCKET: Final = "GET"
@@ -34,12 +37,24 @@ async def open_hold(waiting: Waiting) -> HoldState:
         hold = _to_join(waiting) or _refused_just_now(waiting)
         is_joined = hold is not None
         if hold is None:
+            _check_pending(waiting)
             hold = await _new_hold(waiting)
     digest = bytes.fromhex(waiting.digest)
     rules = waiting.admitted.verdict.rules
     tape.append(Held(tape.exchange, tape.at_us(), hold.id, rules, digest, is_joined), urgent=True)
     await tape.durable()
     return hold
+
+
+def _check_pending(waiting: Waiting) -> None:
+    """Nobody may bury the approvers, or the state, in requests. Raises Refusal."""
+    state, principal = waiting.services.state, waiting.admitted.principal
+    now_ns = state.now_ns()
+    asked = (hold for hold in state.view.holds(now_ns) if hold.request.requester.user == principal.user)
+    if sum(hold.state(now_ns) == "pending" for hold in asked) >= MAX_PENDING:
+        why = f"{MAX_PENDING} of your calls wait for approval already"
+        denial = Denial(waiting.terms.rule, why, "Wait until some of them are decided")
+        raise refuse(denial, waiting.admitted.call, waiting.tape.exchange)
 
 
 def _to_join(waiting: Waiting) -> HoldState | None:

@@ -170,9 +170,7 @@ def _refusal(waiting: Waiting, hold: HoldState, result: _Result) -> Refusal:
 def _record_end(waiting: Waiting, hold: HoldState, result: _Result) -> None:
     tape = waiting.tape
     is_decided = result in (_Result.APPROVED, _Result.DENIED)
-    is_approved = result is _Result.APPROVED
-    by = tuple(vote.by.user for vote in hold.votes if vote.approve is is_approved) if is_decided else ()
-    note = hold.note if is_decided else ""
+    by, note = (hold.deciders, hold.note) if is_decided else ((), "")
     tape.append(HoldEnded(tape.exchange, tape.at_us(), hold.id, result.value, by, note), urgent=True)
 
 

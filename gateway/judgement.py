@@ -4,7 +4,6 @@ What a rule needs is read before the decision and not again: the request body (k
 the object as it is in the cluster. What cannot be read counts against the call, never for it.
 """
 
-import time
 from dataclasses import dataclass
 from typing import Final
 
@@ -58,7 +57,7 @@ async def judge(asked: Asked, tape: Tape, services: Services) -> Judgement:
     """Decide one call. Raises Refusal for a body that no rule can see into, ClientLeft, UpstreamError, LogFailed."""
     policy = services.policy.current
     is_review = bool(review_kind(asked.call))
-    facts = Facts(asked.principal, asked.call, asked.request.facts.source_address, time.time_ns())
+    facts = Facts(asked.principal, asked.call, asked.request.facts.source_address, services.state.now_ns())
     if policy is None and not is_review:
         return Judgement(OBSERVED, facts, masker_for(()), None)
     body = await _read_body(asked) if _has_readable_body(asked) else None
@@ -84,7 +83,7 @@ def judge_again(judgement: Judgement, services: Services) -> Verdict:
     if policy is None:
         return judgement.verdict
     facts = msgspec.structs.replace(
-        judgement.facts, at_ns=time.time_ns(), grants=_grants_of(services, judgement.facts.principal)
+        judgement.facts, at_ns=services.state.now_ns(), grants=_grants_of(services, judgement.facts.principal)
     )
     return policy.decide(facts)
 

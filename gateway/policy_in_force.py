@@ -4,7 +4,8 @@ Observe mode is a state of its own and says so in every record; files that canno
 """
 
 from gateway.policy.decide import OBSERVED, Policy
-from gateway.policy.model import Action, Mode, Verdict
+from gateway.policy.masking.masker import Masker, masker_for
+from gateway.policy.model import Action, Mask, Mode, Verdict
 from gateway.policy_source import PolicySource
 
 
@@ -13,6 +14,8 @@ class PolicyInForce:
 
     def __init__(self, source: PolicySource | None = None) -> None:
         self.source = source
+        self._cautious_of: Policy | None = None
+        self._cautious = masker_for(())
 
     @property
     def current(self) -> Policy | None:
@@ -35,6 +38,21 @@ class PolicyInForce:
             return OBSERVED
         return Verdict(Action.DENY, Mode.ENFORCE, policy_sha256=self.sha256)
 
+    @property
+    def cautious_masker(self) -> Masker:
+        """For the record of a call that was refused before any rule was looked at: every detector any rule names."""
+        policy = self.current
+        if policy is not self._cautious_of:
+            masks = _all_detectors(policy) if policy is not None else ()
+            detectors = policy.detectors if policy is not None else ()
+            self._cautious_of, self._cautious = policy, masker_for(masks, detectors)
+        return self._cautious
+
     def problem(self) -> str:
         """One line for readyz."""
         return self.source.problem() if self.source is not None else ""
+
+
+def _all_detectors(policy: Policy) -> tuple[Mask, ...]:
+    masks = (rule.effects.mask for rule in policy.rules)
+    return tuple(Mask(mask.rule, detectors=mask.detectors) for mask in masks if mask and mask.detectors)

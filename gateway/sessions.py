@@ -41,3 +41,9 @@ class Sessions:
         if len(self._open) > MAX_OPEN:
             self._open.popitem(last=False)
         return session, True
+
+    def open_session(self, principal: Principal, *, now_ns: int | None = None) -> str:
+        """The session this credential has now, "" if none; asking neither begins nor prolongs one."""
+        now = time.time_ns() if now_ns is None else now_ns
+        session, last_use = self._open.get(principal.credential_id, ("", 0))
+        return session if now - last_use <= IDLE_NS else ""

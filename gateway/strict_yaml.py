@@ -1,7 +1,7 @@
 """YAML text -> plain values whose places in the text are known. Pure; knows no file.
 
 Configuration and policies are read through here: no aliases (they can explode), no tags, no key twice, no deep nesting.
-The trap: YAML 1.1 reads 10:30 as the number 630. Numbers with a colon stay text here.
+The trap: YAML 1.1 reads 10:30 as the number 630. Numbers with a colon stay text here, and so do dates.
 """
 
 import difflib
@@ -41,7 +41,7 @@ class YamlMistake(Exception):
 
 
 class Document:
-    """One YAML document. value: dict, list, str, int, float, bool, date, None."""
+    """One YAML document. value: dict, list, str, int, float, bool, None."""
 
     def __init__(self, root: yaml.Node | None, content: bytes = b"") -> None:
         self._root = root
@@ -109,9 +109,7 @@ def explain(error: str, document: Document, prefix: Path, spec: object) -> YamlM
     unknown, enum = _UNKNOWN_FIELD.search(error), _BAD_ENUM.search(error)
     if unknown:
         position = document.position((*path, unknown[1]), of_key=True)
-        return YamlMistake(
-            position, f"unknown key {unknown[1]!r}{nearest(unknown[1], words_at(spec, steps))}"
-        )
+        return YamlMistake(position, f"unknown key {unknown[1]!r}{_hint(unknown[1], spec, steps)}")
     if enum:
         message += nearest(enum[1], words_at(spec, steps))
     elif message.startswith("Expected `array` of length >= 1"):
@@ -121,21 +119,33 @@ def explain(error: str, document: Document, prefix: Path, spec: object) -> YamlM
     return YamlMistake(document.position(path), message)
 
 
+def _hint(key: str, spec: object, path: Path) -> str:
+    if key in words_at(spec, path):
+        return f": {key} stands alone here, with nothing in it"
+    return nearest(key, _keys_of(_kinds_at(spec, path)))
+
+
 def words_at(spec: object, path: Path) -> set[str]:
-    """The keys and words that may stand at `path` inside a value of type `spec`."""
-    kinds = list(_leaves(spec))
-    for step in path:
-        if isinstance(step, str):
-            structs = [kind for kind in kinds if _is_struct(kind)]
-            fields = [field for struct in structs for field in msgspec.structs.fields(struct)]
-            kinds = [kind for field in fields if field.encode_name == step for kind in _leaves(field.type)]
-    words = {
-        field.encode_name for kind in kinds if _is_struct(kind) for field in msgspec.structs.fields(kind)
-    }
+    """The words that may stand at `path` inside a value of type `spec`: those of its literals and enums."""
+    kinds = _kinds_at(spec, path)
+    words = {kind for kind in kinds if isinstance(kind, str)}
     for kind in kinds:
         if isinstance(kind, type) and issubclass(kind, Enum):
             words.update(str(member.value) for member in kind)
-    return words | {kind for kind in kinds if isinstance(kind, str)}
+    return words
+
+
+def _kinds_at(spec: object, path: Path) -> list[Any]:
+    kinds = list(_leaves(spec))
+    for step in path:
+        if isinstance(step, str):
+            fields = [field for kind in kinds if _is_struct(kind) for field in msgspec.structs.fields(kind)]
+            kinds = [kind for field in fields if field.encode_name == step for kind in _leaves(field.type)]
+    return kinds
+
+
+def _keys_of(kinds: Iterable[Any]) -> set[str]:
+    return {field.encode_name for kind in kinds if _is_struct(kind) for field in msgspec.structs.fields(kind)}
 
 
 def _leaves(spec: object) -> Iterator[Any]:
@@ -183,7 +193,8 @@ def _plain(root: yaml.Node) -> object:
 
 
 def _scalar(node: yaml.ScalarNode) -> object:
-    if node.tag.endswith((":int", ":float")) and ":" in node.value:
+    is_clock = node.tag.endswith((":int", ":float")) and ":" in node.value
+    if is_clock or node.tag.endswith(":timestamp"):
         return str(node.value)
     value: object = yaml.CSafeLoader("").construct_object(node)
     return value

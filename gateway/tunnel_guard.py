@@ -12,6 +12,8 @@ import msgspec
 
 from gateway.budgets.account import Account
 from gateway.copy_guard import open_copy_guard
+from gateway.held_bytes import HeldBytes
+from gateway.policy.argv import is_shell
 from gateway.policy.masking.masker import Masker
 from gateway.policy.model import StreamRules
 from gateway.port_guard import PortGuard
@@ -39,11 +41,15 @@ class TunnelGuard:
     ) -> None:
         self._call, self._tape, self._account = call, tape, account
         self._masks = {channel: mask for channel in OUTPUTS if (mask := masker.stream(tty=call.tty))}
+        self._held = {channel: HeldBytes(mask) for channel, mask in self._masks.items()}
         self._input_mask = masker.stream(tty=call.tty)
+        self._input_held = HeldBytes(self._input_mask) if self._input_mask else None
         is_command = call.stream_kind in ("exec", "attach")
-        self._typed = (
-            TypedGuard(call.tty, rules.commands, tape, masker, ask) if is_command and rules.commands else None
-        )
+        # Without a terminal only a shell takes lines for commands; of an attach nobody knows what is there.
+        reads_lines = call.tty or call.stream_kind == "attach" or is_shell(call.argv)
+        self._typed = None
+        if is_command and rules.commands and reads_lines:
+            self._typed = TypedGuard(call.tty, rules.commands, tape, masker, ask)
         self._copies = open_copy_guard(call, rules.files, tape, masker)
         self._ports = PortGuard(rules) if rules.ports is not None else None
         self._noted = False
@@ -84,12 +90,13 @@ class TunnelGuard:
     @property
     def hold_s(self) -> float | None:
         """How long output may be held back before `flush_idle`; None: none is."""
-        waits = [mask.hold_s for mask in self._masks.values() if mask.pending]
+        waits = [wait_s for held in self._held.values() if (wait_s := held.wait_s()) is not None]
         return min(waits) if waits else None
 
     def flush_idle(self) -> list[Event]:
         """What need not wait any longer."""
-        shown = [(channel, mask.flush_idle()) for channel, mask in self._masks.items() if mask.pending]
+        due = [channel for channel, held in self._held.items() if held.wait_s() == 0]
+        shown = [(channel, self._masks[channel].flush_idle()) for channel in due]
         return [ChannelData(channel, data) for channel, data in shown if data]
 
     def finish(self) -> list[Event]:
@@ -121,12 +128,16 @@ class TunnelGuard:
     @property
     def input_hold_s(self) -> float | None:
         """How long what was typed may stay out of the record, because it may become a secret."""
-        mask = self._input_mask
-        return mask.hold_s if mask is not None and mask.pending else None
+        return self._input_held.wait_s() if self._input_held is not None else None
 
     def input_idle(self) -> Event | None:
         """What the record may hold now of what was typed."""
         data = self._input_mask.flush_idle() if self._input_mask is not None else b""
+        return ChannelData(Channel.STDIN, data) if data else None
+
+    def finish_input(self) -> Event | None:
+        """What was typed and is not in the record yet: nothing more comes, however the session ended."""
+        data = self._input_mask.flush() if self._input_mask is not None else b""
         return ChannelData(Channel.STDIN, data) if data else None
 
     def _recorded(self, step: Step) -> Step:
@@ -140,8 +151,8 @@ class TunnelGuard:
         return ToCluster(step.event, msgspec.structs.replace(step.recorded, data=data) if data else None)
 
     def _ends_input(self, event: Event) -> list[Step]:
-        data = self._input_mask.flush() if self._input_mask is not None else b""
-        rest: list[Step] = [ToCluster(None, ChannelData(Channel.STDIN, data))] if data else []
+        typed = self.finish_input()
+        rest: list[Step] = [ToCluster(None, typed)] if typed is not None else []
         return [*rest, ToCluster(event, event)]
 
     # --- what it adds up to ---------------------------------------------------------------------------

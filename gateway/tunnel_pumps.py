@@ -114,9 +114,11 @@ class Pumps:
         await self._client.flush()
 
     def _deliver(self) -> None:
-        """Hand on to the client what was recorded for it."""
-        for event in self._undelivered:
-            self._client.machine.send(event)
+        """Hand on to the client what was recorded for it, unless the log has failed since: it may have lost that."""
+        with suppress(LogFailed):
+            self._tape.check()
+            for event in self._undelivered:
+                self._client.machine.send(event)
         self._undelivered.clear()
 
     # --- from the client ----------------------------------------------------------------------------
@@ -231,6 +233,8 @@ class Pumps:
     async def conclude(self, protocol: str) -> None:
         """Say goodbye on both sides, in their protocol, after the outcome is in the log."""
         with suppress(LogFailed):
+            if self._guard is not None and (typed := self._guard.finish_input()) is not None:
+                self._record.carried(typed, from_client=True)
             for event in self._guard.finish() if self._guard else ():
                 self._record.carried(event, from_client=False)
                 self._undelivered.append(event)

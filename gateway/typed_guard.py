@@ -27,6 +27,7 @@ from storage.records import CommandSeen
 MAX_UNJUDGED_BYTES: Final = 64 * 1024
 """Of a line without an end on a stdin that is no terminal; a longer one is no command."""
 MAX_SHOWN_CHARACTERS: Final = 4096
+STRENGTH: Final = ("deny", "hold", "alert")
 INTERRUPT: Final = b"\x03"
 ECHO_S: Final = 0.5
 """How long the echo of a line that a rule is about may take: a round trip to the pod, and no time for a person."""
@@ -88,7 +89,8 @@ class TypedGuard:
         return steps
 
     def _line(self, line: LineReady) -> list[Step]:
-        rule = self._judge.judge(line.joined)
+        rules = [rule for text in (line.line, line.joined) if (rule := self._judge.judge(text)) is not None]
+        rule = min(rules, key=lambda rule: STRENGTH.index(rule.action)) if rules else None
         if rule is None:
             if line.is_echoed:
                 self._note(line, None, "")

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 import trio
 
 from gateway.admission import Admitted
+from gateway.body_record import BodyRecord
 from gateway.errors import ClientLeft
 from gateway.request_body import check_body_size
 from gateway.server.request import ClientRequest
@@ -26,11 +27,12 @@ async def send_large_body(
     admitted: Admitted,
     connection: UpstreamConnection,
     beginning: bytes,
+    record: BodyRecord,
     relay_answer: Callable[[list[Event]], Awaitable[None]],
 ) -> None:
     """Forward a body while it arrives, and whatever answer comes, maybe before the body is complete.
 
-    relay_answer: brings the answer down, given its first events.
+    record: has the beginning already. relay_answer: brings the answer down, given its first events.
     """
     problems: list[Exception] = []
     async with trio.open_nursery() as nursery:
@@ -41,7 +43,7 @@ async def send_large_body(
                 head = services.with_credential(admitted.upstream, content_length=length)
                 tape.check()
                 await connection.send(head, BodyChunk(beginning))
-                await _send_rest(request, tape, admitted.call, connection)
+                await _send_rest(request, tape, record, admitted.call, connection)
                 await request.wait_left()
                 raise ClientLeft("the client left before the answer was complete")
             except Exception as error:
@@ -61,16 +63,19 @@ async def send_large_body(
         raise problems[0]
 
 
-async def _send_rest(request: ClientRequest, tape: Tape, call: Call, connection: UpstreamConnection) -> None:
+async def _send_rest(
+    request: ClientRequest, tape: Tape, record: BodyRecord, call: Call, connection: UpstreamConnection
+) -> None:
     """Each chunk is recorded, then sent; the last one only when the whole body is durable."""
     held = b""
     while chunk := await request.receive_body():
         check_body_size(tape.request_bytes + len(chunk), call)
+        record.add(chunk)  # first: once the log has failed, what it may have lost is not sent either
         if held:
             await connection.send(BodyChunk(held))
-        tape.request_body(chunk)
         await tape.flow()
         held = chunk
+    record.end()
     tape.request_ended()
     await tape.durable()
     await connection.send(*([BodyChunk(held)] if held else []), EndOfBody())

@@ -29,6 +29,7 @@ The map:
     portforward        port-forward: SPDY, SPDY inside WebSocket, legacy WebSocket
     spdy_channels, websocket_channels    what those two share, by transport
     apicall            method + target -> Call, exactly as kube-apiserver (with query, selectors)
+    tar_stream         members of a tar archive as they pass (kubectl cp)
     status             Status bodies and Warning headers
     kinds              protobuf request bodies -> objects (with protobuf, kind_tables)
     json_values        the values of a JSON watch, cut where each ends

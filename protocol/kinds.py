@@ -20,9 +20,6 @@ from protocol.protobuf import BYTES, VARINT, Field, read_fields, read_varint, to
 
 MAGIC: Final = b"k8s\x00"
 
-MAX_DEPTH: Final = 48
-"""Messages in messages: a CronJob's deepest field is some fifteen levels down."""
-
 _TABLES: Final = {
     "meta": meta.META,
     "v1": core.CORE + pod.POD + volumes.VOLUMES,
@@ -74,7 +71,7 @@ def decode_object(body: bytes) -> _JsonObject:
     package = "meta" if kind == "DeleteOptions" else api_version
     if package not in _TABLES or kind not in _messages(package):
         raise Unreadable("kubetape cannot read this kind as protobuf; send it as JSON", status=415)
-    found = _message(envelope.get(2, b""), package, kind, 0)
+    found = _message(envelope.get(2, b""), package, kind)
     return {"apiVersion": api_version, "kind": kind, **found}
 
 
@@ -88,9 +85,8 @@ def _only_once(message: bytes, allowed: set[int]) -> dict[int, bytes]:
     return found
 
 
-def _message(data: bytes, package: str, name: str, depth: int) -> _JsonObject:
-    if depth > MAX_DEPTH:
-        raise Unreadable("the protobuf body is nested too deep")
+def _message(data: bytes, package: str, name: str) -> _JsonObject:
+    """Recursion ends with the tables: no message holds itself."""
     specs = _messages(package)[name]
     found: _JsonObject = {}
     seen: set[int] = set()
@@ -104,13 +100,13 @@ def _message(data: bytes, package: str, name: str, depth: int) -> _JsonObject:
             if field.field in seen:
                 raise Unreadable(f"field {spec.name} of {name} stands in the protobuf body twice")
             seen.add(field.field)
-        _put(found, spec, field, package, depth)
+        _put(found, spec, field, package)
     return found
 
 
-def _put(found: _JsonObject, spec: _Spec, field: Field, package: str, depth: int) -> None:
+def _put(found: _JsonObject, spec: _Spec, field: Field, package: str) -> None:
     if spec.map:
-        key, value = _entry(spec, field, package, depth)
+        key, value = _entry(spec, field, package)
         members = found.setdefault(spec.name, {})
         assert isinstance(members, dict)
         members[key] = value
@@ -120,9 +116,9 @@ def _put(found: _JsonObject, spec: _Spec, field: Field, package: str, depth: int
         if spec.type == "int" and field.wire_type == BYTES:  # packed: Go reads both forms
             items.extend(_packed(field.data))
         else:
-            items.append(_value(spec, field, package, depth))
+            items.append(_value(spec, field, package))
     else:
-        value = _value(spec, field, package, depth)
+        value = _value(spec, field, package)
         if spec.inline:
             assert isinstance(value, dict)
             found.update(value)
@@ -130,13 +126,13 @@ def _put(found: _JsonObject, spec: _Spec, field: Field, package: str, depth: int
             found[spec.name] = value
 
 
-def _entry(spec: _Spec, field: Field, package: str, depth: int) -> tuple[str, object]:
+def _entry(spec: _Spec, field: Field, package: str) -> tuple[str, object]:
     """An entry of a map: a message of a key and a value, either of them absent when empty."""
     if field.wire_type != BYTES:
         raise Unreadable(f"field {spec.name} of the protobuf body is of another type")
     parts = _only_once(field.data, {1, 2})
     value = Field(2, BYTES, 0, parts.get(2, b""))
-    return _text(parts.get(1, b"")), _value(spec, value, package, depth)
+    return _text(parts.get(1, b"")), _value(spec, value, package)
 
 
 def _packed(data: bytes) -> list[int]:
@@ -147,7 +143,7 @@ def _packed(data: bytes) -> list[int]:
     return numbers
 
 
-def _value(spec: _Spec, field: Field, package: str, depth: int) -> object:
+def _value(spec: _Spec, field: Field, package: str) -> object:
     """One value as JSON has it. None: an empty time or raw value, which JSON leaves out."""
     kind = spec.type
     if field.wire_type != (VARINT if kind in ("int", "bool") else BYTES):
@@ -166,7 +162,7 @@ def _value(spec: _Spec, field: Field, package: str, depth: int) -> object:
     if kind == "opaque":
         raise Unreadable(f"field {spec.name} is of a type kubetape cannot read as protobuf; send JSON")
     outer, _, name = kind.rpartition(".")
-    return _message(field.data, {"core": "v1", "": package}.get(outer, outer), name, depth + 1)
+    return _message(field.data, {"core": "v1", "": package}.get(outer, outer), name)
 
 
 def _text(data: bytes) -> str:

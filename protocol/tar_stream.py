@@ -20,6 +20,9 @@ BLOCK_BYTES: Final = 512
 MAX_HEADER_BYTES: Final = 64 * 1024
 """Longest pax header or long name: PATH_MAX is 4096."""
 
+MAX_SIZE_DIGITS: Final = 20
+"""Of a size in a pax header: 64 bits."""
+
 
 class MemberKind(Enum):
     FILE = "file"
@@ -107,9 +110,7 @@ class TarReader:
     def _parse(self) -> Generator[None, None, None]:
         yield
         extra: dict[bytes, bytes] = {}
-        while True:
-            if not self._buffer and self._has_ended:
-                return
+        while (yield from self._has_more()):
             block = yield from self._take(BLOCK_BYTES)
             if block == _ZEROS:
                 yield from self._end()
@@ -154,6 +155,12 @@ class TarReader:
         taken = bytes(self._buffer[:size])
         del self._buffer[:size]
         return taken
+
+    def _has_more(self) -> Generator[None, None, bool]:
+        """Programs accept an archive that ends behind a member."""
+        while not self._buffer and not self._has_ended:
+            yield
+        return bool(self._buffer)
 
     def _wait(self, size: int) -> Generator[None, None, None]:
         while len(self._buffer) < size:
@@ -216,7 +223,12 @@ def _extra(kind: bytes, content: bytes) -> dict[bytes, bytes]:
     records = _pax_records(content)
     if any(key.startswith(b"GNU.sparse") for key in records) or (kind == b"g" and _PAX_KEYS & records.keys()):
         raise _Unreadable("a pax header that programs read differently")
-    if not records.get(b"size", b"0").isdigit() or any(b"\0" in records.get(key, b"") for key in _PAX_KEYS):
+    size = records.get(b"size", b"0")
+    if (
+        not size.isdigit()
+        or len(size) > MAX_SIZE_DIGITS
+        or any(b"\0" in records.get(key, b"") for key in _PAX_KEYS)
+    ):
         raise _Unreadable("a pax header with a bad value")
     return {key: value for key, value in records.items() if key in _PAX_KEYS}
 

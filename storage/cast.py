@@ -16,6 +16,7 @@ import msgspec
 
 from protocol.events import Channel
 from storage.ansi import Neutralizer
+from storage.markers import marker
 from storage.records import AnyRecord, ChannelChunk, Exited, Outcome, Resized, ResponseBody, UnknownRecord
 
 DEFAULT_COLUMNS: Final = 80
@@ -23,11 +24,11 @@ DEFAULT_ROWS: Final = 24
 MAX_SCREEN: Final = 1000
 """Columns and rows of a recorded size are clamped to this: 65535 x 65535 cells fill a player's memory."""
 
-EventCode: TypeAlias = Literal["o", "i", "r", "x"]
+EventCode: TypeAlias = Literal["o", "i", "r", "m", "x"]
 
 
 class TerminalEvent(NamedTuple):
-    """code: "o" output, "i" input, "r" size as "COLUMNSxROWS", "x" exit code in decimal."""
+    """code: "o" output, "i" input, "r" size as "COLUMNSxROWS", "m" what policy did, "x" exit code in decimal."""
 
     at_us: int
     code: EventCode
@@ -66,7 +67,7 @@ def terminal_events(
     """The records of one exchange as what a terminal showed, in order; the exit code comes last.
 
     Of exec and attach: stdout and stderr, stdin, sizes. Of any other call: the bytes of its answer
-    as output (`kubectl logs -f`). Times never go backwards.
+    as output (`kubectl logs -f`). What policy did meanwhile is a marker. Times never go backwards.
     """
     texts: dict[tuple[EventCode, int], _Text] = {}
     now_us = 0
@@ -90,6 +91,11 @@ def terminal_events(
             text = texts[source].feed(record.data)
             if text:
                 yield TerminalEvent(now_us, source[0], text)
+        else:
+            label = marker(record)
+            if label:
+                now_us = max(now_us, getattr(record, "at_us", 0))
+                yield TerminalEvent(now_us, "m", label)
     for (code, _), remaining in texts.items():
         text = remaining.finish()
         if text:

@@ -20,6 +20,7 @@ import msgspec
 
 from storage.errors import UNDECODABLE, BadKeyFile, CorruptFrame, NoKey, StorageError, WrongKey
 from storage.index_day import Day
+from storage.index_early import EarlyRecords
 from storage.index_rows import IndexSettings, OpenCall, Piece, call_text, day_of
 from storage.index_schema import (
     LOCK_FILE,
@@ -43,10 +44,13 @@ from storage.records import (
     PolicyLoaded,
     SegmentRecovered,
     SessionOpened,
+    StateChanged,
+    SubRequest,
     UnknownRecord,
     decode_record,
 )
 from storage.sources import RecordSource, SegmentLogs
+from storage.state_note import read_state
 
 INDEX_DIRECTORY: Final = "index"
 STEP_RECORDS: Final = 4000
@@ -203,7 +207,7 @@ class Indexer:
             day = self._day(day_of(record.at_ns))
             if not day.has(log, at.record_seq):
                 day.note_session(record)
-        elif isinstance(record, Gap | SegmentRecovered | LossAccepted | PolicyLoaded):
+        elif isinstance(record, Gap | SegmentRecovered | LossAccepted | PolicyLoaded | StateChanged):
             self._note(log, at, record)
         elif not isinstance(record, UnknownRecord):
             self._continue(log, at, record)
@@ -211,10 +215,14 @@ class Indexer:
     def _begin(self, log: str, at: Position, intent: Intent) -> None:
         name = day_of(intent.at_ns)
         day = self._day(name)
+        early = self._early(log).take(intent.exchange)
         if day.has(log, at.record_seq):
             return
         call = OpenCall.begin(day.new_call(), log, at.record_seq, intent, self._settings)
         self._open[intent.exchange] = (log, name, call)
+        for before, record in early:
+            day.touch(call, log, before)
+            call.take(record, self._settings, day.pieces)
         day.touch(call, log, at)
         if not self._settings.metadata_only:
             day.pieces.append(Piece(call.row.id, "call", 0, call_text(intent)))
@@ -223,15 +231,23 @@ class Indexer:
         exchange: bytes = getattr(record, "exchange", b"")
         known = self._open.get(exchange)
         if known is None or known[0] != log:
-            return  # its Intent expired with an older segment, or its row is complete
+            if isinstance(record, SubRequest):  # else its Intent expired, or its row is complete
+                self._early(log).keep(at, record)
+            return
         _, name, call = known
         day = self._day(name)
         if day.has(log, at.record_seq):
             return
         day.touch(call, log, at)
+        if not self._settings.metadata_only:
+            day.note_content(call, record)
         if call.take(record, self._settings, day.pieces):
             day.end(call)
             del self._open[exchange]
+
+    def _early(self, log: str) -> EarlyRecords:
+        assert self._state is not None  # a step is running
+        return self._state.early.setdefault(log, EarlyRecords())
 
     def _skip(self, log: str) -> None:
         """Records were stepped over that nobody can read: what is open may have had some of them."""
@@ -242,6 +258,7 @@ class Indexer:
 
     def _end_of_run(self, log: str, at: Position) -> None:
         """Another run of the gateway writes from here on: what is open will never end."""
+        self._early(log).clear()
         for exchange, (of_log, name, call) in list(self._open.items()):
             if of_log == log and call.row.seq < at.record_seq:
                 day = self._day(name)  # does not have this record yet, else the call were not open
@@ -253,12 +270,16 @@ class Indexer:
         self,
         log: str,
         at: Position,
-        record: LogStarted | LogStopped | Gap | SegmentRecovered | LossAccepted | PolicyLoaded,
+        record: LogStarted | LogStopped | Gap | SegmentRecovered | LossAccepted | PolicyLoaded | StateChanged,
     ) -> None:
         day = self._day(day_of(record.at_ns))
-        if not day.has(log, at.record_seq):
-            detail = msgspec.json.encode(record).decode()
-            day.note_event(log, at.record_seq, record.at_ns, type(record).__name__, detail)
+        if day.has(log, at.record_seq):
+            return
+        shown: object = record
+        if isinstance(record, StateChanged):
+            shown = read_state(record, with_content=not self._settings.metadata_only).entry
+        detail = msgspec.json.encode(shown).decode()
+        day.note_event(log, at.record_seq, record.at_ns, type(record).__name__, detail)
 
     def _day(self, name: str) -> Day:
         day = self._days.get(name)

@@ -13,10 +13,11 @@ from typing import Final
 import msgspec
 import zstandard
 
-from storage.index_rows import OpenCall, Piece, clamped
+from storage.index_rows import MAX_PIECE_CHARS, OpenCall, Piece, clamped
 from storage.index_schema import COLUMNS, open_day, translated
+from storage.policy_story import MAX_COMMANDS, MAX_FILES
 from storage.reader import Position
-from storage.records import SessionOpened
+from storage.records import AnyRecord, CommandSeen, FileCopied, SessionOpened
 
 _PUT_CALL: Final = f"INSERT OR REPLACE INTO calls VALUES ({', '.join('?' * len(COLUMNS))})"
 _UNSTORED_KINDS: Final = frozenset(("call",))
@@ -59,6 +60,7 @@ class Day:
         self._positions: dict[int, list[tuple[int, int, int, int]]] = {}
         self._sessions: list[tuple[object, ...]] = []
         self._events: list[tuple[object, ...]] = []
+        self._copied: list[tuple[object, ...]] = []
 
     def close(self) -> None:
         self._connection.close()
@@ -120,6 +122,17 @@ class Day:
         self.changed = True
         self._events.append((log, seq, clamped(at_ns), kind, detail))
 
+    def note_content(self, call: OpenCall, record: AnyRecord) -> None:
+        """A record this exchange is about to take: keep a typed line, or the name of a copied file. Beyond their
+        number the call itself says that some are missing."""
+        number = call.row.id
+        if isinstance(record, CommandSeen) and call.story.commands < MAX_COMMANDS:
+            at_us, line = clamped(record.at_us), record.line[:MAX_PIECE_CHARS]
+            self.pieces.append(Piece(number, "typed", at_us, line))
+        elif isinstance(record, FileCopied) and call.story.files < MAX_FILES:
+            at_us, size = clamped(record.at_us), clamped(record.size)
+            self._copied.append((number, at_us, record.direction, record.name, size))
+
     # --- writing --------------------------------------------------------------------------------
 
     def commit(self, log: str, seq: int) -> None:
@@ -160,6 +173,7 @@ class Day:
         )
         many("INSERT OR REPLACE INTO sessions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", self._sessions)
         many("INSERT OR REPLACE INTO events VALUES (?, ?, ?, ?, ?)", self._events)
+        many("INSERT INTO copied VALUES (?, ?, ?, ?, ?)", self._copied)
         self._write_texts()
         one = self._connection.execute
         one("INSERT OR REPLACE INTO applied VALUES (?, ?)", (log, seq))

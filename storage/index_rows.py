@@ -16,6 +16,7 @@ import msgspec
 from protocol.events import Channel, Headers
 from storage.index_schema import CallRow
 from storage.plain_text import PlainText, PlainTextState
+from storage.policy_story import PolicyStory
 from storage.records import (
     AnyRecord,
     ChannelChunk,
@@ -65,7 +66,7 @@ RECORDS_LOST: Final = "records of this call are gone: their segment was deleted,
 
 
 class Piece(NamedTuple):
-    """A stretch of text. kind: call, request, response, log, stdin, stdout, stderr, forward-error."""
+    """A stretch of text. kind: call, request, response, log, stdin, stdout, stderr, forward-error, typed."""
 
     call: int
     kind: str
@@ -84,6 +85,7 @@ class _OpenCallState(msgspec.Struct, array_like=True):
     request_limit: int
     response_limit: int
     streams: dict[str, _StreamState]
+    story: PolicyStory = msgspec.field(default_factory=PolicyStory)
 
 
 class _Stream:
@@ -151,6 +153,7 @@ class OpenCall:
         self.row = row
         self._request_limit, self._response_limit = request_limit, response_limit
         self._streams: dict[str, _Stream] = {}
+        self.story = PolicyStory()
 
     @classmethod
     def begin(cls, call: int, log: str, seq: int, intent: Intent, settings: IndexSettings) -> "OpenCall":
@@ -166,6 +169,7 @@ class OpenCall:
         """The opposite of `encode`. Raises msgspec.DecodeError."""
         stored = msgspec.msgpack.decode(state, type=_OpenCallState)
         call = cls(stored.row, stored.request_limit, stored.response_limit)
+        call.story = stored.story
         for kind, stream in stored.streams.items():
             call._streams[kind] = _Stream(stored.row.id, kind, call._limit_of(kind, settings), stream)
         return call
@@ -173,7 +177,7 @@ class OpenCall:
     def encode(self) -> bytes:
         streams = {kind: stream.state() for kind, stream in self._streams.items()}
         return msgspec.msgpack.encode(
-            _OpenCallState(self.row, self._request_limit, self._response_limit, streams)
+            _OpenCallState(self.row, self._request_limit, self._response_limit, streams, self.story)
         )
 
     def take(self, record: AnyRecord | UnknownRecord, settings: IndexSettings, pieces: list[Piece]) -> bool:
@@ -203,6 +207,8 @@ class OpenCall:
             if settings.metadata_only:
                 row.why = ""
             return True
+        elif self.story.take(record):
+            self._tell_story()
         return False
 
     def flush(self, pieces: list[Piece]) -> None:
@@ -217,6 +223,8 @@ class OpenCall:
     def abandon(self, why: str, pieces: list[Piece]) -> None:
         """Its log ended, or another run began, without an Outcome."""
         self.row.result, self.row.why = "unknown", self.row.why or why
+        self.story.abandon()
+        self._tell_story()
         self._finish_streams(pieces)
 
     def _end(self, outcome: Outcome, pieces: list[Piece]) -> None:
@@ -227,6 +235,16 @@ class OpenCall:
         if outcome.exit_code is not None:
             row.exit_code = outcome.exit_code
         self._finish_streams(pieces)
+
+    def _tell_story(self) -> None:
+        row, story = self.row, self.story
+        row.holds = _json(tuple(dict.fromkeys(hold.hold for hold in story.holds)))
+        row.hold_results, row.deciders = _json(story.hold_results), _json(story.deciders)
+        row.held_us = clamped(story.held_us)
+        row.masked, row.mask_rules = clamped(story.masked_values), _json(tuple(story.masked))
+        row.later_rules, row.budgets = _json(tuple(story.rules)), _json(tuple(story.budgets))
+        row.commands, row.files, row.sub_requests = story.commands, story.files, story.sub_requests
+        row.text_cut |= story.is_cut
 
     def _finish_streams(self, pieces: list[Piece]) -> None:
         for stream in self._streams.values():
@@ -309,6 +327,9 @@ def call_row(call: int, log: str, seq: int, intent: Intent) -> CallRow:
         policy_sha256=verdict.policy_sha256,
         kind=_kind_of(intent),
         records=1,
+        scope=verdict.scope,
+        shadow=_json(verdict.shadow),
+        grants=_json(verdict.grants),
     )
 
 

@@ -19,7 +19,7 @@ import msgspec
 
 from storage.errors import StorageError
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 APPLICATION_ID: Final = 0x4B544958  # "KTIX"
 BUSY_TIMEOUT_MS: Final = 5000
 STATE_FILE: Final = "state.sqlite"
@@ -91,9 +91,28 @@ class CallRow(msgspec.Struct, kw_only=True):
     exit_code: int | None = None
     records: int = 0
     text_cut: bool = False  # there was more text than is indexed
+    scope: str = "full"  # "metadata": nothing of its bodies and streams was recorded
+    shadow: str = "[]"
+    grants: str = "[]"
+    holds: str = "[]"  # ids
+    hold_results: str = "[]"  # each once: "approved", "denied", ..., "waiting", "unknown"
+    deciders: str = "[]"  # who approved or denied
+    held_us: int = 0
+    masked: int = 0  # values
+    mask_rules: str = "[]"
+    later_rules: str = "[]"  # rules that acted after the verdict: on typed lines, budgets, holds
+    budgets: str = "[]"  # counters used up
+    commands: int = 0  # typed lines seen
+    files: int = 0  # copied
+    sub_requests: int = 0
 
 
 COLUMNS: Final = CallRow.__struct_fields__
+LIST_COLUMNS: Final = (
+    *("groups", "argv", "ports", "rules", "shadow", "grants", "holds", "hold_results", "deciders"),
+    *("mask_rules", "later_rules", "budgets"),
+)
+"""Columns that hold a JSON array."""
 
 _CALLS_DDL: Final = ", ".join("id INTEGER PRIMARY KEY" if column == "id" else column for column in COLUMNS)
 
@@ -116,6 +135,10 @@ CREATE TABLE open_calls (id INTEGER PRIMARY KEY, log TEXT NOT NULL, state BLOB N
 CREATE TABLE pieces (id INTEGER PRIMARY KEY, call INTEGER NOT NULL, kind TEXT NOT NULL, at_us INTEGER NOT NULL,
     body BLOB NOT NULL);
 CREATE INDEX pieces_call ON pieces (call);
+CREATE TABLE copied (call INTEGER NOT NULL, at_us INTEGER NOT NULL, direction TEXT NOT NULL, name TEXT NOT NULL,
+    size INTEGER NOT NULL);
+CREATE INDEX copied_call ON copied (call);
+CREATE INDEX copied_name ON copied (name);
 CREATE VIRTUAL TABLE texts USING fts5 (body, content='', tokenize='unicode61 remove_diacritics 2');
 CREATE TABLE events (log TEXT NOT NULL, seq INTEGER NOT NULL, at_ns INTEGER NOT NULL, kind TEXT NOT NULL,
     detail TEXT NOT NULL, PRIMARY KEY (log, seq)) WITHOUT ROWID;
@@ -123,7 +146,8 @@ CREATE TABLE events (log TEXT NOT NULL, seq INTEGER NOT NULL, at_ns INTEGER NOT 
 
 _STATE_DDL: Final = """
 CREATE TABLE settings (mode TEXT NOT NULL);
-CREATE TABLE logs (log TEXT PRIMARY KEY, position BLOB NOT NULL, digest BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE logs (log TEXT PRIMARY KEY, position BLOB NOT NULL, digest BLOB NOT NULL, early BLOB NOT NULL)
+    WITHOUT ROWID;
 CREATE TABLE days (day TEXT PRIMARY KEY, token TEXT NOT NULL, generation INTEGER NOT NULL) WITHOUT ROWID;
 """
 

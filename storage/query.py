@@ -44,12 +44,24 @@ FIELDS: Final[dict[str, str]] = {
     "source": "address of the client",
     "agent": "User-Agent",
     "container": "container of exec, attach, logs",
-    "rule": "name of a policy rule that decided",
+    "rule": "a policy rule that decided, or acted later: on a typed line, a budget",
+    "shadow": "a rule in shadow mode that would have denied or held; yes, no",
+    "grant": "a grant that the permission rested on, or its beginning; yes, no",
+    "approval": "id of a hold, or its beginning, or the 8 characters people type; yes, no",
+    "approver": "who approved or denied a held call",
+    "hold": "how a hold ended: approved, denied, expired, left, retry, revoked, waiting, unknown",
+    "masked": "the rule that hid values; yes, no",
+    "budget": "a counter that was used up: deletes, secretsRead, ...; yes, no",
+    "typed": "words of a line typed into a terminal, as far as it could be told",
+    "file": "name of a copied file: /etc/passwd, *.pem",
     "since": "from then on: 15m, 1d12h, 2026-01-31, 2026-01-31T08:00:00Z",
     "until": "up to then, as since",
 }
 _ALIASES: Final = {"namespace": "ns", "status": "code", "ua": "agent", "id": "exchange", "groups": "group"}
+CONTENT_FIELDS: Final = frozenset(("typed", "file"))
+"""Fields that an index of metadata does not have."""
 _CHOICES: Final = {
+    "hold": ("approved", "denied", "expired", "left", "retry", "revoked", "waiting", "unknown"),
     "decision": ("allow", "deny", "hold"),
     "kind": ("call", "exec", "attach", "portforward", "log", "watch"),
     "result": ("completed", "refused", "denied", "failed", "client-left", "cut", "unknown", "live"),
@@ -202,7 +214,14 @@ def _checked(field: str, value: str) -> str:
         raise BadQuery(f"exit:{value} is no exit code; write exit:0 to exit:255")
     elif field in ("session", "exchange") and not re.fullmatch(r"[0-9A-Za-z-]{1,36}", value):
         raise BadQuery(f"{field}: takes an id or its beginning, letters and digits")
+    elif field == "typed":
+        typed_text(value)
     return value.lower() if field in ("verb", "code") else value
+
+
+def typed_text(value: str) -> TextMatch:
+    """A value of `typed:` as the words it means. Raises BadQuery."""
+    return _parse_text(value.removesuffix("*"), value.endswith("*"), True, False)
 
 
 _UNIT_S: Final = {"w": 604_800, "d": 86_400, "h": 3600, "m": 60, "s": 1}

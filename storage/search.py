@@ -17,12 +17,21 @@ import zstandard
 
 from storage.errors import UNDECODABLE, StorageError
 from storage.index_rows import MAX_PIECE_CHARS, day_of
-from storage.index_schema import COLUMNS, CallRow, GarbledIndex, day_files, open_reading, translated
+from storage.index_schema import (
+    COLUMNS,
+    LIST_COLUMNS,
+    CallRow,
+    GarbledIndex,
+    day_files,
+    open_reading,
+    translated,
+)
 from storage.index_state import MODE_METADATA, recorded_mode
-from storage.query import Query, TextMatch
+from storage.policy_story import LOST, WAITING
+from storage.query import CONTENT_FIELDS, FieldMatch, Query, TextMatch, typed_text
 from storage.reader import Position
 from storage.search_rows import CommandRow, Facts, Found, Hit, IdKind, SessionRow, describe, joined, snippet
-from storage.search_sql import conditions, fts_match, id_range
+from storage.search_sql import conditions, file_condition, fts_match, id_range
 from storage.sources import RecordSource
 
 MAX_CALLS: Final = 10_000
@@ -44,8 +53,8 @@ _MAIN_FIRST: Final = f"{_WEIGHT} DESC, status >= 400 DESC, at_ns DESC, id DESC"
 
 _FACTS: Final = """SELECT min(at_ns), max(at_ns + last_us * 1000), count(*),
     sum(decision = 'deny'), sum(decision = 'hold'), sum(status >= 400), sum(result = 'unknown'),
-    sum(request_bytes + stdin_bytes + sent_bytes), sum(response_bytes + output_bytes + received_bytes)
-    FROM calls WHERE {column} = ?"""
+    sum(request_bytes + stdin_bytes + sent_bytes), sum(response_bytes + output_bytes + received_bytes),
+    sum(masked) FROM calls WHERE {column} = ?"""
 
 _SESSION_FACTS: Final = """SELECT user, groups, method, issuer, source, user_agent, expires_ns
     FROM sessions WHERE session = ?"""
@@ -132,11 +141,13 @@ class Archive:
             fields |= {name: bool(fields[name]) for name in ("tty", "text_cut")}  # SQLite has no bool
             try:
                 row = msgspec.convert(fields, CallRow)
-                for name in _LISTS:
+                for name in LIST_COLUMNS:
                     msgspec.json.decode(fields[name], type=list)
             except msgspec.MsgspecError as error:
                 raise GarbledIndex(f"{self._directory}: a call is damaged: {error}") from error
             row.result = row.result or ("live" if row.log in live else "unknown")
+            if row.result == "unknown":  # who waited was never answered
+                row.hold_results = row.hold_results.replace(f'"{WAITING}"', f'"{LOST}"')
             rows.append(row)
         return rows
 
@@ -215,9 +226,8 @@ class Archive:
     def search(self, query: Query, *, limit: int) -> list[Hit]:
         """Where the words of the query were found, newest call first; at most 3 places of a call.
 
-        A query without words gives one place, the call itself.
+        A query without words, typed lines or files gives one place, the call itself.
         """
-        wanted = [text for text in query.texts if not text.negated]
         hits: list[Hit] = []
         for day in self._days(query):
             if len(hits) >= limit:
@@ -225,19 +235,37 @@ class Archive:
             with self._reading(day) as ask:
                 tail = "ORDER BY at_ns DESC, id DESC LIMIT ?"
                 for row in self._select(ask, query, tail, [limit - len(hits)]):
-                    hits += self._places(ask, row, wanted)
+                    hits += self._places(ask, row, query)
         return hits[:limit]
 
-    def _places(self, ask: sqlite3.Connection, row: CallRow, wanted: list[TextMatch]) -> list[Hit]:
-        if not wanted:
-            return [snippet(row, "call", 0, describe(row), wanted)]
+    def _places(self, ask: sqlite3.Connection, row: CallRow, query: Query) -> list[Hit]:
+        fields = [match for match in query.fields if not match.negated]
+        wanted = [text for text in query.texts if not text.negated]
+        typed = [typed_text(value) for match in fields if match.field == "typed" for value in match.values]
+        hits = self._words(ask, row, typed, "AND pieces.kind = 'typed'") if typed else []
+        hits += self._words(ask, row, wanted, "") if wanted else []
+        for match in fields:
+            hits += self._files(ask, row, match) if match.field == "file" else []
+        return hits or [snippet(row, "call", 0, describe(row), wanted)]
+
+    def _words(self, ask: sqlite3.Connection, row: CallRow, wanted: list[TextMatch], only: str) -> list[Hit]:
         pieces = ask.execute(
             "SELECT pieces.kind, pieces.at_us, pieces.body FROM texts JOIN pieces ON pieces.id = texts.rowid"
             " WHERE texts MATCH ? AND texts.rowid BETWEEN (SELECT min(id) FROM pieces WHERE call = ?)"
-            " AND (SELECT max(id) FROM pieces WHERE call = ?) AND pieces.call = ? ORDER BY pieces.at_us, pieces.id LIMIT ?",
+            f" AND (SELECT max(id) FROM pieces WHERE call = ?) AND pieces.call = ? {only}"
+            " ORDER BY pieces.at_us, pieces.id LIMIT ?",
             (fts_match(wanted), row.id, row.id, row.id, _HITS_PER_CALL),
         )
         return [self._hit(row, kind, at_us, body, wanted) for kind, at_us, body in pieces]
+
+    def _files(self, ask: sqlite3.Connection, row: CallRow, match: FieldMatch) -> list[Hit]:
+        parts = [file_condition(value) for value in match.values]
+        sql = " OR ".join(f"({part})" for part, _ in parts)
+        names = ask.execute(
+            f"SELECT at_us, direction, name FROM copied WHERE call = ? AND ({sql}) ORDER BY at_us LIMIT ?",
+            [row.id, *(value for _, values in parts for value in values), _HITS_PER_CALL],
+        )
+        return [snippet(row, "file", at_us, f"{direction} {name}", []) for at_us, direction, name in names]
 
     def _hit(self, row: CallRow, kind: str, at_us: int, body: bytes, wanted: list[TextMatch]) -> Hit:
         if not body:
@@ -273,10 +301,11 @@ class Archive:
     # --- files ----------------------------------------------------------------------------------
 
     def _days(self, query: Query, *, oldest_first: bool = False) -> list[str]:
-        if query.texts and recorded_mode(self._directory) == MODE_METADATA:
+        wants_content = query.texts or any(match.field in CONTENT_FIELDS for match in query.fields)
+        if wants_content and recorded_mode(self._directory) == MODE_METADATA:
             raise TextsNotIndexed(
-                "this index holds metadata only (record.index: metadata), so words cannot be searched for; fields "
-                "can: user:, ns:, name:, ... Words are found in a copy of the log with an index of its own: copy "
+                "this index holds metadata only (record.index: metadata), so words, typed: and file: cannot be searched "
+                "for; other fields can: user:, ns:, name:, ... Words are found in a copy of the log with an index of its own: copy "
                 "its log/ directory elsewhere and search there, with --key FILE"
             )
         first = day_of(query.since_ns) if query.since_ns is not None else ""
@@ -300,7 +329,6 @@ class Archive:
 
 
 _PLACES = list[tuple[int, int, int, int]]
-_LISTS: Final = ("groups", "argv", "ports", "rules")
 
 
 def _ids_in(ask: sqlite3.Connection, prefix: str) -> Iterator[Found]:

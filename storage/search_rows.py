@@ -37,6 +37,7 @@ class Facts(msgspec.Struct, frozen=True):
     unknown: int
     sent_bytes: int
     received_bytes: int
+    masked: int = 0  # values
     live: int = 0
 
 
@@ -62,7 +63,8 @@ class SessionRow(msgspec.Struct, frozen=True):
 class Hit(msgspec.Struct, frozen=True):
     """Where the words were found: text[start:end] of a piece of a call.
 
-    kind: call, request, response, log, stdin, stdout, stderr, forward-error. at_us: since the call began.
+    kind: call, request, response, log, stdin, stdout, stderr, forward-error, typed, file. at_us: since the call
+    began.
     """
 
     call: CallRow

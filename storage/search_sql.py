@@ -7,7 +7,8 @@ query syntax of its own (NEAR, column filters, ^), so each text is one quoted st
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from storage.query import FieldMatch, Query, TextMatch
+from storage.policy_story import LOST, WAITING
+from storage.query import FieldMatch, Query, TextMatch, typed_text
 
 _COLUMN_OF: Final = {
     "user": "user",
@@ -22,6 +23,10 @@ _COLUMN_OF: Final = {
 _TEXT_FOUND: Final = (
     "id IN (SELECT call FROM pieces WHERE id IN (SELECT rowid FROM texts WHERE texts MATCH ?))"
 )
+
+_TYPED_FOUND: Final = "id IN (SELECT call FROM pieces WHERE kind = 'typed' AND id IN (SELECT rowid FROM texts WHERE texts MATCH ?))"
+_SHORT_ID_FROM: Final = 11
+"""Of a hold's id, a ULID, people type 8 characters of the random part; SQL counts from 1."""
 
 Condition = tuple[str, list[object]]
 
@@ -95,6 +100,57 @@ def _among(column: str, value: str) -> Condition:
     return f"EXISTS (SELECT 1 FROM json_each(calls.{column}) WHERE {inner})", values
 
 
+def _some(column: str, value: str) -> Condition:
+    """Of a list: yes, no, or one that it holds."""
+    if value in ("yes", "no"):
+        return f"{column} {'!=' if value == 'yes' else '='} '[]'", []
+    return _among(column, value)
+
+
+def _rule(value: str, _: list[str]) -> Condition:
+    decided, decided_values = _among("rules", value)
+    later, later_values = _among("later_rules", value)
+    return f"{decided} OR {later}", decided_values + later_values
+
+
+def _grant(value: str, _: list[str]) -> Condition:
+    return _some("grants", value if value in ("yes", "no") else value + "*")
+
+
+def _approval(value: str, _: list[str]) -> Condition:
+    if value in ("yes", "no"):
+        return _some("holds", value)
+    start = _glob(value.upper()) + "*"
+    sql = f"EXISTS (SELECT 1 FROM json_each(calls.holds) WHERE value GLOB ? OR substr(value, {_SHORT_ID_FROM}) GLOB ?)"
+    return sql, [start, start]
+
+
+def _hold(value: str, live: list[str]) -> Condition:
+    """Who waits in a log that nobody writes was never answered."""
+    sql, values = _among("hold_results", value)
+    if value not in (WAITING, LOST):
+        return sql, values
+    waits, waits_values = _among("hold_results", WAITING)
+    marks = ", ".join("?" * len(live))
+    if value == WAITING:
+        return f"{sql} AND log IN ({marks})", [*values, *live]
+    return f"{sql} OR ({waits} AND log NOT IN ({marks}))", [*values, *waits_values, *live]
+
+
+def _typed(value: str, _: list[str]) -> Condition:
+    return _TYPED_FOUND, [fts_match([typed_text(value)])]
+
+
+def _file(value: str, _: list[str]) -> Condition:
+    inner, values = file_condition(value)
+    return f"id IN (SELECT call FROM copied WHERE {inner})", values
+
+
+def file_condition(value: str) -> Condition:
+    """Over the columns of `copied`."""
+    return _equals("name", value)
+
+
 def _resource(value: str, _: list[str]) -> Condition:
     """`pods` with any subresource, `pods/exec` with this one, `deployments.apps` of this group."""
     whole, slash, subresource = value.partition("/")
@@ -137,7 +193,16 @@ def _exchange(value: str, _: list[str]) -> Condition:
 
 _SPECIAL: Final[dict[str, Callable[[str, list[str]], Condition]]] = {
     "group": lambda value, _: _among("groups", value),
-    "rule": lambda value, _: _among("rules", value),
+    "rule": _rule,
+    "shadow": lambda value, _: _some("shadow", value),
+    "grant": _grant,
+    "approval": _approval,
+    "approver": lambda value, _: _among("deciders", value),
+    "hold": _hold,
+    "masked": lambda value, _: _some("mask_rules", value),
+    "budget": lambda value, _: _some("budgets", value),
+    "typed": _typed,
+    "file": _file,
     "resource": _resource,
     "code": _code,
     "result": _result,

@@ -25,18 +25,23 @@ from storage.errors import (
 )
 from storage.index_schema import CallRow, GarbledIndex
 from storage.plain_text import PlainText
+from storage.policy_story import PolicyStory
 from storage.reader import Position
 from storage.records import (
     AnyRecord,
+    BudgetCrossed,
     ChannelChanged,
     ChannelChunk,
+    CommandSeen,
     Exited,
+    FileCopied,
     Intent,
     Outcome,
     RequestBody,
     Resized,
     ResponseBody,
     ResponseStarted,
+    SubRequest,
     Timings,
     TunnelEnded,
     UnknownRecord,
@@ -48,6 +53,8 @@ from storage.sources import RecordSource, read_positions
 
 DEFAULT_BODY_BYTES: Final = 1024 * 1024
 """Of a body shown: a list of some hundred objects."""
+MAX_SHOWN: Final = 1000
+"""Of typed lines, copied files and requests of our own, each; `PolicyStory` counts them all."""
 
 
 class Body(msgspec.Struct):
@@ -83,6 +90,11 @@ class Detail(msgspec.Struct):
     exited: Exited | None = None
     tunnel_ended: TunnelEnded | None = None
     outcome: Outcome | None = None
+    story: PolicyStory = msgspec.field(default_factory=PolicyStory)
+    commands: list[CommandSeen] = []
+    files: list[FileCopied] = []
+    sub_requests: list[SubRequest] = []  # those that were answered, and those that never were
+    budgets: list[BudgetCrossed] = []
     unreadable: str = ""  # why its records, or those behind what is here, cannot be read
 
     @property
@@ -149,6 +161,8 @@ def read_detail(
             _add(detail, record, body_bytes)
     except (Shredded, OutOfReach) as error:
         detail.unreadable = str(error)
+    if row.result == "unknown":
+        detail.story.abandon()
     return detail
 
 
@@ -176,6 +190,29 @@ def _add(detail: Detail, record: AnyRecord | UnknownRecord, body_bytes: int) -> 
         detail.tunnel_ended = record
     elif isinstance(record, Outcome):
         detail.outcome = record
+    elif detail.story.take(record):
+        _add_policy(detail, record)
+
+
+def _add_policy(detail: Detail, record: AnyRecord | UnknownRecord) -> None:
+    if isinstance(record, CommandSeen) and len(detail.commands) < MAX_SHOWN:
+        detail.commands.append(record)
+    elif isinstance(record, FileCopied) and len(detail.files) < MAX_SHOWN:
+        detail.files.append(record)
+    elif isinstance(record, BudgetCrossed) and len(detail.budgets) < MAX_SHOWN:
+        detail.budgets.append(record)
+    elif isinstance(record, SubRequest):
+        _add_sub_request(detail.sub_requests, record)
+
+
+def _add_sub_request(asked: list[SubRequest], record: SubRequest) -> None:
+    """A request comes twice, the second time with its answer: shown once."""
+    for index, before in enumerate(asked):
+        if not before.status and before.audit_id == record.audit_id:
+            asked[index] = record
+            return
+    if len(asked) < MAX_SHOWN:
+        asked.append(record)
 
 
 def _append(body: Body, data: bytes, limit: int) -> None:

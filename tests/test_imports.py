@@ -57,8 +57,28 @@ def test_policy_is_pure() -> None:
     )
 
 
+def test_who_may_do_what_over_the_api_is_decided_by_pure_code() -> None:
+    pure = ("rights", "finding", "documents", "showing", "words", "routes", "openapi", "settings")
+    everything = {str(path.relative_to(ROOT)) for path in modules("gateway/console")}
+    conduct = frozenset(everything - {f"gateway/console/{name}.py" for name in pure})
+    assert offences("gateway/console", IO_MODULES, but=conduct) == []
+    told = ("notices", "notice_body", "signature", "slack_messages", "slack_replies", "settings")
+    everything = {str(path.relative_to(ROOT)) for path in modules("gateway/notify")}
+    conduct = frozenset(everything - {f"gateway/notify/{name}.py" for name in told})
+    assert offences("gateway/notify", IO_MODULES, but=conduct) == []
+
+
 def test_storage_knows_neither_trio_nor_the_gateway() -> None:
     assert offences("storage", {"trio", "socket", "ssl", "asyncio", "gateway", "tests"}) == []
+
+
+def test_what_is_folded_from_the_state_is_pure() -> None:
+    """The decision path asks these, so they must answer from memory and from the time they are given."""
+    pure = ("entries", "hold_state", "grant_state", "revocations", "ledgers", "view", "voting", "claims")
+    for name in pure:
+        path = f"gateway/state/{name}.py"
+        imported = imports_of(ROOT / path)
+        assert not {root for root in IO_MODULES | {"sqlite3", "psycopg", "random"} if root in imported}, path
 
 
 def test_nothing_imports_tests() -> None:
@@ -74,14 +94,16 @@ def test_only_the_recorder_opens_a_log_for_writing() -> None:
 def test_only_the_owning_modules_know_their_libraries() -> None:
     owners = {
         "httpx2": frozenset(
-            {"gateway/identity/keys.py", "gateway/outlets/webhook_sink.py", "gateway/witness/client.py"}
+            {"gateway/identity/keys.py", "gateway/outlets/webhook_door.py", "gateway/witness/client.py"}
         ),
         "boto3": frozenset({"gateway/export/s3.py", "gateway/keys/kms.py", "gateway/store/s3_files.py"}),
+        "psycopg": frozenset({"gateway/state/postgres.py", "gateway/state/postgres_link.py"}),
         "duckdb": frozenset({"gateway/lake/engine.py"}),
         "prometheus_client": frozenset({"gateway/metrics.py"}),
         "trustme": frozenset({"gateway/server/tls.py", "gateway/demo/standin/settings.py"}),
         "cel_expr_python": frozenset({"gateway/policy/condition.py"}),
         "h11": frozenset({"gateway/server/management.py", "gateway/witness/server.py"}),
+        "slack_sdk": frozenset({"gateway/notify/slack.py"}),
         "zstandard": frozenset(),
     }
     for library, files in owners.items():

@@ -19,7 +19,10 @@ from gateway.cli.lazy import Entry, LazyGroup
 
 EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2
+EXIT_DENIED: Final = 4
+EXIT_UNAUTHENTICATED: Final = 5
 EXIT_UNREACHABLE: Final = 6
+EXIT_TIMED_OUT: Final = 8
 EXIT_INTERRUPTED: Final = 130
 
 VERBS: Final = {
@@ -34,13 +37,19 @@ VERBS: Final = {
     "lake": Entry("gateway.cli.lake:lake", "Ask with SQL what was recorded."),
     "store": Entry("gateway.cli.store:store", "Work on the files of a data directory."),
     "keys": Entry("gateway.cli.keys:keys", "Keys that open the record: list, make, rotate, destroy."),
+    "approvals": Entry(
+        "gateway.cli.approvals:approvals", "Calls that wait for a person: see, approve, deny."
+    ),
+    "grants": Entry("gateway.cli.grants:grants", "Access just in time: request, approve, end."),
+    "revoke": Entry("gateway.cli.revoke:revoke", "End a user's, token's or session's access at once."),
     "holds": Entry("gateway.cli.holds:holds", "Legal holds: what retention must not delete."),
     "witness": Entry("gateway.cli.witness:witness", "Run a witness for the logs of gateways."),
     "version": Entry("gateway.cli.version:version", "Print the version."),
 }
 
 _EPILOG: Final = (
-    "Exit codes: 0 done, 1 failed or not found, 2 wrong usage, 6 store unreachable, 130 interrupted."
+    "Exit codes: 0 done, 1 failed or not found, 2 wrong usage, 4 denied, 5 not authenticated, "
+    "6 store or gateway unreachable, 8 timed out waiting, 130 interrupted."
 )
 
 

@@ -21,8 +21,9 @@ from storage.ansi import printable
 from storage.errors import UNDECODABLE
 from storage.query import parse_time
 from storage.reconcile.audit_log import GarbledLine, read_audit_log
-from storage.reconcile.compare import KINDS, Finding, Span
+from storage.reconcile.compare import KINDS, Finding
 from storage.reconcile.join import Counts, Join
+from storage.reconcile.recorded import Span
 from storage.records import AnyRecord, UnknownRecord, decode_record
 from storage.sources import LOG_DIRECTORY, SegmentLogs
 

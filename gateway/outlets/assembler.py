@@ -133,6 +133,7 @@ class Assembler:
     def _end_all(self, ending: list[ExchangeRecords], why: str) -> list[Assembled]:
         for one in ending:
             one.result, one.why = "unknown", why
+            one.story.abandon()
             self._close(one)
         return [Assembled(one, "ResponseComplete") for one in ending]
 
@@ -172,6 +173,8 @@ class Assembler:
             one.gap = record.why
         elif isinstance(record, Outcome):
             return self._end(one, record)
+        else:
+            one.story.take(record)
         return []
 
     def _has_begun(self, one: ExchangeRecords, at_us: int) -> list[Assembled]:

@@ -24,6 +24,7 @@ from gateway.outlets.json_lines import encode_line
 from gateway.outlets.masking import mask, may_hold_secrets, may_show_bodies
 from gateway.outlets.object_name import ObjectName, object_name
 from storage.errors import UNDECODABLE
+from storage.policy_story import PolicyStory
 from storage.records import CallRecord, PrincipalRecord
 
 API_VERSION: Final = "audit.k8s.io/v1"
@@ -224,6 +225,9 @@ def _annotations(one: ExchangeRecords, stage: Stage, request: _Object, response:
         "kubetape/mode": verdict.mode,
         "kubetape/rule": ",".join(verdict.rules),
         "kubetape/policy-sha": verdict.policy_sha256,
+        "kubetape/shadow": ",".join(verdict.shadow),
+        "kubetape/grant": ",".join(verdict.grants),
+        "kubetape/scope": "" if verdict.scope == "full" else verdict.scope,
         "kubetape/session": intent.session,
         "kubetape/command": intent.kubectl_command,
         "kubetape/stream": one.tunnel.kind if one.tunnel else "",
@@ -236,9 +240,21 @@ def _annotations(one: ExchangeRecords, stage: Stage, request: _Object, response:
             "kubetape/exit-code": "" if one.exit_code is None else str(one.exit_code),
             "kubetape/gap": one.gap,
             "kubetape/truncated": "; ".join(f"{name}: {body.note}" for name, body in bodies if body.note),
-            "kubetape/masked": ",".join(name for name, body in bodies if body.masked),
+            "kubetape/emptied": ",".join(name for name, body in bodies if body.masked),
+            **_story_words(one.story),
         }
     return {name: facts.cut(word, MAX_ANNOTATION_CHARS) for name, word in words.items() if word}
+
+
+def _story_words(story: PolicyStory) -> dict[str, str]:
+    """What policy did after the verdict. masked: values hidden by each rule, in the answer and in the record."""
+    return {
+        "kubetape/approval": ",".join(dict.fromkeys(hold.hold for hold in story.holds)),
+        "kubetape/hold": ",".join(story.hold_results),
+        "kubetape/approved-by": ",".join(story.approvers),
+        "kubetape/masked": ",".join(f"{rule}={count}" for rule, count in story.masked.items()),
+        "kubetape/budget": ",".join(story.budgets),
+    }
 
 
 def _authorization(one: ExchangeRecords) -> str:
@@ -246,7 +262,7 @@ def _authorization(one: ExchangeRecords) -> str:
     call = one.intent.call
     if one.intent.principal is None or call is None or one.result == "refused":
         return ""
-    if one.intent.verdict.action != "allow":
+    if not facts.was_let_through(one):
         return "forbid"
     if one.status != 403:
         return "allow"

@@ -64,6 +64,12 @@ def succeeded(one: ExchangeRecords) -> bool | None:
     return one.result in _GOOD and 0 < one.status < 400 and one.exit_code in (None, 0)
 
 
+def was_let_through(one: ExchangeRecords) -> bool:
+    """Whether policy, and the people it asked, let the call go on."""
+    action = one.intent.verdict.action
+    return action == "allow" or (action == "hold" and bool(one.story.approvers))
+
+
 def moment_ns(one: ExchangeRecords, stage: Stage) -> int:
     """When the stage was reached, UTC nanoseconds."""
     if stage == "ResponseStarted":

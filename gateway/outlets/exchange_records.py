@@ -7,6 +7,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 
 import msgspec
 
+from storage.policy_story import PolicyStory
 from storage.reader import Position
 from storage.records import (
     CallRecord,
@@ -49,6 +50,7 @@ class ExchangeRecords(msgspec.Struct):
     why: str = ""
     last_us: int = 0
     gap: str = ""  # what is missing in the log, if anything
+    story: PolicyStory = msgspec.field(default_factory=PolicyStory)
 
 
 class Assembled(NamedTuple):
@@ -69,6 +71,7 @@ class CarriedExchange(msgspec.Struct, frozen=True):
     exit_code: int | None
     last_us: int
     is_cut: bool  # it had bodies
+    story: PolicyStory = msgspec.field(default_factory=PolicyStory)
 
 
 class AssemblerState(msgspec.Struct, frozen=True):
@@ -97,6 +100,9 @@ def carry(one: ExchangeRecords) -> CarriedExchange:
         exit_code=one.exit_code,
         last_us=one.last_us,
         is_cut=one.request.is_cut or one.response.is_cut,
+        story=msgspec.msgpack.decode(
+            msgspec.msgpack.encode(one.story), type=PolicyStory
+        ),  # it goes on changing
     )
 
 
@@ -116,4 +122,5 @@ def restore(stored: CarriedExchange) -> ExchangeRecords:
         tunnel=tunnel,
         exit_code=stored.exit_code,
         last_us=stored.last_us,
+        story=stored.story,
     )

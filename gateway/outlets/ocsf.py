@@ -1,12 +1,13 @@
 """One exchange -> an OCSF event of class API Activity (6003), as one line of JSON. Pure.
 
-What has a place in the schema stands there; the rest of what we know is in `unmapped`. No body ever: OCSF
-has no place for one. A long-running call is told twice, when it begins (status unknown) and when it ends.
+What has a place in the schema stands there; the rest of what we know is in `unmapped`. What policy decided is said by
+the profile security_control: allowed or denied, and how it came to that. No body ever: OCSF has no place for one. A long-running call is told twice, when it begins (status unknown) and when it ends.
 The trap: an object of the schema with none of its identifying fields is invalid, so a caller nobody could
 identify has a name, and the resource of a list has its path for an id.
 Source: schema.ocsf.io 1.7.0, classes/api_activity; github.com/ocsf/ocsf-schema.
 """
 
+from itertools import islice
 from typing import Final
 
 from gateway.outlets import exchange_facts as facts
@@ -19,11 +20,13 @@ from gateway.outlets.ocsf_class import (
     ApiRequest,
     ApiResponse,
     Endpoint,
+    Hold,
     HttpRequest,
     HttpResponse,
     Metadata,
     Named,
     OcsfEvent,
+    Policy,
     Product,
     Resource,
     Session,
@@ -31,6 +34,7 @@ from gateway.outlets.ocsf_class import (
     Url,
     User,
 )
+from storage.policy_story import LOST, WAITING, HoldStory
 from storage.records import CallRecord, Intent, PrincipalRecord
 
 SCHEMA_VERSION: Final = "1.7.0"
@@ -39,6 +43,7 @@ CLASS_API_ACTIVITY: Final = 6003
 MAX_WORDS: Final = 100
 MAX_WORD_CHARS: Final = 512
 PRODUCT: Final = "kubetape"
+PROFILE: Final = "security_control"
 
 _ACTIVITIES: Final = {
     "create": 1,
@@ -59,6 +64,8 @@ _OTHER: Final = 99
 _CONNECTING: Final = frozenset(("exec", "attach", "portforward", "proxy"))
 _SEVERITIES: Final = {1: "Informational", 2: "Low", 3: "Medium"}
 _STATUSES: Final = {None: (0, "Unknown"), True: (1, "Success"), False: (2, "Failure")}
+_ACTIONS: Final = {0: "Unknown", 1: "Allowed", 2: "Denied"}
+_DISPOSITIONS: Final = {0: "Unknown", 1: "Allowed", 2: "Blocked", 8: "Approved", 20: "Count", 25: "Rejected"}
 _USER_KINDS: Final = (("system:serviceaccount:", 4), ("system:", 3))
 
 
@@ -78,6 +85,7 @@ def build_ocsf_event(one: ExchangeRecords, stage: Stage, product_version: str) -
     status_id, status = _STATUSES[facts.succeeded(one) if is_over else None]
     severity_id = _severity(one, failed=status_id != 1) if is_over else 1
     address, port = facts.source_address(intent.source)
+    action_id, disposition_id = _disposition(one)
     return OcsfEvent(
         activity_id=activity_id,
         activity_name=activity,
@@ -100,6 +108,11 @@ def build_ocsf_event(one: ExchangeRecords, stage: Stage, product_version: str) -
         src_endpoint=Endpoint(ip=address, port=port) if address else Endpoint(name="unknown"),
         http_request=_http_request(one),
         http_response=HttpResponse(one.status, _sent_bytes(one)) if one.status else None,
+        action_id=action_id,
+        action=_ACTIONS[action_id],
+        disposition_id=disposition_id,
+        disposition=_DISPOSITIONS[disposition_id],
+        policy=_policy(intent),
         resources=(_resource(call),) if call is not None and call.resource else (),
         metadata=_metadata(one, stage, product_version),
         unmapped=_unmapped(one, stage),
@@ -124,6 +137,32 @@ def _severity(one: ExchangeRecords, *, failed: bool) -> int:
     if one.intent.verdict.action == "deny" or one.result == "denied" or one.status in (401, 403):
         return 3
     return 2 if failed else 1
+
+
+def _disposition(one: ExchangeRecords) -> tuple[int, int]:
+    """action_id, disposition_id. Approved, Rejected: people said yes; people said no, or nobody said yes. Unknown: they
+    are still asked, or the call never came before policy. Count: it was allowed, and a rule in shadow mode would not
+    have done so."""
+    intent, results = one.intent, one.story.hold_results
+    if intent.principal is None or intent.call is None or one.result == "refused":
+        return 0, 0
+    if intent.verdict.action == "deny":
+        return 2, 2
+    if not facts.was_let_through(one):
+        return (0, 0) if not results or results[-1] in (WAITING, LOST) else (2, 25)
+    if intent.verdict.action == "hold":
+        return 1, 8
+    return (1, 20) if intent.verdict.shadow else (1, 1)
+
+
+def _policy(intent: Intent) -> Policy | None:
+    verdict = intent.verdict
+    if not verdict.rules:
+        return None
+    names = facts.cut(",".join(verdict.rules[:MAX_WORDS]), facts.MAX_MESSAGE_CHARS)
+    return Policy(
+        name=names, uid=verdict.policy_sha256, desc=facts.cut(verdict.reason, facts.MAX_MESSAGE_CHARS)
+    )
 
 
 def _message(intent: Intent, operation: str) -> str:
@@ -211,6 +250,7 @@ def _metadata(one: ExchangeRecords, stage: Stage, product_version: str) -> Metad
         event_code=stage,
         log_name=PRODUCT,
         original_time=micro_time(facts.clamped(intent.at_ns)),
+        profiles=(PROFILE,),
     )
 
 
@@ -234,4 +274,18 @@ def _unmapped(one: ExchangeRecords, stage: Stage) -> Unmapped:
         ports=call.ports[:MAX_WORDS] if call else (),
         dry_run=call.dry_run if call else False,
         duration_ms=max(0, lasted_ns // 1_000_000),
+        scope=verdict.scope,
+        shadow=verdict.shadow[:MAX_WORDS],
+        grants=verdict.grants[:MAX_WORDS],
+        holds=tuple(map(_hold, one.story.holds[:MAX_WORDS])),
+        masked=dict(islice(one.story.masked.items(), MAX_WORDS)),
+        budgets=tuple(one.story.budgets[:MAX_WORDS]),
+    )
+
+
+def _hold(hold: HoldStory) -> Hold:
+    """Without the note: it is text for the person who asked, and is in the record."""
+    held_us = max(0, hold.ended_us - hold.begun_us) if hold.ended_us else 0
+    return Hold(
+        id=hold.hold, result=hold.result, by=hold.by[:MAX_WORDS], rules=hold.rules, held_ms=held_us // 1000
     )

@@ -99,6 +99,25 @@ class Metadata(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     event_code: str
     log_name: str
     original_time: str
+    profiles: tuple[str, ...] = ()
+
+
+class Hold(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """Somebody was asked, and what came of it."""
+
+    id: str
+    result: str
+    by: tuple[str, ...] = ()
+    rules: tuple[str, ...] = ()
+    held_ms: int = 0
+
+
+class Policy(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """Of the profile security_control: which policy decided. uid: its hash."""
+
+    name: str
+    uid: str = ""
+    desc: str = ""
 
 
 class Unmapped(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -120,6 +139,12 @@ class Unmapped(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     ports: tuple[int, ...] = ()
     dry_run: bool = False
     duration_ms: int = 0
+    scope: str = "full"
+    shadow: tuple[str, ...] = ()
+    grants: tuple[str, ...] = ()
+    holds: tuple[Hold, ...] = ()
+    masked: dict[str, int] = {}
+    budgets: tuple[str, ...] = ()
 
 
 class OcsfEvent(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -147,5 +172,10 @@ class OcsfEvent(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     http_request: HttpRequest
     http_response: HttpResponse | None = None
     resources: tuple[Resource, ...] = ()
+    action_id: int
+    action: str
+    disposition_id: int
+    disposition: str
+    policy: Policy | None = None
     metadata: Metadata
     unmapped: Unmapped

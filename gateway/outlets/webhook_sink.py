@@ -1,51 +1,26 @@
-"""Events -> POST of an EventList, as kube-apiserver's audit webhook does it. Conduct; blocks; knows httpx2.
+"""Events -> POST of an EventList, as kube-apiserver's audit webhook does it. Conduct; blocks.
 
 2xx: delivered. 413: the batch is too large, halves of it are tried. 400, 422: something in it is not
 acceptable; halves are tried until the one event is found that never will be, so that it cannot block the
 others. Everything else (401 and 404 too: somebody will mend the configuration) is tried again later.
 
-The trap: what answers is not to be believed. Redirects are not followed, answers are read up to a limit,
-each attempt has one deadline, and a name that leads to a metadata service today is refused today.
+How one body is posted, and what is not believed of the answer: `webhook_door`.
 """
 
-import re
-import socket
-import ssl
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
+from typing import Final, TypeAlias
 
 from gateway.outlets.audit_event import encode_event_list
 from gateway.outlets.delivery import Delivery
-from gateway.outlets.settings import OutletSettings, is_forbidden, parse_webhook_url
-from storage.ansi import printable
+from gateway.outlets.settings import OutletSettings
+from gateway.outlets.webhook_door import Answer, WebhookDoor, read_token
 
-if TYPE_CHECKING:
-    import httpx2
-
-CONNECT_S: Final = 5.0
-ATTEMPT_S: Final = 15.0
-"""One POST, name lookup to last byte: kube-apiserver waits 30 s, people who watch a backlog less."""
-MAX_ANSWER_BYTES: Final = 64 * 1024
-MAX_TOKEN_BYTES: Final = 16 * 1024
-MAX_RETRY_AFTER_S: Final = 300.0
-EXCERPT_CHARS: Final = 200
 MAX_REFUSED_IN_A_ROW: Final = 16
 """Then it is the receiver that is wrong, not the events: they are still set aside, but slowly and loudly."""
 
-_TOKEN: Final = re.compile(r"[\x21-\x7e]+")
 _REFUSED_CONTENT: Final = frozenset((400, 422))
 _TOO_LARGE: Final = 413
-
-
-class Answer(NamedTuple):
-    """What came back. status 0: nothing, `excerpt` says why."""
-
-    status: int
-    excerpt: str = ""
-    retry_after_s: float = 0.0
-
 
 Post: TypeAlias = Callable[[bytes], Answer]
 """Send one body; whatever goes wrong is an Answer with status 0."""
@@ -55,7 +30,7 @@ class WebhookSink:
     """Delivers to one webhook. post: how a body is sent; default: over the network, by the settings."""
 
     def __init__(self, settings: OutletSettings, *, post: Post | None = None) -> None:
-        self._door = None if post else _Door(settings)
+        self._door = None if post else _door(settings)
         self._post = post or _post_through(self._door)
         self._ceiling = settings.batch.max_events  # as many as the receiver took lately
 
@@ -103,124 +78,17 @@ def _problem(answer: Answer) -> str:
     return f"the webhook answered {answer.status}{redirect}{said}"
 
 
-def _post_through(door: "_Door | None") -> Post:
+def _post_through(door: WebhookDoor | None) -> Post:
     if door is None:
         raise AssertionError("either a door or a post")
     return door.post
 
 
-class _Door:
-    """The HTTP client of one webhook: made when needed, thrown away when it failed."""
+def _door(settings: OutletSettings) -> WebhookDoor:
+    def headers(body: bytes) -> Mapping[str, str]:
+        del body
+        if not settings.token_file:
+            return {}
+        return {"authorization": f"Bearer {read_token(Path(settings.token_file))}"}
 
-    def __init__(self, settings: OutletSettings) -> None:
-        self._url = settings.url or ""
-        self._where = parse_webhook_url(self._url)
-        self._ca_file, self._token_file = settings.ca_file, settings.token_file
-        self._client: httpx2.Client | None = None
-
-    def post(self, body: bytes) -> Answer:
-        deadline_s = time.monotonic() + ATTEMPT_S
-        try:
-            return self._post(body, deadline_s)
-        except _Refused as refused:
-            return Answer(0, str(refused))
-        except Exception as error:
-            # Whatever a broken receiver brings the HTTP stack to raise: it must not end this program.
-            return Answer(0, f"{self._where.host}: {_root_cause(error)}")
-        finally:
-            if time.monotonic() > deadline_s:
-                self.close()
-
-    def close(self) -> None:
-        client, self._client = self._client, None
-        if client is not None:
-            client.close()
-
-    def _post(self, body: bytes, deadline_s: float) -> Answer:
-        self._check_addresses()
-        headers = {
-            "content-type": "application/json",
-            "accept-encoding": "identity",
-            "user-agent": "kubetape",
-        }
-        if self._token_file:
-            headers["authorization"] = f"Bearer {_read_token(Path(self._token_file))}"
-        client = self._client or self._open()
-        try:
-            with client.stream("POST", self._url, content=body, headers=headers) as response:
-                text = _read_excerpt(response, deadline_s)
-                retry_after = response.headers.get("retry-after", "")
-                return Answer(response.status_code, text, _seconds(retry_after))
-        except Exception:
-            self.close()  # also so that a new CA file is read
-            raise
-
-    def _open(self) -> "httpx2.Client":
-        import httpx2  # a tenth of a second: paid by those who have a webhook
-
-        try:
-            context = ssl.create_default_context(cafile=self._ca_file) if self._ca_file else True
-        except OSError as error:  # ssl.SSLError is one
-            raise _Refused(f"CA file {self._ca_file}: {error.strerror or 'not PEM'}") from None
-        timeout = httpx2.Timeout(ATTEMPT_S, connect=CONNECT_S)
-        self._client = httpx2.Client(
-            verify=context,
-            timeout=timeout,
-            follow_redirects=False,
-            trust_env=not self._where.is_loopback,  # a proxy elsewhere cannot reach this machine's loopback
-        )
-        return self._client
-
-    def _check_addresses(self) -> None:
-        """A name may lead to a metadata service, too, and another way tomorrow."""
-        try:
-            found = socket.getaddrinfo(self._where.host, self._where.port, type=socket.SOCK_STREAM)
-        except OSError:
-            return  # the HTTP stack will say so, unless a proxy knows the name
-        for *_, address in found:
-            if is_forbidden(str(address[0])):
-                raise _Refused(
-                    f"{self._where.host} is a link-local or metadata address: events do not go there"
-                )
-
-
-class _Refused(Exception):
-    """Nothing was sent; the text says why and is fit for a status page."""
-
-
-def _read_token(path: Path) -> str:
-    """The token, read anew each time: tokens of pods rotate. Never in an error."""
-    try:
-        with path.open("rb") as file:
-            content = file.read(MAX_TOKEN_BYTES + 1)
-    except OSError as error:
-        raise _Refused(f"token file {path}: {error.strerror}") from None
-    token = content.decode("ascii", "replace").strip()
-    if len(content) > MAX_TOKEN_BYTES or not _TOKEN.fullmatch(token):
-        raise _Refused(f"token file {path} holds no token: one word of visible ASCII")
-    return token
-
-
-def _read_excerpt(response: "httpx2.Response", deadline_s: float) -> str:
-    """The beginning of an answer, fit to be shown; reads little, and not for ever."""
-    body = bytearray()
-    for chunk in response.iter_raw():
-        body += chunk
-        if len(body) > MAX_ANSWER_BYTES or time.monotonic() > deadline_s:
-            break
-    text = bytes(body[: 4 * EXCERPT_CHARS]).decode("utf-8", "replace").strip()
-    return printable(text.replace("\n", " "))[:EXCERPT_CHARS]
-
-
-def _seconds(retry_after: str) -> float:
-    """Retry-After in seconds; a date, or nonsense, is 0: our own patience will do."""
-    if not (retry_after.isascii() and retry_after.isdigit() and len(retry_after) < 10):
-        return 0.0
-    return min(float(retry_after), MAX_RETRY_AFTER_S)
-
-
-def _root_cause(error: BaseException) -> str:
-    """The first error of a chain, in words: the HTTP stack's own ones often have no text."""
-    while (cause := error.__cause__ or error.__context__) is not None:
-        error = cause
-    return printable(f"{type(error).__name__}: {error}")[:EXCERPT_CHARS]
+    return WebhookDoor(settings.url or "", settings.ca_file, headers)

@@ -1,13 +1,11 @@
 """`action:` -> what a rule says and brings about; and what is wrong with one that has the right form."""
 
-import re
 from collections.abc import Callable
 from typing import Final
 
-import re2
-
-from gateway.policy.durations import parse_duration_s
+from gateway.policy.command import compile_pattern
 from gateway.policy.globs import problem_of
+from gateway.policy.masking.paths import BadPath, parse_path
 from gateway.policy.model import Approvers, BudgetTerms, CommandRule, FileRule, HoldTerms, Mask
 from gateway.policy.rule import Effects, Kind
 from gateway.policy.syntax import (
@@ -21,13 +19,9 @@ from gateway.policy.syntax import (
     RuleSpec,
 )
 from gateway.strict_yaml import Path, nearest
+from protocol.durations import parse_duration_s
 
 MAX_WAIT_S: Final = 24 * 3600
-_MASK_PATH: Final = re.compile(
-    r"(?:[A-Za-z0-9_$-]+|\*{1,2})(?:\.(?:[A-Za-z0-9_$-]+|\*{1,2})|\[(?:\*|\d{1,6}|\"[^\"]+\")\])*"
-)
-_OPTIONS: Final = re2.Options()
-_OPTIONS.log_errors = False
 COUNTERS: Final = {
     "deletes": "deletes",
     "secretsRead": "secrets_read",
@@ -38,6 +32,11 @@ COUNTERS: Final = {
 
 Report = Callable[[Path, str], None]
 """Called with where (from the rule on) and what is wrong."""
+
+
+def spec_masks(spec: RuleSpec) -> bool:
+    """Whether a rule hides something: then it is about whatever shows the object."""
+    return isinstance(spec.action, Actions) and spec.action.mask is not None
 
 
 def kind_of(spec: RuleSpec) -> Kind:
@@ -85,11 +84,16 @@ def compile_effects(spec: RuleSpec, rule: str) -> Effects:
     )
 
 
+def seconds_of(text: str) -> int:
+    """A duration of the form the syntax demands; 0 for one too long to be meant."""
+    return int(parse_duration_s(text) or 0)
+
+
 def compile_hold(spec: HoldSpec, rule: str, said: str) -> HoldTerms:
     return HoldTerms(
         rule=rule,
         approvers=compile_approvers(spec.approvers),
-        wait_s=parse_duration_s(spec.wait),
+        wait_s=seconds_of(spec.wait),
         scope=spec.scope,
         reason=spec.reason or said,
     )
@@ -136,7 +140,10 @@ def check_action(spec: RuleSpec, detectors: frozenset[str], report: Report) -> N
         _check_mask(action.mask, detectors, report)
     for at, command in enumerate(action.commands or ()):
         path = ("action", "commands", at)
-        check_pattern(command.pattern, (*path, "pattern"), report)
+        try:
+            compile_pattern(CommandRule("", command.pattern, command.do))
+        except ValueError as error:
+            report((*path, "pattern"), str(error).removeprefix("rule : "))
         _check_hold_beside(command.do, command.hold, path, report)
     if action.files is not None:
         if action.files.names is None and action.files.max_bytes is None:
@@ -150,7 +157,7 @@ def check_action(spec: RuleSpec, detectors: frozenset[str], report: Report) -> N
 
 def check_hold(spec: HoldSpec, path: Path, report: Report) -> None:
     check_approvers(spec.approvers, (*path, "approvers"), report)
-    if not 0 < parse_duration_s(spec.wait) <= MAX_WAIT_S:
+    if not 0 < seconds_of(spec.wait) <= MAX_WAIT_S:
         report((*path, "wait"), "a call waits between 1s and 24h")
 
 
@@ -167,24 +174,6 @@ def check_limits(spec: Limits, path: Path, report: Report) -> None:
     _check_hold_beside(spec.action, spec.hold, path, report)
 
 
-def check_pattern(pattern: str, path: Path, report: Report, *, group: int = 0) -> None:
-    """RE2, and not one that is found everywhere."""
-    try:
-        compiled = re2.compile(pattern, _OPTIONS)
-    except re2.error as error:
-        report(path, f"not a pattern of RE2: {_text_of(error)}")
-        return
-    if compiled.search("") is not None:
-        report(path, "this pattern is found in every text, even in an empty one")
-    if group > compiled.groups:
-        report(path, f"group {group} is not in this pattern: it has {compiled.groups}")
-
-
-def _text_of(error: Exception) -> str:
-    detail = error.args[0] if error.args else ""
-    return detail.decode("utf-8", "replace") if isinstance(detail, bytes) else str(detail)
-
-
 def _check_hold_beside(do: str, hold: HoldSpec | None, path: Path, report: Report) -> None:
     if do == "hold" and hold is None:
         report(path, "say who is asked: hold: {approvers: {groups: [...]}}")
@@ -199,8 +188,10 @@ def _check_mask(spec: MaskSpec, detectors: frozenset[str], report: Report) -> No
     if spec == MaskSpec():
         report(path, "this hides nothing: give paths, detectors or columns")
     for at, text in enumerate(spec.paths or ()):
-        if not _MASK_PATH.fullmatch(text):
-            report((*path, "paths", at), f'{text!r} is no path: write data.*, a.b[*].c or a["x.y/z"]')
+        try:
+            parse_path(text)
+        except BadPath as error:
+            report((*path, "paths", at), f"{text!r} is no path: {error.why}")
     for at, name in enumerate(spec.detectors or ()):
         if name not in detectors:
             report((*path, "detectors", at), f"there is no detector {name!r}{nearest(name, detectors)}")

@@ -26,7 +26,9 @@ _METHODS: Final = {
     "deletecollection": "DELETE",
 }
 VERBS: Final = (
-    *_METHODS,
+    *(
+        verb for verb in _METHODS if verb != "proxy"
+    ),  # a verb of long ago; now a subresource, which is asked about
     "approve",
     "attest",
     "bind",

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 from cel_expr_python import cel
 
 from gateway.policy.model import Facts
-from gateway.policy.rule import Answer, carries_object
+from gateway.policy.rule import Answer, carries_object, knows_object, verb_of
 from gateway.strict_yaml import nearest
 
 MAX_EXPRESSION_BYTES: Final = 64 * 1024
@@ -78,7 +78,7 @@ def _operation(facts: Facts) -> str:
 
 def _kind(facts: Facts) -> tuple[str, str, str]:
     """Group, version and kind of the object, as it says itself."""
-    found = facts.object or facts.old_object or {}
+    found = (facts.object if carries_object(facts) else facts.old_object) or {}
     version, kind = found.get("apiVersion"), found.get("kind")
     group, _, version = version.rpartition("/") if isinstance(version, str) else ("", "", "")
     return group, version, kind if isinstance(kind, str) else ""
@@ -116,7 +116,7 @@ VARIABLES: Final[Mapping[str, Variable]] = {
     "principal.method": Variable(_STRING, lambda facts: facts.principal.method),
     "principal.claims": Variable(_OPEN, lambda facts: facts.principal.claims),
     "call.method": Variable(_STRING, lambda facts: facts.call.method),
-    "call.verb": Variable(_STRING, lambda facts: facts.call.verb),
+    "call.verb": Variable(_STRING, lambda facts: verb_of(facts.call)),
     "call.isResource": Variable(_BOOL, lambda facts: facts.call.is_resource),
     "call.group": Variable(_STRING, lambda facts: facts.call.group),
     "call.version": Variable(_STRING, lambda facts: facts.call.version),
@@ -145,16 +145,19 @@ VARIABLES: Final[Mapping[str, Variable]] = {
 class CelCondition:
     """A compiled condition (`rule.Predicate`)."""
 
-    __slots__ = ("_expression", "_values", "uses_object", "uses_old_object")
+    __slots__ = ("_expression", "_values", "uses_claims", "uses_object", "uses_old_object", "uses_options")
 
     def __init__(self, expression: cel.Expression, used: frozenset[str]) -> None:
         self._expression: Final = expression
         self._values: Final = tuple((name, VARIABLES[name].value) for name in sorted(used))
-        self.uses_object: Final = "object" in used
-        self.uses_old_object: Final = "oldObject" in used
+        uses_kind = any(name.startswith("request.kind.") for name in used)
+        self.uses_object: Final = uses_kind or "object" in used
+        self.uses_old_object: Final = uses_kind or "oldObject" in used
+        self.uses_options: Final = "request.options" in used
+        self.uses_claims: Final = "principal.claims" in used
 
     def evaluate(self, facts: Facts) -> Answer:
-        if self.uses_object and facts.object is None and carries_object(facts):
+        if self.uses_object and carries_object(facts) and not knows_object(facts):
             return None  # there is one, and nobody could read it
         try:
             value = self._expression.eval(data={name: value(facts) for name, value in self._values})

@@ -55,6 +55,9 @@ class EditedLine:
     def erase_right(self, count: int = 1) -> None:
         del self._chars[self._cursor : self._cursor + count]
 
+    def insert_blanks(self, count: int) -> None:
+        self._chars[self._cursor : self._cursor] = " " * min(count, MAX_LINE_CHARS - len(self._chars))
+
     def erase_to_end(self) -> None:
         del self._chars[self._cursor :]
 

@@ -7,6 +7,7 @@ from gateway.policy.globs import Globs
 from gateway.policy.model import Facts, GrantTerms
 from gateway.policy.rule import Kind, Rule
 from gateway.policy.syntax import Match
+from gateway.principal import Principal
 
 MAX_HINT_CHARACTERS: Final = 300
 _MAX_PHRASES: Final = 3
@@ -51,20 +52,22 @@ def with_grants(hint: str, rules: Iterable[Rule], grants: Sequence[GrantTerms], 
     allowing = {
         rule.bundle for rule in rules if rule.bundle and rule.kind is Kind.ALLOW and rule.matches(facts)
     }
-    names = [terms.bundle for terms in grants if terms.bundle in allowing and may_request(terms, facts)]
+    names = [
+        terms.bundle for terms in grants if terms.bundle in allowing and may_request(terms, facts.principal)
+    ]
     if not names:
         return hint
     ask = f"you may ask for the grant {' or '.join(names[:_MAX_PHRASES])}"
     return _cut(f"{ask}; {hint}" if hint else ask)
 
 
-def may_request(terms: GrantTerms, facts: Facts) -> bool:
+def may_request(terms: GrantTerms, principal: Principal) -> bool:
     """Whether this person is among those who may ask for a bundle."""
     if not terms.requester_users and not terms.requester_groups:
         return True
-    is_user = bool(terms.requester_users) and Globs(terms.requester_users).match(facts.principal.user)
+    is_user = bool(terms.requester_users) and Globs(terms.requester_users).match(principal.user)
     groups = Globs(terms.requester_groups)
-    return is_user or (bool(terms.requester_groups) and groups.match_any(facts.principal.groups))
+    return is_user or (bool(terms.requester_groups) and groups.match_any(principal.groups))
 
 
 def _words(words: Sequence[str]) -> str:

@@ -12,17 +12,18 @@ from gateway.policy.actions import (
     check_action,
     check_approvers,
     check_limits,
-    check_pattern,
     compile_approvers,
     compile_budget,
     compile_effects,
     kind_of,
+    seconds_of,
+    spec_masks,
 )
 from gateway.policy.cases import BadCase, Case, compile_case
 from gateway.policy.condition import BadCondition, CelCondition, compile_condition
 from gateway.policy.decide import Policy
-from gateway.policy.durations import parse_duration_s
 from gateway.policy.hints import phrase
+from gateway.policy.masking.detectors import NAMES, check_pattern
 from gateway.policy.match_checks import problems_of_match
 from gateway.policy.matching import compile_match
 from gateway.policy.model import BudgetTerms, CustomDetector, GrantTerms
@@ -30,7 +31,6 @@ from gateway.policy.problems import BadPolicy, Problem
 from gateway.policy.reading import Source
 from gateway.policy.rule import Kind, Rule
 from gateway.policy.syntax import (
-    BUILT_IN_DETECTORS,
     Actions,
     BudgetRule,
     BudgetSpec,
@@ -66,9 +66,10 @@ def _raise_problems(sources: list[Source]) -> None:
 
 
 def _digest(files: Mapping[str, bytes]) -> str:
+    """The same for a directory and for its files named one by one: directories are no part of it."""
     digest = hashlib.sha256()
-    for name in sorted(files):
-        encoded = name.encode("utf-8", "surrogateescape")
+    for name in sorted(files, key=lambda name: name.rpartition("/")[2]):
+        encoded = name.rpartition("/")[2].encode("utf-8", "surrogateescape")
         digest.update(b"%d:%d:" % (len(encoded), len(files[name])) + encoded + files[name])
     return digest.hexdigest()
 
@@ -123,13 +124,17 @@ class _Loading:
         for at, detector in enumerate(file.detectors):
             path: Path = ("detectors", at)
             self._unique(source, detector.name, (*path, "name"), "detector")
-            if detector.name in BUILT_IN_DETECTORS:
+            if detector.name in NAMES:
                 source.problem((*path, "name"), f"{detector.name!r} is built in: take another name")
-            check_pattern(detector.re2, (*path, "re2"), source.problem, group=detector.group)
-            self._detectors[detector.name] = CustomDetector(detector.name, detector.re2, detector.group)
+            made = CustomDetector(detector.name, detector.re2, detector.group)
+            try:
+                check_pattern(made)
+            except ValueError as error:
+                source.problem((*path, "re2"), str(error))
+            self._detectors[detector.name] = made
 
     def _add_rules(self, source: Source, file: PolicyFile) -> None:
-        for spec, path, prefix, bundle in _all_rules(file):
+        for spec, path, prefix, bundle in all_rules(file):
             rule_id = f"{prefix}/{spec.name}"
             self._unique(source, rule_id, (*path, "name"), "rule")
             self._kinds[rule_id] = kind_of(spec)
@@ -151,12 +156,12 @@ class _Loading:
         allows = kind is Kind.ALLOW
         for where, message in problems_of_match(spec.match, allows=allows):
             report(("match", *where), message)
-        check_action(spec, frozenset(BUILT_IN_DETECTORS) | self._detectors.keys(), report)
+        check_action(spec, frozenset(NAMES) | self._detectors.keys(), report)
         condition = _compile_condition(source, spec, path)
         if len(source.problems) > before:
             return None
         match = spec.match
-        tests = compile_match(match, allows=allows)
+        tests = compile_match(match, allows=allows, shows=spec_masks(spec))
         return Rule(
             id=rule_id,
             kind=kind,
@@ -166,11 +171,14 @@ class _Loading:
             resource=tests.resource,
             tests=tests.tests,
             object_tests=tests.object_tests,
+            fields=tests.fields,
             condition=condition,
             needs_object=match.labels is not None or (condition is not None and condition.uses_object),
             needs_name=match.names is not None,
+            needs_options=condition is not None and condition.uses_options,
             needs_old_object=match.labels is not None
             or (condition is not None and condition.uses_old_object),
+            uses_claims=match.claims is not None or (condition is not None and condition.uses_claims),
             is_shadow=spec.mode == "shadow",
             bundle=bundle,
             phrase=phrase(match, is_conditional=condition is not None) if allows else "",
@@ -179,7 +187,7 @@ class _Loading:
     def _add_grant(self, source: Source, policy: str, spec: GrantSpec, path: Path, holds: set[str]) -> None:
         self._unique(source, spec.name, (*path, "name"), "grant")
         check_approvers(spec.approvers, (*path, "approvers"), source.problem)
-        duration_s = parse_duration_s(spec.max_duration)
+        duration_s = seconds_of(spec.max_duration)
         if not 60 <= duration_s <= MAX_GRANT_S:
             source.problem((*path, "maxDuration"), "a grant lasts between 1m and 720h")
         lifts = [name if "/" in name else f"{policy}/{name}" for name in spec.lifts or ()]
@@ -232,7 +240,7 @@ def _file_of(source: Source) -> PolicyFile:
     return source.policy
 
 
-def _all_rules(file: PolicyFile) -> Iterator[tuple[RuleSpec, Path, str, str]]:
+def all_rules(file: PolicyFile) -> Iterator[tuple[RuleSpec, Path, str, str]]:
     """Rules, budgets and rules of grants: the rule, its path, what stands before its name, its bundle."""
     name = file.metadata.name
     for at, rule in enumerate(file.rules):

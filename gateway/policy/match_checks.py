@@ -63,6 +63,19 @@ def problems_of_match(match: Match, *, allows: bool) -> Found:
     if match.time is not None:
         yield from _time_problems(match.time)
     yield from _contradictions(match)
+    yield from _stream_problems(match)
+
+
+def _stream_problems(match: Match) -> Found:
+    """Rules about streams alone that leave out the one verb streams have."""
+    streams = {f"pods/{name}" for name in ("exec", "attach", "portforward")}
+    if match.resources is None or match.verbs is None or not set(match.resources) <= streams:
+        return
+    if not Globs(match.verbs).match("create"):
+        yield (
+            ("verbs",),
+            "opening a stream is create, whatever the method: leave verbs out, or write verbs: [create]",
+        )
 
 
 def _glob_problems(match: Match) -> Found:

@@ -5,13 +5,23 @@ all namespaces, a certain namespace cannot be told, so a rule that denies, holds
 allows is not. An object is both, what is in the cluster and what is sent: labels are certain when both agree.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
+from gateway.policy.argv import programs
+from gateway.policy.echoes import resources_shown_by, verbs_shown_by
 from gateway.policy.globs import Globs, MatchesOne, compile_glob
 from gateway.policy.model import Facts, JsonObject
 from gateway.policy.resources import Resource, Resources, is_cluster_scoped
-from gateway.policy.rule import COLLECTION_VERBS, Answer, IndexTest, Test, carries_object
+from gateway.policy.rule import (
+    COLLECTION_VERBS,
+    Answer,
+    IndexTest,
+    Test,
+    carries_object,
+    knows_object,
+    verb_of,
+)
 from gateway.policy.surroundings import during, from_networks
 from gateway.policy.syntax import Match
 
@@ -27,34 +37,57 @@ class Tests(NamedTuple):
     resource: IndexTest
     tests: tuple[Test, ...]
     object_tests: tuple[Test, ...]
+    fields: tuple[str, ...]  # of `match:`, one for each of tests, then for each of object_tests
 
 
-def compile_match(match: Match, *, allows: bool) -> Tests:
-    """match: checked by `match_checks`. allows: for a rule that allows, whose patterns must be safe."""
-    tests: list[Test] = []
-    object_tests: list[Test] = []
+def compile_match(match: Match, *, allows: bool, shows: bool = False) -> Tests:
+    """match: checked by `match_checks`. allows: for a rule that allows, whose patterns must be safe; shows: for a rule
+    that hides something, which is about every answer that shows it (`echoes`)."""
+    tests = list(_tests(match, allows=allows))
+    object_tests = list(_object_tests(match))
+    who, resource = _all(_who_tests(match)), _all(_resource_tests(match, shows=shows))
+    if allows and not _names_proxy(match):
+        resource = _all([resource, _is_no_proxy])
+    verb = _all([_on_verb(Globs(match.verbs), shows=shows)] if match.verbs is not None else [])
+    return Tests(
+        who,
+        verb,
+        resource,
+        tuple(test for _, test in tests),
+        tuple(test for _, test in object_tests),
+        tuple(field for field, _ in (*tests, *object_tests)),
+    )
+
+
+def _tests(match: Match, *, allows: bool) -> Iterator[tuple[str, Test]]:
+    """What is asked of the call and of who makes it, each with the field that asks."""
     if match.paths is not None:
-        tests.append(_on_paths(Globs(match.paths)))
+        yield "paths", _on_paths(Globs(match.paths))
     if match.namespaces is not None:
-        tests.append(_on_namespace(Globs(match.namespaces)))
+        yield "namespaces", _on_namespace(Globs(match.namespaces))
     if match.claims is not None:
-        tests.extend(_on_claim(name, Globs(patterns)) for name, patterns in match.claims.items())
+        for name, patterns in match.claims.items():
+            yield "claims", _on_claim(name, Globs(patterns))
     if match.argv is not None:
-        tests.append(_on_argv(match.argv, is_strict=allows))
+        yield "argv", _on_argv(match.argv, is_strict=allows)
     if match.ports is not None:
-        tests.append(_on_ports(frozenset(match.ports), allows=allows))
-    tests.extend(_on_flags(match))
+        yield "ports", _on_ports(frozenset(match.ports), allows=allows)
+    for wanted, name in ((match.tty, "tty"), (match.stdin, "stdin")):
+        if wanted is not None:
+            yield name, _on_flag(name, wanted)
     if match.sources is not None:
-        tests.append(from_networks(match.sources))
+        yield "sources", from_networks(match.sources)
     if match.time is not None:
-        tests.append(during(match.time))
+        yield "time", during(match.time)
+
+
+def _object_tests(match: Match) -> Iterator[tuple[str, Test]]:
+    """What may have to look into objects."""
     if match.names is not None:
-        object_tests.append(_on_name(Globs(match.names)))
+        yield "names", _on_name(Globs(match.names))
     if match.labels is not None:
-        object_tests.extend(_on_label(name, Globs(patterns)) for name, patterns in match.labels.items())
-    who, resource = _all(_who_tests(match)), _all(_resource_tests(match))
-    verb = _all([_on_verb(Globs(match.verbs))] if match.verbs is not None else [])
-    return Tests(who, verb, resource, tuple(tests), tuple(object_tests))
+        for name, patterns in match.labels.items():
+            yield "labels", _on_label(name, Globs(patterns))
 
 
 def _all(tests: list[IndexTest]) -> IndexTest:
@@ -81,11 +114,13 @@ def _who_tests(match: Match) -> list[IndexTest]:
     return tests
 
 
-def _on_verb(verbs: Globs) -> IndexTest:
-    return lambda facts: verbs.match(facts.call.verb)
+def _on_verb(verbs: Globs, *, shows: bool) -> IndexTest:
+    if shows:
+        return lambda facts: any(map(verbs.match, verbs_shown_by(verb_of(facts.call))))
+    return lambda facts: verbs.match(verb_of(facts.call))
 
 
-def _resource_tests(match: Match) -> list[IndexTest]:
+def _resource_tests(match: Match, *, shows: bool) -> list[IndexTest]:
     tests: list[IndexTest] = []
     if match.paths is not None:
         tests.append(lambda facts: not facts.call.is_resource)
@@ -95,13 +130,27 @@ def _resource_tests(match: Match) -> list[IndexTest]:
         api_groups = Globs(match.api_groups)
         tests.append(lambda facts: api_groups.match(facts.call.group))
     if match.resources is not None:
-        resources = Resources(match.resources)
-        tests.append(
-            lambda facts: resources.match(
-                Resource(facts.call.group, facts.call.resource, facts.call.subresource)
-            )
-        )
+        tests.append(_on_resource(Resources(match.resources), shows=shows))
     return tests
+
+
+def _names_proxy(match: Match) -> bool:
+    return any(pattern.partition(".")[0].endswith("/proxy") for pattern in match.resources or ())
+
+
+def _is_no_proxy(facts: Facts) -> bool:
+    """What lies behind `proxy` is another API: the kubelet's runs commands, a service's does what it likes. It is
+    allowed only by a rule that names it, `services/proxy`, not by one about everything."""
+    return facts.call.subresource != "proxy" and facts.call.verb != "proxy"
+
+
+def _on_resource(resources: Resources, *, shows: bool) -> IndexTest:
+    def named(facts: Facts) -> Resource:
+        return Resource(facts.call.group, facts.call.resource, facts.call.subresource)
+
+    if shows:
+        return lambda facts: any(resources.match(shown) for shown in resources_shown_by(named(facts)))
+    return lambda facts: resources.match(named(facts))
 
 
 def _is_of_resources(match: Match) -> bool:
@@ -172,7 +221,7 @@ def _on_label(name: str, globs: Globs) -> Test:
         old = _labels(facts.old_object)
         answers = {holds(old)} if facts.old_object is not None else set()
         if carries_object(facts) and facts.call.subresource == "":
-            if facts.object is None:
+            if facts.object is None or not knows_object(facts):
                 return None
             sent = _labels(facts.object)
             # A patch says only what changes.
@@ -193,7 +242,7 @@ def _labels(obj: JsonObject | None) -> Mapping[str, object]:
 
 
 def _on_argv(patterns: Iterable[str | list[str]], *, is_strict: bool) -> Test:
-    """Texts are for the whole line, lists for the arguments one by one."""
+    """Texts are for the whole line and for each command in it (`sh -c`), lists for the arguments one by one."""
     by_argument = [_compile_arguments(p, is_strict=is_strict) for p in patterns if isinstance(p, list)]
     texts = [pattern for pattern in patterns if isinstance(pattern, str)]
     lines = Globs(texts)
@@ -203,10 +252,12 @@ def _on_argv(patterns: Iterable[str | list[str]], *, is_strict: bool) -> Test:
         argv = facts.call.argv
         if facts.call.stream_kind != "exec" or not argv:
             return False
-        line = " ".join(argv)
         if any(one(argv) for one in by_argument):
-            return excluding.match(line)
-        return (lines.has_positive or not by_argument) and lines.match(line)
+            return excluding.match(" ".join(argv))
+        if by_argument and not lines.has_positive:
+            return False
+        shown = [argv] if is_strict else [argv, *(program.argv for program in programs(argv))]
+        return any(lines.match(" ".join(words)) for words in shown)
 
     return test
 
@@ -243,12 +294,6 @@ def _on_ports(ports: frozenset[int], *, allows: bool) -> Test:
         return all(known) or (None if any(known) else False)
 
     return test
-
-
-def _on_flags(match: Match) -> Iterable[Test]:
-    for wanted, name in ((match.tty, "tty"), (match.stdin, "stdin")):
-        if wanted is not None:
-            yield _on_flag(name, wanted)
 
 
 def _on_flag(name: str, wanted: bool) -> Test:

@@ -20,6 +20,14 @@ _LISTS: Final[dict[str, type[syntax.Strict]]] = {
     "tests": syntax.CaseSpec,
 }
 
+_IN_WORDS: Final = {
+    syntax.NAME_PATTERN: "a name is at most 63 letters, digits, dots, dashes and underscores",
+    syntax.DURATION_PATTERN: "a duration is written 90s, 5m or 1h30m",
+    syntax.LINE_PATTERN: "this is one line of text, without control characters",
+    syntax.REQUEST_PATTERN: "a request is written METHOD /path, such as GET /api/v1/namespaces/a/pods/b",
+}
+"""What a pattern that a value does not match wants."""
+
 Spec = TypeVar("Spec", bound=syntax.Strict)
 
 
@@ -85,5 +93,6 @@ class Source:
             return msgspec.convert(plain, spec)
         except msgspec.ValidationError as error:
             mistake = explain(str(error), document, path, spec)
-            self._add((mistake.line, mistake.column), mistake.message)
+            said = [words for pattern, words in _IN_WORDS.items() if repr(pattern) in mistake.message]
+            self._add((mistake.line, mistake.column), said[0] if said else mistake.message)
             return None

@@ -71,6 +71,8 @@ class ScreenLine:
             self._line.go_to(max(1, count) - 1)
         elif final == b"P":
             self._line.erase_right(max(1, count))
+        elif final == b"@":
+            self._line.insert_blanks(max(1, count))
         elif final == b"K" and not count:
             self._line.erase_to_end()
         elif final in (b"H", b"J", b"A", b"B"):

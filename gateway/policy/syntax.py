@@ -10,31 +10,20 @@ import msgspec
 
 API_VERSION: Final = "kubetape/v1"
 
-BUILT_IN_DETECTORS: Final = (
-    "private-key",
-    "aws-key",
-    "gcp-key",
-    "azure-key",
-    "github-token",
-    "slack-token",
-    "jwt",
-    "card",
-    "iban",
-    "email",
-    "bearer",
-    "basic-auth-url",
-    "k8s-token",
-)
-"""What a mask may name without defining it; see gateway.policy.masking.detectors."""
+NAME_PATTERN: Final = "^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$(?!\\n)"
+DURATION_PATTERN: Final = "^([0-9]{1,6}(h|m|s))+$(?!\\n)"
+LINE_PATTERN: Final = "^[^\\x00-\\x1f\\x7f]+$(?!\\n)"
+"""The lookahead: `$` alone would let a line end through."""
+REQUEST_PATTERN: Final = "^[A-Z]+ /"
 
-Name = Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
+Name = Annotated[str, msgspec.Meta(pattern=NAME_PATTERN)]
 Globs = Annotated[list[str], msgspec.Meta(min_length=1, max_length=1000)]
 Texts = Annotated[list[str], msgspec.Meta(min_length=1, max_length=1000)]
 Count = Annotated[int, msgspec.Meta(ge=1, le=2**53)]
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
-Pattern = Annotated[str, msgspec.Meta(min_length=1, max_length=4096)]
-OneLine = Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
-Duration = Annotated[str, msgspec.Meta(pattern="^([0-9]{1,6}(h|m|s))+$")]
+Pattern = Annotated[str, msgspec.Meta(min_length=1, max_length=1024)]
+OneLine = Annotated[str, msgspec.Meta(max_length=512, pattern=LINE_PATTERN)]
+Duration = Annotated[str, msgspec.Meta(pattern=DURATION_PATTERN)]
 Verb = Annotated[str, msgspec.Meta(min_length=1, max_length=32)]
 
 VERBS: Final = ("get", "list", "watch", "create", "update", "patch", "delete", "deletecollection", "proxy")
@@ -230,7 +219,7 @@ class PersonSpec(Strict, frozen=True):
 class CaseSpec(Strict, frozen=True, kw_only=True):
     """What the policy must say to one request. at: RFC 3339. grants: bundles the person holds."""
 
-    request: Annotated[str, msgspec.Meta(pattern="^[A-Z]+ /")]
+    request: Annotated[str, msgspec.Meta(pattern=REQUEST_PATTERN)]
     expect: Literal["allow", "deny", "hold"]
     as_: PersonSpec = msgspec.field(name="as")
     name: OneLine | None = None

@@ -27,15 +27,19 @@ MAX_HANDSHAKES_PER_SOURCE: Final = 64
 
 
 class Listener:
-    """The data port. `run` accepts until cancelled; `drain` stops accepting and lets connections finish."""
+    """One TLS port: that of the data, or the console. `run` accepts until cancelled; `drain` stops accepting and lets connections finish."""
 
     def __init__(
         self,
         context: ssl.SSLContext,
         serve: Callable[[ClientRequest], Awaitable[None]],
         malformed: Callable[[ConnectionFacts, RemoteProtocolError], tuple[Event, ...]],
+        *,
+        option: str = "--listen",
     ) -> None:
+        """option: what the operator calls this address."""
         self._context = context
+        self._option = option
         self._serve = serve
         self._malformed = malformed
         self._connections: set[Http1Connection | Http2Connection] = set()
@@ -49,7 +53,7 @@ class Listener:
         self, host: str, port: int, *, task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED
     ) -> None:
         """Serve until cancelled or, after `drain`, until the last connection has ended."""
-        listeners = await open_listeners(host, port, option="--listen")
+        listeners = await open_listeners(host, port, option=self._option)
         self.port = listeners[0].socket.getsockname()[1]
         async with trio.open_nursery() as connections:
             with self._accepting:

@@ -9,6 +9,8 @@ from collections.abc import Iterable
 
 from cryptography import x509
 
+from protocol.headers import parse_authority
+
 
 class HostNames:
     """A set of host names and addresses, wildcards of one label included."""
@@ -26,6 +28,12 @@ class HostNames:
         host = _canonical(host)
         _, dot, parent = host.partition(".")
         return host in self._names or bool(dot and f"*.{parent}" in self._names)
+
+    def accept_origin(self, origin: bytes) -> bool:
+        """Whether an Origin header (RFC 6454 section 7) names this server; "null" and lists of origins do not."""
+        scheme, _, host = origin.partition(b"://")
+        authority = parse_authority(host)
+        return scheme.lower() in (b"https", b"http") and authority is not None and self.accept(authority)
 
 
 def names_of_certificate(pem: bytes) -> list[str]:

@@ -5,6 +5,8 @@ with the same key, whichever gateway writes it. Expiry only decides what a start
 grant or a hold (their own fields do), so it may be later than needed but never earlier.
 """
 
+from typing import Final
+
 from gateway.state.entries import (
     AnyEntry,
     BudgetRaised,
@@ -22,6 +24,9 @@ from gateway.state.hold_state import MAX_COVER_S, NS_PER_S
 from gateway.state.ledgers import KEPT_NS
 from gateway.state.view import View
 from gateway.state.voting import person
+
+UNKNOWN_NS: Final = 30 * 24 * 3600 * NS_PER_S
+"""For what is said of a hold or grant that is not known here: it gives nothing, and need not stay for ever."""
 
 
 def unique_key(entry: AnyEntry) -> str:
@@ -50,18 +55,18 @@ def unique_key(entry: AnyEntry) -> str:
 
 
 def needed_until_ns(entry: AnyEntry, view: View) -> int:
-    """When the entry stops to matter, UTC nanoseconds; 0: never, or not known. view: holds what it refers to."""
+    """When the entry stops to matter, UTC nanoseconds; 0: never. view: holds what it refers to."""
     match entry:
         case HoldRequested():
             return _hold_end(entry)
         case HoldVoted() | HoldUsed() | HoldClosed():
             hold = view.hold(entry.id)
-            return _hold_end(hold.request) if hold is not None else 0
+            return _hold_end(hold.request) if hold is not None else entry.at_ns + UNKNOWN_NS
         case GrantRequested():
             return _grant_end(entry)
         case GrantVoted():
             grant = view.grant(entry.id)
-            return _grant_end(grant.request) if grant is not None else 0
+            return _grant_end(grant.request) if grant is not None else entry.at_ns + UNKNOWN_NS
         case Revoked():
             return _revocation_end(entry, view)
         case BudgetSpent() | BudgetRaised():

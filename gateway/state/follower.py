@@ -15,6 +15,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Final, TypeAlias, TypeVar
 
+import msgspec
 import trio
 
 from gateway.policy.model import ActiveGrant
@@ -22,9 +23,10 @@ from gateway.state.claims import needed_until_ns, unique_key
 from gateway.state.clock import SteadyClock
 from gateway.state.entries import AnyEntry, Revoked
 from gateway.state.hold_state import HoldState
+from gateway.state.memory import Memory
 from gateway.state.news import News
 from gateway.state.signing import Seal
-from gateway.state.store import ClockSkew, StateError, StateStore, StateUnavailable
+from gateway.state.store import ClockSkew, StateError, StateStore, StateUnavailable, Stored
 from gateway.state.view import UserKey, View
 
 POLL_S: Final = 0.2
@@ -50,21 +52,23 @@ class SharedState:
         seal: Seal,
         record: RecordEntry,
         *,
+        memory: Memory | None = None,
         stale_after_s: float = STALE_AFTER_S,
         clock: SteadyClock | None = None,
     ) -> None:
         self.view = View()
         self.on_change: list[Callable[[], None]] = []  # called after each change, also when it becomes stale
-        self._store, self._seal, self._record = store, seal, record
+        self._store, self._seal, self._record, self._memory = store, seal, record, memory
         self._stale_after_s = stale_after_s
         self._clock = clock or SteadyClock()
-        self._news = News(store, seal, self._clock)
+        self._news = News(store, seal, self._clock, memory)
         self._limiter = trio.CapacityLimiter(MAX_THREADS)
         self._looking = trio.Lock()
         self._changed, self._nudged = trio.Event(), trio.Event()
         self._fresh_s = -float("inf")  # monotonic, when the last successful look began
         self._trouble = ""
         self._applied: deque[int] = deque(maxlen=RECENT)
+        self._unkept: list[Stored] = []  # applied, not yet in the memory; waits for a disk that fails
 
     # --- asking -----------------------------------------------------------------------------------
 
@@ -86,6 +90,11 @@ class SharedState:
             return f"shared state: out of date, grants and approvals count as expired: {why}"
         if self._trouble:
             return f"shared state: {self._trouble}"
+        if self._news.missing:
+            return (
+                f"shared state: {self._news.missing} entries that this gateway had seen were gone from the database; "
+                "they stay in force and were written again: find out who deleted them"
+            )
         if self._news.refused:
             return f"shared state: {self._news.refused} entries refused: {self._news.refusal}"
         return ""
@@ -154,6 +163,8 @@ class SharedState:
         finally:
             with trio.CancelScope(shield=True):
                 await self._in_thread(self._store.close)
+                if self._memory is not None:
+                    await self._in_thread(self._memory.close)
 
     async def _follow(self) -> None:
         while True:
@@ -170,12 +181,22 @@ class SharedState:
         async with self._looking:
             began_s, was_refused = time.monotonic(), self._news.refused
             news = await self._in_thread(self._news.read_news)
-            for seq, entry in news:
-                self.view.apply(seq, entry)
-                self._applied.append(seq)
-            self._fresh_s, self._trouble = began_s, ""
+            for entry, row in news:
+                self.view.apply(row.seq, entry)
+                self._applied.append(row.seq)
+            self._fresh_s = began_s
             if news or self._news.refused != was_refused:
                 self._tell()
+            if self._memory is not None:
+                self._unkept += [self._reckoned(entry, row) for entry, row in news]
+                if self._unkept:
+                    await self._in_thread(partial(self._memory.keep, tuple(self._unkept)))
+                    self._unkept.clear()
+            self._trouble = ""
+
+    def _reckoned(self, entry: AnyEntry, row: Stored) -> Stored:
+        """Nobody signed the expiry that the store tells: the one to remember is our own."""
+        return msgspec.structs.replace(row, expires_ns=needed_until_ns(entry, self.view))
 
     async def _watch_staleness(self) -> None:
         """What waits or runs on a grant must hear when it stops to count, though nothing changed."""
@@ -190,8 +211,10 @@ class SharedState:
         while True:
             await trio.sleep(TIDY_S)
             self.view.forget(self.now_ns())
-            with suppress(StateError):  # nobody needs the room; a minute later it is tried again
-                await self._in_thread(partial(self._store.delete_expired, self.now_ns()))
+            for place in (self._store, self._memory):
+                with suppress(StateError):  # nobody needs the room; a minute later it is tried again
+                    if place is not None:
+                        await self._in_thread(partial(place.delete_expired, self.now_ns()))
 
     def _nudge(self) -> None:
         self._nudged.set()

@@ -1,10 +1,32 @@
-"""Settings -> the store they name. Blocking, at start only."""
+"""Settings -> the store they name, and a gateway's part in the shared state. Blocking, at start only."""
 
 from pathlib import Path
 
+from gateway.state.follower import RecordEntry, SharedState
+from gateway.state.memory import Memory
 from gateway.state.settings import StateSettings
+from gateway.state.signing import open_seal
 from gateway.state.sqlite import SqliteStore
 from gateway.state.store import StateError, StateStore
+
+
+def open_shared_state(
+    settings: StateSettings, data_dir: Path, gateway_id: str, cluster: str, record: RecordEntry
+) -> SharedState:
+    """Everything but running it. cluster: its name in the configuration, which every signature covers.
+
+    Raises StateError, StateUnavailable; of storage.errors BadKeyFile, LogFailed.
+    """
+    seal = open_seal(
+        data_dir,
+        gateway_id,
+        cluster,
+        key_file=settings.signing_key_file,
+        trusted_keys=settings.trusted_keys,
+    )
+    store = open_store(settings, data_dir)
+    memory = Memory(data_dir) if settings.postgres is not None else None
+    return SharedState(store, seal, record, memory=memory)
 
 
 def open_store(settings: StateSettings, data_dir: Path) -> StateStore:

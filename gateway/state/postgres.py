@@ -69,7 +69,8 @@ class PostgresStore:
             with connection.transaction():
                 connection.execute("SELECT pg_advisory_xact_lock(%s)", (APPEND_LOCK,))
                 row = connection.execute(_INSERT, (expires_ns, unique or None, encoded, signature)).fetchone()
-                connection.execute("SELECT pg_notify(%s, '')", (CHANNEL,))
+                if row is not None:
+                    connection.execute("SELECT pg_notify(%s, '')", (CHANNEL,))
             return row
 
         row = self._writing.run(insert)

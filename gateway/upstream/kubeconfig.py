@@ -28,6 +28,8 @@ MAX_VALUES: Final = 200_000
 
 EXEC_VERSIONS: Final = ("client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1")
 EXEC_EXTENSION: Final = "client.authentication.k8s.io/exec"
+CONSOLE_EXTENSION: Final = "kubetape"
+"""Of a cluster that is a gateway of ours: {console: URL of its management API}. kubectl keeps it and ignores it."""
 
 _SERVER: Final = re.compile(r"(?P<scheme>[A-Za-z]+)://(?P<authority>[^/?#]*)(?P<path>[^?#]*)")
 _PREFIX: Final = re.compile(r"(?:/[A-Za-z0-9_~!$&'()*+,;=:@-][A-Za-z0-9_~!$&'()*+,;=:@.-]*)*")
@@ -73,6 +75,7 @@ class ClusterAccess(msgspec.Struct, frozen=True):
     server_name: str  # what the certificate must be for
     ca: bytes | Path | None  # None: the system's roots
     user: UserAccess
+    console: str = ""  # URL of the gateway's management API, where the kubeconfig says it
 
 
 # --- the file as it is written ------------------------------------------------------------------
@@ -270,7 +273,16 @@ def _check_cluster(
         server_name=cluster.tls_server_name or host,
         ca=ca,
         user=user,
+        console=_console(cluster),
     )
+
+
+def _console(cluster: _Cluster) -> str:
+    for extension in cluster.extensions:
+        if extension.name == CONSOLE_EXTENSION and isinstance(extension.extension, dict):
+            url = extension.extension.get("console")
+            return url if isinstance(url, str) else ""
+    return ""
 
 
 def parse_server(server: str, where: str) -> tuple[str, int, bytes, bytes]:

@@ -168,7 +168,11 @@ class LakeCall:
         return [] if self._context.settings.metadata_only else pieces
 
     def _add(self, happenings: Iterable[Happening], rows: list[StreamEvent | ApiCall]) -> None:
-        rows += [self._stream_event(happening) for happening in happenings]
+        """What was typed and which file was copied is content, that it was is not."""
+        for happening in happenings:
+            if self._context.settings.metadata_only:
+                happening = happening._replace(text=None)
+            rows.append(self._stream_event(happening))
 
     def _stream_event(self, happening: Happening) -> StreamEvent:
         row, facts, at = self._call.row, self._facts, happening.at
@@ -255,14 +259,14 @@ class LakeCall:
             resp_bytes=Bigint(row.response_bytes or self._response.length),
             status=fitting(row.status or None),
             status_reason=outcome.result if outcome else UNKNOWN,
-            decision=row.decision,
+            decision="mask" if row.decision == "allow" and row.masked else row.decision,
             policy_sha256=row.policy_sha256 or None,
-            rule_id=",".join(msgspec.json.decode(row.rules, type=tuple[str, ...])) or None,
-            grant_id=None,
-            approval_id=None,
-            approver=None,
-            hold_ms=None,
-            masked_fields=None,
+            rule_id=_joined(row.rules),
+            grant_id=_joined(row.grants),
+            approval_id=_joined(row.holds),
+            approver=",".join(self._call.story.approvers) or None,
+            hold_ms=fitting(row.held_us // 1000) if self._call.story.holds else None,
+            masked_fields=fitting(row.masked),
             truncated=row.text_cut or self._tunnel.state.cut,
             t_upstream_us=upstream_us,
             t_gateway_us=gateway_us,
@@ -279,3 +283,8 @@ class LakeCall:
             dt=when.dt,
             hr=when.hr,
         )
+
+
+def _joined(names: str) -> str | None:
+    """A list column of the index as one text, separated by commas."""
+    return ",".join(msgspec.json.decode(names, type=tuple[str, ...])) or None

@@ -27,9 +27,11 @@ from storage.records import (
     LogStopped,
     RequestBody,
     ResponseBody,
+    StateChanged,
     UnknownRecord,
     decode_record,
 )
+from storage.state_note import read_state
 
 UNREADABLE_SEGMENT: Final = "SegmentUnreadable"
 UNREADABLE_RECORD: Final = "RecordUnreadable"
@@ -142,6 +144,11 @@ class RowMaker:
         if isinstance(record, UnknownRecord):
             return self._control(at, f"Record{record.number}", {"bytes": len(record.encoded)})
         fields = _plain(record)
+        if isinstance(record, StateChanged):
+            is_short = len(record.entry) <= _DETAIL_BYTES // 2
+            is_allowed = not self._context.settings.metadata_only
+            note = read_state(record, with_content=is_short and is_allowed)
+            fields |= {"entry": note.entry, "session": note.session, "principal": {"user": note.user}}
         return self._control(at, type(record).__name__, fields, getattr(record, "at_ns", None))
 
     def _control(

@@ -32,7 +32,9 @@ class ApiCall(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     rec_off and leaf_index say where its Intent is: rec_off is the number of the record in its block.
     *_sha256: hex, of the bodies as recorded; None for a body that was empty, has no end by nature (watch,
     logs, streams) or is not wholly in the log. t_*: microseconds; at MAX_INT it took longer than that.
-    truncated: not all text of its streams is in stream_events.
+    truncated: not all text of its streams is in stream_events. grant_id, approval_id, approver: all of them,
+    separated by commas. approver: who approved; None of a hold that ended otherwise. masked_fields: values hidden.
+    decision: "mask" is an allowed call of whose answer, body or stream something was hidden.
     """
 
     event_id: str
@@ -98,8 +100,9 @@ class StreamEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Something that happened in an exec, attach or port-forward.
 
     event_id: of its call in api_calls. stream_id: event_id, with "/<connection>" for one forwarded TCP
-    connection. event: "open", "in", "out", "err", "resize", "close". seq: dense per event_id. bytes: of
-    the text; in "close", all that went through the stream. text: plain lines, at most 8 KiB. The place is
+    connection. event: "open", "in", "out", "err", "resize", "close", "command" (a line typed into a terminal, as far
+    as it could be told), "file" (copied). seq: dense per event_id. bytes: of the text; in "close", all that went
+    through the stream; in "file", its size. text: plain lines, at most 8 KiB; the line; the file's name. The place is
     that of the record with which the event began.
     """
 
@@ -143,7 +146,9 @@ class StreamEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class ControlEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A record that belongs to no exchange, or a segment whose rows could not be made.
 
-    event_id: "<segment file's stem>/<rec_seq>". kind: name of the record type. detail: its fields, JSON.
+    event_id: "<segment file's stem>/<rec_seq>". kind: name of the record type. detail: its fields, JSON. A change
+    of the shared state (a request, a vote, a grant, a revocation) has its entry in `detail.entry`; user and session_id
+    are of who caused it.
     """
 
     event_id: str

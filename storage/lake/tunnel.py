@@ -17,12 +17,15 @@ from storage.records import (
     AnyRecord,
     ChannelChanged,
     ChannelChunk,
+    CommandSeen,
+    FileCopied,
     Resized,
     TunnelStarted,
     UnknownRecord,
 )
 
 MAX_TEXT_BYTES: Final = 8192
+MAX_BIGINT: Final = 2**63 - 1
 MAX_MARKS: Final = 64
 """Records remembered per stream while its text is held back: more than one second of typing has. Beyond
 it a piece points at an earlier record of its stream."""
@@ -102,6 +105,12 @@ class Tunnel:
             yield self._happening("resize", record.at_us, at)._replace(
                 columns=record.columns, rows=record.rows
             )
+        elif isinstance(record, CommandSeen):
+            text = _beginning(record.line)
+            yield self._happening("command", record.at_us, at)._replace(text=text)
+        elif isinstance(record, FileCopied):
+            text, size = _beginning(record.name), min(record.size, MAX_BIGINT)
+            yield self._happening("file", record.at_us, at)._replace(text=text, bytes=size)
         elif isinstance(record, ChannelChunk):
             connection = self.state.connections.get(record.connection)
             if record.channel == Channel.DATA and connection is not None:
@@ -168,6 +177,11 @@ class Tunnel:
     def _happening(self, event: str, at_us: int, at: Place) -> Happening:
         self.state.seq += 1
         return Happening(event, self.state.seq - 1, at_us, at)
+
+
+def _beginning(text: str) -> str:
+    """What fits a text column; "" has none."""
+    return next(_parts(text), b"").decode()
 
 
 def _parts(text: str) -> Iterator[bytes]:

@@ -4,7 +4,8 @@ A log cannot show what was never recorded. The cluster's audit log is an indepen
 forwarded carries our exchange id as Audit-ID, so the two join one to one.
 
     unrecorded  our credential made a call that is not in our record: the serious one
-    differs     one id, two stories: verb, target, user or status; or a change was made twice
+    differs     one id, two stories: verb, target, user or status; or a change was made twice, or one that we say
+                was denied or refused
     unseen      we say that it was forwarded, and the cluster has no trace of it
     around      somebody reached the cluster without us
 
@@ -15,28 +16,15 @@ away with a destroyed key: of such times we cannot say that something was not re
 """
 
 import re
-import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import lru_cache
 from typing import Final, NamedTuple
 
 import msgspec
 
+from protocol.query import redact_target
 from storage.reconcile.audit_log import AuditEvent
-from storage.records import (
-    AnyRecord,
-    Intent,
-    LogStarted,
-    LogStopped,
-    Outcome,
-    UnknownRecord,
-)
-
-MARGIN_NS: Final = 3_000_000_000
-"""At each border of the time that is compared: clocks of two machines, and what is written a little later."""
-
-FIRST_SEQ: Final = 1
-"""The number of the first record of a log: one that begins with a higher one has lost its beginning."""
+from storage.reconcile.recorded import RecordedCall, Span
 
 KINDS: Final = ("unrecorded", "differs", "unseen", "around")
 """The serious ones first."""
@@ -53,59 +41,8 @@ RARELY_AUDITED: Final = ("/healthz", "/livez", "/readyz", "/version", "/swagger"
 """What the audit policies of managed clusters leave out: not finding these proves nothing."""
 
 _HIJACKED: Final = frozenset(("attach", "exec", "portforward", "proxy"))
+_NEVER_SENT: Final = frozenset(("denied", "refused"))
 _READING: Final = frozenset(("get", "list", "watch", "head", "options"))
-
-
-class RecordedCall(msgspec.Struct, frozen=True):
-    """What our log says of one call that was to go upstream. Times: UTC nanoseconds.
-
-    ended_ns: 0 if no Outcome was recorded. is_sent: bytes of it went upstream; is_answered: the API server
-    answered. identity: "shared" or "impersonate". target: as the API server got it.
-    """
-
-    exchange: bytes
-    at_ns: int
-    ended_ns: int
-    verb: str
-    target: str
-    subresource: str
-    user: str
-    identity: str
-    status: int
-    result: str
-    is_sent: bool
-    is_answered: bool
-
-    @property
-    def audit_id(self) -> str:
-        return str(uuid.UUID(bytes=self.exchange))
-
-
-class Span(NamedTuple):
-    """A stretch of time, both ends included, UTC nanoseconds."""
-
-    start_ns: int
-    end_ns: int
-
-    @property
-    def is_empty(self) -> bool:
-        return self.start_ns > self.end_ns
-
-    def holds(self, at_ns: int) -> bool:
-        return self.start_ns <= at_ns <= self.end_ns
-
-    def overlap(self, other: "Span") -> "Span":
-        return Span(max(self.start_ns, other.start_ns), min(self.end_ns, other.end_ns))
-
-    def joined(self, other: "Span") -> "Span":
-        return Span(min(self.start_ns, other.start_ns), max(self.end_ns, other.end_ns))
-
-    def inner(self, margin_ns: int) -> "Span":
-        return Span(self.start_ns + margin_ns, self.end_ns - margin_ns)
-
-
-NO_TIME: Final = Span(2**63 - 1, 0)
-"""Holds nothing; what is joined to it is itself."""
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -123,80 +60,6 @@ class Finding(msgspec.Struct, frozen=True):
     detail: str
 
 
-class RecordedCalls:
-    """The records of one log, in order -> its calls. span: the time of which this log can speak, but for the
-    `holes` in it, whose records are gone."""
-
-    def __init__(self) -> None:
-        self.span = NO_TIME
-        self.holes: list[Span] = []
-        self._open: dict[bytes, Intent] = {}
-        self._prefix = ""
-        self._next_seq: int | None = None
-        self._known_ns = 0  # when the last record was made whose time is known
-        self._hole_from_ns: int | None = None
-
-    def take(self, seq: int, record: AnyRecord | UnknownRecord) -> Iterator[RecordedCall]:
-        """One more record and its number; the calls that are complete with it."""
-        self._note_time(seq, getattr(record, "at_ns", 0))
-        if isinstance(record, Intent):
-            if record.upstream_target:
-                self._open[record.exchange] = record
-        elif isinstance(record, LogStarted | LogStopped):
-            yield from self.finish("unknown")
-            if isinstance(record, LogStarted):
-                self._prefix = _path_of(record.upstream)
-        elif isinstance(record, Outcome):
-            intent = self._open.pop(record.exchange, None)
-            if intent is not None:
-                call = _recorded(intent, record, self._prefix)
-                self.span = self.span.joined(Span(call.at_ns, call.ended_ns))
-                yield call
-
-    def _note_time(self, seq: int, at_ns: int) -> None:
-        is_next = seq <= FIRST_SEQ if self._next_seq is None else seq == self._next_seq
-        if not is_next and self._hole_from_ns is None:
-            self._hole_from_ns = self._known_ns
-        self._next_seq = seq + 1
-        if at_ns:
-            if self._hole_from_ns is not None:
-                self.holes.append(Span(self._hole_from_ns - MARGIN_NS, at_ns + MARGIN_NS))
-                self._hole_from_ns = None
-            self._known_ns = at_ns
-            self.span = self.span.joined(Span(at_ns, at_ns))
-
-    def finish(self, result: str = "open") -> Iterator[RecordedCall]:
-        """The calls whose end is not in the log."""
-        for intent in self._open.values():
-            yield _recorded(intent, None, self._prefix, result)
-        self._open.clear()
-
-
-def _recorded(intent: Intent, outcome: Outcome | None, prefix: str, result: str = "") -> RecordedCall:
-    timings = outcome.timings if outcome else None
-    return RecordedCall(
-        exchange=intent.exchange,
-        at_ns=intent.at_ns,
-        ended_ns=intent.at_ns + outcome.at_us * 1000 if outcome else 0,
-        verb=intent.call.verb if intent.call else "",
-        target=intent.upstream_target.decode("latin-1").removeprefix(prefix),
-        subresource=intent.call.subresource if intent.call else "",
-        user=intent.principal.user if intent.principal else "",
-        identity=intent.upstream_identity,
-        status=outcome.status if outcome else 0,
-        result=outcome.result if outcome else result,
-        is_sent=timings is not None and timings.upstream_sent_us is not None,
-        is_answered=timings is not None and timings.upstream_head_us is not None,
-    )
-
-
-def _path_of(url: str) -> str:
-    """The path a cluster's URL has (behind Rancher, say): the API server does not see it."""
-    _, _, behind = url.partition("://")
-    _, slash, path = behind.partition("/")
-    return (slash + path).rstrip("/")
-
-
 # --- what two stories of one call differ in --------------------------------------------------------
 
 
@@ -205,17 +68,25 @@ def differences(call: RecordedCall, event: AuditEvent) -> list[str]:
     found = []
     if event.verb != call.verb:
         found.append(f"verb: recorded {call.verb!r}, audited {event.verb!r}")
-    if event.request_uri != call.target:
-        found.append(f"target: recorded {call.target!r}, audited {event.request_uri!r}")
+    audited = _without_token(event.request_uri)
+    if audited != call.target:
+        found.append(f"target: recorded {call.target!r}, audited {audited!r}")
     if call.identity == "impersonate" and event.acting != call.user:
         found.append(f"user: recorded {call.user!r}, audited {event.acting!r}")
     elif call.identity == "shared" and event.impersonated_user is not None:
         found.append(f"user: recorded without impersonation, audited as {event.acting!r}")
+    if call.result in _NEVER_SENT and not call.is_sent:
+        found.append(f"recorded as {call.result} and not forwarded, audited all the same")
     is_comparable = event.stage == "ResponseComplete" and call.result == "completed" and event.code
     is_handed_on = event.code == 101 and call.subresource in _HIJACKED
     if is_comparable and not is_handed_on and event.code != call.status:
         found.append(f"status: recorded {call.status}, audited {event.code}")
     return found
+
+
+def _without_token(request_uri: str) -> str:
+    """As the record has it: without the value of an `access_token`, which only a proxied backend's query may carry."""
+    return redact_target(request_uri.encode(errors="backslashreplace")).decode()
 
 
 def may_repeat(call: RecordedCall) -> bool:
@@ -262,7 +133,7 @@ def finding_of_event(kind: str, event: AuditEvent, detail: str) -> Finding:
         at_ns=event.received_ns,
         user=user,
         verb=event.verb,
-        target=event.request_uri,
+        target=_without_token(event.request_uri),
         status=event.code,
         source=(event.source_ips or ("",))[-1],
         user_agent=event.user_agent,

@@ -21,19 +21,15 @@ import msgspec
 from storage.reconcile.audit_log import AuditEvent
 from storage.reconcile.compare import (
     KINDS,
-    MARGIN_NS,
-    NO_TIME,
     Finding,
     Judge,
-    RecordedCall,
-    RecordedCalls,
-    Span,
     differences,
     finding_of_event,
     is_system,
     may_repeat,
     unseen_calls,
 )
+from storage.reconcile.recorded import MARGIN_NS, NO_TIME, RecordedCall, RecordedCalls, Span
 from storage.records import AnyRecord, UnknownRecord
 
 MAX_WAITING_OF_SYSTEM_USER: Final = 10_000

@@ -6,10 +6,12 @@ gateway acts for. Source: k8s.io/apiserver pkg/apis/audit/v1 types.go.
 
 import time
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 
+from storage.records import SubRequest
 from tests.kit.tape_reading import Recorded
 
 DEADLINE_S = 30.0
@@ -74,13 +76,32 @@ class AuditTail:
             time.sleep(0.1)
 
 
-def differences(exchanges: dict[str, Recorded], events: list[AuditEvent], *, acting: set[str]) -> list[str]:
+def went_upstream(recorded: Recorded) -> bool:
+    """Whether the cluster saw it: not what was held and never approved, nor what we answered ourselves."""
+    outcome = recorded.outcome
+    was_sent = outcome is None or outcome.timings.upstream_sent_us is not None
+    return bool(recorded.intent.upstream_target) and was_sent
+
+
+def differences(
+    exchanges: dict[str, Recorded],
+    events: list[AuditEvent],
+    *,
+    acting: set[str],
+    own: Mapping[str, SubRequest] | None = None,
+) -> list[str]:
     """In words, every way in which the two tell different stories; [] if none.
 
-    acting: the users of our gateway alone; shared mode has one, impersonation as many as there are people.
+    acting: the users of our gateway alone; shared mode has one, impersonation as many as there are people. own: what
+    the gateway asked itself, by Audit-ID.
     """
-    forwarded = {key: one for key, one in exchanges.items() if one.intent.upstream_target}
-    ours = [event for event in events if event.acting in acting or event.audit_id in forwarded]
+    forwarded = {key: one for key, one in exchanges.items() if went_upstream(one)}
+    asked = own or {}
+    ours = [
+        event
+        for event in events
+        if event.acting in acting or event.audit_id in forwarded or event.audit_id in asked
+    ]
     found = [
         f"{times} events of stage {stage} for {audit_id}"
         for (audit_id, stage), times in Counter((one.audit_id, one.stage) for one in ours).items()
@@ -92,8 +113,11 @@ def differences(exchanges: dict[str, Recorded], events: list[AuditEvent], *, act
         for key, one in forwarded.items()
         if key not in ended
     ]
+    found += [f"asked, not in the audit log: {one}" for key, one in asked.items() if key not in ended]
     for event in ours:
-        if event.audit_id not in forwarded:
+        if event.audit_id in asked:
+            found += _differences_of_own(asked[event.audit_id], event)
+        elif event.audit_id not in forwarded:
             found.append(f"in the audit log, not recorded: {event}")
         elif (why := _compare(forwarded[event.audit_id], event, acting)) is not None:
             found.append(f"{why}: recorded {_show(forwarded[event.audit_id])}, audited {event}")
@@ -118,6 +142,16 @@ def _compare(recorded: Recorded, event: AuditEvent, acting: set[str]) -> str | N
     if event.stage == "ResponseComplete" and recorded.outcome and recorded.outcome.result == "completed":
         return None if status == recorded.status else "different statuses"
     return None
+
+
+def _differences_of_own(asked: SubRequest, event: AuditEvent) -> list[str]:
+    """A request of the gateway's own. Its recorded target is masked, so only the path is compared."""
+    if event.request_uri.partition("?")[0].encode() != asked.target.partition(b"?")[0]:
+        return [f"different targets: asked {asked.target!r}, audited {event}"]
+    status = event.response_status.code if event.response_status else 0
+    if event.stage == "ResponseComplete" and status != asked.status:
+        return [f"different statuses: asked {asked.target!r}, {asked.status}, audited {event}"]
+    return []
 
 
 def _show(recorded: Recorded) -> str:

@@ -16,64 +16,88 @@ import msgspec
 from gateway.identity.tokens import append_token
 from tests.clients.rig import ClientRig
 from tests.clients.targets import ROOT
-from tests.cluster.audit import AuditTail, differences
+from tests.cluster.audit import AuditTail, differences, went_upstream
 from tests.cluster.scene import GROUP, Scene, write_kubeconfig
 from tests.cluster.surroundings import audit_log, gateway_kubeconfig
-from tests.kit.tape_reading import Recorded, read_exchanges
+from tests.kit.tape_reading import Recorded, read_exchanges, read_sub_requests
 
 MODES = ("shared", "impersonate")
 START_S, STOP_S = 20.0, 20.0
 
 
 class Front(msgspec.Struct, frozen=True):
-    """A running gateway. member, reader: kubeconfigs of the two people; acting: whom the cluster sees."""
+    """A running gateway. member, reader: kubeconfigs of the two people; acting: whom the cluster sees.
+
+    people: kubeconfigs of others, by name; management_port: where readyz and metrics are.
+    """
 
     mode: str
     data_dir: Path
     member: Path
     reader: Path
     acting: set[str]
+    people: dict[str, Path]
+    management_port: int
 
     def rig(self, like: ClientRig, person: str = "member") -> ClientRig:
         """The same kubectl through this gateway."""
-        return msgspec.structs.replace(like, kubeconfig=self.reader if person == "reader" else self.member)
+        known = {"member": self.member, "reader": self.reader, **self.people}
+        return msgspec.structs.replace(like, kubeconfig=known[person])
+
+    def errors(self) -> bytes:
+        """What it wrote to stderr so far."""
+        return (self.data_dir.parent / "stderr").read_bytes()
 
 
 @contextmanager
-def run_gateway(scene: Scene, directory: Path, mode: str) -> Iterator[Front]:
-    """Run it until the block ends, then join its record with the cluster's audit log."""
+def run_gateway(
+    scene: Scene, directory: Path, mode: str, *, policy: str = "", people: tuple[str, ...] = ()
+) -> Iterator[Front]:
+    """Run it until the block ends, then join its record with the cluster's audit log.
+
+    policy: the text of its one policy file, "" for observe mode. people: more users than the scene has; they have
+    no rights of their own in the cluster, which matters with impersonation only.
+    """
     directory.mkdir(parents=True)
     log = audit_log()
     tail = AuditTail(log) if log else None
     credential, acting = _credential(scene, directory, mode)
-    tokens = [append_token(directory / "tokens", user=user, groups=(GROUP,)) for user in _people(scene)]
+    users = (*_people(scene), *people)
+    tokens = [append_token(directory / "tokens", user=user, groups=(GROUP,)) for user in users]
     command = [sys.executable, "-m", "gateway.cli", "serve", "--data-dir", str(directory / "data")]
     command += ["--upstream-kubeconfig", str(credential), "--upstream-identity", mode]
     command += ["--listen", "127.0.0.1:0", "--mgmt-listen", "127.0.0.1:0"]
     command += ["--token-file", str(directory / "tokens")]
+    if policy:
+        (directory / "policy").mkdir()
+        (directory / "policy" / "policy.yaml").write_text(policy)
+        command += ["--policy", str(directory / "policy")]
     errors = directory / "stderr"
     with errors.open("wb") as stderr, subprocess.Popen(command, cwd=ROOT, stderr=stderr) as process:
         try:
+            port, management_port = _wait_for_ports(errors, process)
             cluster = {
-                "server": f"https://127.0.0.1:{_wait_for_port(errors, process)}",
+                "server": f"https://127.0.0.1:{port}",
                 "certificate-authority": str(directory / "data" / "tls" / "ca.crt"),
             }
-            member, reader = (
-                write_kubeconfig(directory / user, cluster, token, scene.namespace)
-                for user, token in zip(("member", "reader"), tokens, strict=True)
+            member, reader, *others = (
+                write_kubeconfig(directory / f"kubeconfig-{name}", cluster, token, scene.namespace)
+                for name, token in zip(("member", "reader", *people), tokens, strict=True)
             )
-            yield Front(mode, directory / "data", member, reader, acting)
+            named = dict(zip(people, others, strict=True))
+            yield Front(mode, directory / "data", member, reader, acting, named, management_port)
             assert process.poll() is None, f"the gateway died: {errors.read_text()}"
         finally:
             process.terminate()
             code = process.wait(STOP_S)
     assert code == 0, f"the gateway did not end well ({code}): {errors.read_text()}"
     assert [line for line in errors.read_text().splitlines() if '"level":"error"' in line] == []
-    exchanges = read_exchanges(directory / "data")
+    data_dir = directory / "data"
+    exchanges, own = read_exchanges(data_dir), read_sub_requests(data_dir)
     assert [one.intent for one in exchanges.values() if one.outcomes != 1] == []
     if tail:
-        forwarded = {key for key, one in exchanges.items() if one.intent.upstream_target}
-        found = differences(exchanges, tail.read_until_over(forwarded), acting=acting)
+        forwarded = {key for key, one in exchanges.items() if went_upstream(one)}
+        found = differences(exchanges, tail.read_until_over(forwarded | set(own)), acting=acting, own=own)
         assert found == [], "\n".join(found[:20])
 
 
@@ -98,12 +122,13 @@ def _credential(scene: Scene, directory: Path, mode: str) -> tuple[Path, set[str
     return given or scene.credential("impersonator", directory / "upstream"), {*_people(scene), *alone}
 
 
-def _wait_for_port(errors: Path, process: subprocess.Popen[bytes]) -> int:
+def _wait_for_ports(errors: Path, process: subprocess.Popen[bytes]) -> tuple[int, int]:
+    """Where clients connect, and where readyz is."""
     deadline = time.monotonic() + START_S
-    while not (found := re.search(r" on port (\d+);", errors.read_text())):
+    while not (found := re.search(r" on port (\d+);[^\n]*\nhealth: http://[^:]+:(\d+)/", errors.read_text())):
         assert process.poll() is None, f"the gateway did not start: {errors.read_text()}"
         assert time.monotonic() < deadline, (
             f"the gateway is not ready after {START_S} s: {errors.read_text()}"
         )
         time.sleep(0.05)
-    return int(found[1])
+    return int(found[1]), int(found[2])

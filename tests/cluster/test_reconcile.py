@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from storage.reconcile.compare import MARGIN_NS
+from storage.reconcile.recorded import MARGIN_NS
 from tests.clients.programs import find_kubectls
 from tests.clients.rig import ClientRig
 from tests.cluster.audit import DEADLINE_S, AuditTail

@@ -54,6 +54,13 @@ def test_what_is_no_text_has_no_places_inside() -> None:
     assert read_document(b"").place_in_text(("a", "b"), 1, 1) == ((1, 1), False)
 
 
+def test_dates_stay_text() -> None:
+    assert read_document(b"{a: 2026-01-05, b: 2026-01-05T10:00:00Z}").value == {
+        "a": "2026-01-05",
+        "b": "2026-01-05T10:00:00Z",
+    }
+
+
 def test_numbers_with_a_colon_stay_text() -> None:
     assert read_document(b"{a: 10:30, b: 09:00, c: 7, d: 1.5, e: 1:30.5}").value == {
         "a": "10:30",

@@ -86,6 +86,7 @@ class Rig:
     gateway: Gateway
     directory: Path
     cancel: Callable[[], None] = lambda: None  # stops the gateway as a second signal does
+    files: FileOps = REAL_FILES  # what the log is written through
 
     @property
     def token(self) -> bytes:
@@ -185,7 +186,7 @@ class NoKeeper:
 
 def rig_settings(kubeconfig: Path, directory: Path, **record: object) -> Settings:
     return Settings(
-        listen=Listen(data="127.0.0.1:0", management="127.0.0.1:0"),
+        listen=Listen(data="127.0.0.1:0", management="127.0.0.1:0", console="127.0.0.1:0"),
         clusters=[Cluster(name="orc", kubeconfig=KubeconfigSource(str(kubeconfig)))],
         record=Record(dir=str(directory), **record),  # type: ignore[arg-type]
         drain_seconds=1,
@@ -228,7 +229,7 @@ async def open_rig(
 
             gateway: Gateway = await nursery.start(run)
             try:
-                yield Rig(orc, gateway, directory, scope.cancel)
+                yield Rig(orc, gateway, directory, scope.cancel, files)
             finally:
                 nursery.cancel_scope.cancel()
 

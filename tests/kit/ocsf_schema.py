@@ -1,6 +1,7 @@
 """OCSF 1.7 as far as class API Activity goes: which fields an event must have, and of which type.
 
-Source: github.com/ocsf/ocsf-schema, events/base_event.json, events/application/api_activity.json, objects/*.json.
+Source: github.com/ocsf/ocsf-schema, events/base_event.json, events/application/api_activity.json, objects/*.json,
+profiles/security_control.json, which every class may have.
 """
 
 import json
@@ -27,15 +28,17 @@ AT_LEAST_ONE: dict[str, tuple[str, ...]] = {
     "service": ("name", "uid"),
     "product": ("name", "uid"),
     "url": ("url_string", "path"),
+    "policy": ("name", "type", "uid"),
 }
 KNOWN: dict[str, set[str]] = {
     "event": {
         "activity_id", "activity_name", "category_uid", "category_name", "class_uid", "class_name", "type_uid",
         "type_name", "severity_id", "severity", "time", "status_id", "status", "status_code", "status_detail",
         "message", "actor", "api", "src_endpoint", "http_request", "http_response", "resources", "metadata",
-        "unmapped",
+        "unmapped", "action_id", "action", "disposition_id", "disposition", "policy",
     },
-    "metadata": {"product", "version", "uid", "correlation_uid", "event_code", "log_name", "original_time"},
+    "policy": {"name", "uid", "desc"},
+    "metadata": {"profiles", "product", "version", "uid", "correlation_uid", "event_code", "log_name", "original_time"},
     "product": {"name", "vendor_name", "version"},
     "actor": {"user", "session"},
     "user": {"name", "uid", "type_id", "groups"},
@@ -54,12 +57,14 @@ KNOWN: dict[str, set[str]] = {
 }  # fmt: skip
 INTEGERS = {
     "activity_id", "category_uid", "class_uid", "type_uid", "severity_id", "time", "status_id", "code", "port",
-    "type_id", "body_length",
+    "type_id", "body_length", "action_id", "disposition_id",
 }  # fmt: skip
 ENUMS = {
     "activity_id": {0, 1, 2, 3, 4, 99},
     "severity_id": {0, 1, 2, 3, 4, 5, 6, 99},
     "status_id": {0, 1, 2, 99},
+    "action_id": {0, 1, 2, 3, 4, 99},
+    "disposition_id": {*range(28), 99},
     "type_id": {0, 1, 2, 3, 4, 99},
 }
 

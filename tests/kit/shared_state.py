@@ -2,12 +2,15 @@
 
 import time
 from collections.abc import Callable
+from typing import Any
 
+import msgspec
 import trio
 
 from gateway.state.clock import SteadyClock
-from gateway.state.entries import AnyEntry
+from gateway.state.entries import AnyEntry, GrantRequested, HoldRequested
 from gateway.state.follower import SharedState
+from gateway.state.memory import Memory
 from gateway.state.signing import Seal
 from gateway.state.store import StateStore
 from storage.tlog.note import generate_signer, parse_signer
@@ -30,10 +33,11 @@ def gateway(
     store: StateStore,
     record: Callable[[AnyEntry, bytes, bytes], None] = lambda *_: None,
     *,
+    memory: Memory | None = None,
     stale_after_s: float = 10.0,
     clock: SteadyClock | None = None,
 ) -> SharedState:
-    return SharedState(store, make_seal(), record, stale_after_s=stale_after_s, clock=clock)
+    return SharedState(store, make_seal(), record, memory=memory, stale_after_s=stale_after_s, clock=clock)
 
 
 async def until(state: SharedState, condition: Callable[[], bool]) -> None:
@@ -50,5 +54,10 @@ async def become(condition: Callable[[], bool]) -> None:
             await trio.sleep(0.01)
 
 
-def now_entry_time(seconds: float = 0) -> int:
-    return time.time_ns() + int(seconds * 1e9)
+def now(entry: Any, wait_s: float = 300) -> Any:
+    """An entry of `state_entries`, as if it were said now."""
+    at_ns = time.time_ns()
+    changes: dict[str, Any] = {"at_ns": at_ns}
+    if isinstance(entry, HoldRequested | GrantRequested):
+        changes["expires_ns"] = at_ns + int(wait_s * 1e9)
+    return msgspec.structs.replace(entry, **changes)

@@ -1,10 +1,13 @@
 """One of two processes that race for the same approvals: says which it won. Run by test_race.
 
-`python -m tests.kit.state_race NAME COUNT PLACE`; PLACE: a directory (SQLite) or a connection string. Waits for a line
-on standard input, so that both begin at once.
+`python -m tests.kit.state_race RACER COUNT PLACE PACE`; RACER: 0 or 1; PLACE: a directory (SQLite) or a connection
+string; PACE: a file of 16 zero bytes, in which each racer says how far it is: neither tries for an approval before the
+other has done with the one before, so that all of them are contested.
 """
 
 import json
+import mmap
+import os
 import sys
 from pathlib import Path
 
@@ -15,10 +18,13 @@ from gateway.state.sqlite import SqliteStore
 from gateway.state.store import AlreadyClaimed, StateStore
 
 
-def race(store: StateStore, name: str, count: int) -> list[int]:
+def race(store: StateStore, racer: int, count: int, pace: memoryview) -> list[int]:
     won = []
     for number in range(count):
-        entry = HoldUsed(at_ns=1, id=f"hold-{number}", digest="d", exchange=name)
+        pace[racer] = number + 1
+        while pace[1 - racer] < number + 1:
+            os.sched_yield()
+        entry = HoldUsed(at_ns=1, id=f"hold-{number}", digest="d", exchange=str(racer))
         try:
             store.append(encode_entry(entry), b"signature", unique=unique_key(entry))
         except AlreadyClaimed:
@@ -28,9 +34,9 @@ def race(store: StateStore, name: str, count: int) -> list[int]:
 
 
 if __name__ == "__main__":
-    name, count, place = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+    racer, count, place = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
     store: StateStore = PostgresStore(place) if "://" in place else SqliteStore(Path(place))
-    print("ready", flush=True)
-    sys.stdin.readline()
-    print(json.dumps(race(store, name, count)))
+    with open(sys.argv[4], "r+b") as file:
+        pace = memoryview(mmap.mmap(file.fileno(), 16)).cast("q")
+    print(json.dumps(race(store, racer, count, pace)))
     store.close()

@@ -16,6 +16,7 @@ from storage.records import (
     RequestBody,
     ResponseBody,
     ResponseStarted,
+    SubRequest,
     TunnelStarted,
     UnknownRecord,
     decode_record,
@@ -68,10 +69,20 @@ def read_exchanges(data_dir: Path) -> dict[str, Recorded]:
             found[record.exchange] = Recorded(record, Bytes(), Bytes(), {})
             continue
         exchange = getattr(record, "exchange", b"")
-        if exchange:
+        # What the gateway asks itself may be needed to decide the call, so it comes before the Intent.
+        if exchange and not isinstance(record, SubRequest):
             assert exchange in found, f"a record without an Intent before it: {record}"
             _add(found[exchange], record)
     return {str(uuid.UUID(bytes=exchange)): recorded for exchange, recorded in found.items()}
+
+
+def read_sub_requests(data_dir: Path) -> dict[str, SubRequest]:
+    """What the gateway asked the cluster itself on behalf of calls, by Audit-ID, with the status of the answer."""
+    return {
+        str(uuid.UUID(bytes=record.audit_id)): record
+        for record in read_records(data_dir)
+        if isinstance(record, SubRequest)
+    }
 
 
 def _add(recorded: Recorded, record: AnyRecord | UnknownRecord) -> None:

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from protocol.events import Channel
 from storage.cast import CastHeader, TerminalEvent, encode_cast, terminal_events
-from storage.records import AnyRecord, ChannelChunk, Exited, Outcome, Resized, ResponseBody
+from storage.records import AnyRecord, ChannelChunk, Exited, Masked, Outcome, Resized, ResponseBody
+from tests.kit.governed import guarded_exec, records_of
 from tests.kit.recorded import START_NS, Tape
 
 X = bytes(16)
@@ -138,3 +139,23 @@ def test_output_is_the_same_however_chunks_cut_it(data: bytes, size: int, neutra
     assert joined[0] == joined[1]
     if not neutralise:
         assert joined[0] == data.decode("utf-8", "replace")
+
+
+def test_what_policy_did_is_a_marker_in_both_versions() -> None:
+    tape = Tape()
+    records = records_of(tape, guarded_exec(tape))
+    for version in (2, 3):
+        lines = list(encode_cast(terminal_events(records), CastHeader(START_NS), version=version))  # type: ignore[arg-type]
+        marks = [(at, data) for at, code, data in parse_cast(lines)[1] if code == "m"]
+        assert marks[:3] == [
+            (1.0, "typed: ls /srv"),
+            (2.0, "held by prod/no-wipe: rm -rf /srv/data"),
+            (2.0001, "held by prod/no-wipe"),
+        ]
+        assert marks[3] == (4.0001, "denied by bob, cid: not today")
+        assert len(marks) == 8
+
+
+def test_markers_never_go_back_in_time() -> None:
+    late = [Resized(X, 9, 80, 24), Masked(X, 3, "stream", (("r", 1),))]
+    assert [event.at_us for event in terminal_events(late)] == [9, 9]

@@ -15,6 +15,7 @@ from storage.query import (
     parse_field,
     parse_query,
     parse_time,
+    typed_text,
 )
 from tests.kit.recorded import SECOND_NS, START_NS
 
@@ -164,3 +165,28 @@ def test_no_durations(text: str) -> None:
 )
 def test_times(text: str, at_ns: int) -> None:
     assert parse_time(text, now_ns=START_NS) == at_ns
+
+
+@pytest.mark.parametrize(
+    ("expression", "field"),
+    [
+        ("hold:Approved", FieldMatch("hold", ("approved",))),
+        ("typed:rm*", FieldMatch("typed", ("rm*",))),
+        ('typed:"rm -rf"', FieldMatch("typed", ("rm -rf",))),
+        ("file:/etc/*", FieldMatch("file", ("/etc/*",))),
+        ("-masked:yes", FieldMatch("masked", ("yes",), negated=True)),
+    ],
+)
+def test_fields_of_policy_are_understood(expression: str, field: FieldMatch) -> None:
+    assert parsed(expression) == Query(fields=(field,))
+
+
+def test_a_typed_line_is_looked_for_by_its_words() -> None:
+    assert typed_text("rm -rf") == TextMatch("rm -rf")
+    assert typed_text("rm*") == TextMatch("rm", prefix=True)
+    for expression, why in (
+        ("typed:--", "no letter or digit"),
+        ("hold:aproved", "did you mean hold:approved"),
+    ):
+        with pytest.raises(BadQuery, match=why):
+            parsed(expression)

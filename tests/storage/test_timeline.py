@@ -13,21 +13,34 @@ from storage.index import Indexer
 from storage.index_schema import GarbledIndex, day_files
 from storage.query import Query, parse_query
 from storage.records import (
+    BudgetCrossed,
     CallRecord,
     ChannelChanged,
     ChannelChunk,
+    CommandSeen,
     Exited,
+    FileCopied,
     Intent,
     Outcome,
     RequestBody,
     RequestEnded,
     ResponseBody,
     ResponseStarted,
+    SubRequest,
 )
 from storage.search import Archive
 from storage.search_rows import Found
 from storage.sources import RecordSource, SegmentLogs
-from storage.timeline import Body, body_text, group_by_command, read_call, read_detail, transcript
+from storage.timeline import (
+    MAX_SHOWN,
+    Body,
+    body_text,
+    group_by_command,
+    read_call,
+    read_detail,
+    transcript,
+)
+from tests.kit.governed import APPROVED_HOLD, governed_story
 from tests.kit.recorded import ANN, SESSIONS, MemoryLogs, Tape, whole_story, write_log
 
 
@@ -243,3 +256,53 @@ def test_a_transcript_is_what_was_seen_of_both_outputs() -> None:
         ResponseBody(x, 5, 0, b"line\n"),
     ]
     assert list(transcript(iter(records))) == ["out\n", "line\n", "err\n"]
+
+
+def governed(directory: Path, tape: Tape) -> tuple[MemoryLogs, Archive]:
+    source = MemoryLogs(a=tape)
+    return source, archive_of(directory, source)
+
+
+def test_a_held_call_in_full(tmp_path: Path) -> None:
+    source, archive = governed(tmp_path, governed_story())
+    detail = read_detail(source, archive, only(archive, "hold:approved"))
+    (hold,) = detail.story.holds
+    assert (hold.hold, hold.by, hold.note) == (APPROVED_HOLD, ("bob",), "approved, ticket 4711")
+    (asked,) = detail.sub_requests
+    assert (asked.purpose, asked.status) == ("dry-run", 200)
+    lost = read_detail(source, archive, only(archive, "hold:unknown"))
+    assert lost.story.hold_results == ("unknown",)
+
+
+def test_a_guarded_exec_in_full_and_in_order(tmp_path: Path) -> None:
+    source, archive = governed(tmp_path, governed_story())
+    row = only(archive, "kind:exec")
+    detail = read_detail(source, archive, row)
+    assert [(one.line, one.action) for one in detail.commands] == [
+        ("ls /srv", ""),
+        ("rm -rf /srv/data", "hold"),
+    ]
+    assert [(one.direction, one.name) for one in detail.files] == [
+        ("down", "/etc/passwd"),
+        ("up", "tmp/[x]/key.pem"),
+    ]
+    assert [one.counter for one in detail.budgets] == ["execMinutes"]
+    assert detail.story.masked == {"secrets/mask": 2}
+    times = [getattr(record, "at_us", 0) for _, record in read_call(source, archive, row)]
+    assert times == sorted(times)
+
+
+def test_more_than_is_shown_is_counted(tmp_path: Path) -> None:
+    tape = Tape()
+    exchange = tape.intent(CallRecord("get", path="/x"))
+    tape.records += [CommandSeen(exchange, 1, "l") for _ in range(MAX_SHOWN + 1)]
+    tape.records += [FileCopied(exchange, 1, "up", "f", 1) for _ in range(MAX_SHOWN + 1)]
+    tape.records += [BudgetCrossed(exchange, 1, "r", "c", 1, 1, "hold") for _ in range(MAX_SHOWN + 1)]
+    tape.records += [
+        SubRequest(exchange, 1, "old-object", "GET", b"/", 0, b"%016d" % at) for at in range(MAX_SHOWN + 1)
+    ]
+    source, archive = governed(tmp_path, tape)
+    detail = read_detail(source, archive, only(archive, ""))
+    kept = (detail.commands, detail.files, detail.budgets, detail.sub_requests)
+    assert [len(shown) for shown in kept] == [MAX_SHOWN] * 4
+    assert (detail.story.commands, detail.story.files) == (MAX_SHOWN + 1, MAX_SHOWN + 1)

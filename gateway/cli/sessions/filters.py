@@ -19,6 +19,7 @@ _FLAGS: Final = {
     "name": ("--name", "NAME", "Object name."),
     "code": ("--code", "STATUS", "HTTP status: 403, 4xx."),
     "decision": ("--decision", "DECISION", "allow, deny or hold."),
+    "hold": ("--hold", "RESULT", "How a hold ended: approved, denied, expired, waiting, ..."),
     "kind": ("--kind", "KIND", "call, exec, attach, portforward, log or watch."),
     "since": ("--since", "TIME", "From then on: 15m, 1d12h, 2026-01-31, 2026-01-31T08:00:00Z."),
     "until": ("--until", "TIME", "Up to then."),

@@ -9,6 +9,7 @@ import msgspec
 from gateway.cli.output import Style, duration, encode_json, encode_yaml, size
 from gateway.cli.sessions.filters import output_options, record_option, style_from
 from gateway.cli.sessions.opening import Library, with_library
+from gateway.cli.sessions.policy_lines import policy_data, policy_lines
 from gateway.cli.sessions.views import call_data, client_name, group_word, outcome_word
 from storage.ansi import printable
 from storage.index_rows import RECORDS_LOST
@@ -95,6 +96,7 @@ def detail_data(detail: Detail, bodies: bool) -> dict[str, object]:
         data["ports"] = detail.ports
     if detail.unreadable:
         data["unreadable"] = detail.unreadable
+    data["policy"] = policy_data(detail)
     if bodies:
         data["request"] = _body_data(detail.request)
         data["response"] = _body_data(detail.response)
@@ -132,6 +134,7 @@ def _call_lines(detail: Detail, bodies: bool, style: Style) -> Iterator[str]:
     yield f"      id {row.exchange.hex()}  at {style.time(row.at_ns)}  log {row.log} record {row.seq}"
     yield f"      {row.method} {printable(row.target)}"
     yield f"      decision {_decision(row)}"
+    yield from (f"      {line}" for line in policy_lines(detail))
     if row.result == "unknown":
         lost = row.why == RECORDS_LOST
         yield f"      outcome unknown: {row.why if lost else 'the gateway ended before it was recorded'}"
@@ -163,7 +166,8 @@ def _decision(row: CallRow) -> str:
     rules = msgspec.json.decode(row.rules, type=list[str])
     by = f" by {printable(', '.join(rules))}" if rules else ""
     why = f": {printable(row.reason)}" if row.reason else ""
-    return f"{row.decision} ({row.mode}){by}{why}"
+    scope = ", only metadata recorded" if row.scope == "metadata" else ""
+    return f"{row.decision} ({row.mode}){by}{why}{scope}"
 
 
 def _timings(detail: Detail) -> str:

@@ -42,7 +42,8 @@ def play(
 ) -> None:
     """Replay exec, attach or logs in this terminal, with its timing.
 
-    Keys: space pauses, . steps while paused, left and right go 5 seconds back and on, q quits. What
+    Keys: space pauses, . steps while paused, left and right go 5 seconds back and on, ] goes to the next
+    marker (something was held, approved, denied, masked, typed or copied), q quits. What
     could attack the terminal (titles, clipboard, queries) is left out unless --raw. Into a pipe
     everything goes at once.
 

@@ -23,7 +23,7 @@ class Screen(Protocol):
         ...
 
     def wait_key(self, timeout_s: float | None) -> str | None:
-        """A key ("space", "left", "right", "q", "."), or None when the time is over; None: wait for ever."""
+        """A key ("space", "left", "right", "q", ".", "]"), or None when the time is over; None: wait for ever."""
         ...
 
     def write(self, data: bytes) -> None: ...
@@ -104,6 +104,8 @@ class Player:
             self._position_us = 0
             self._screen.write(CLEAR)
             self._go_to(target_us)
+        elif key == "]":
+            self._go_to_marker()
         elif key == "." and self._paused and self._next is not None:
             self._step(self._next)
             self._due_s = self._screen.now_s()
@@ -115,6 +117,16 @@ class Player:
             passed_us = int((now_s - self._due_s) * 1e6 * self._speed)
             self._position_us = min(self._position_us + max(0, passed_us), self._next.at_us)
         self._due_s = now_s
+
+    def _go_to_marker(self) -> None:
+        """Show everything up to the next marker, or to the end, without waiting."""
+        is_marker = False
+        while self._next is not None and not is_marker:
+            is_marker = self._next.code == "m"
+            self._show(self._next)
+            self._position_us = max(self._position_us, self._next.at_us)
+            self._next = next(self._events, None)
+        self._due_s = self._screen.now_s()
 
     def _go_to(self, target_us: int) -> None:
         """Show everything up to here without waiting."""

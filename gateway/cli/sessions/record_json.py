@@ -8,7 +8,9 @@ from storage.reader import Position
 from storage.records import AnyRecord, UnknownRecord
 
 _TEXT_FIELDS = frozenset(("target", "upstream_target"))
-_ID_FIELDS = frozenset(("exchange", "valid_sha256", "torn_sha256"))
+_ID_FIELDS = frozenset(
+    ("exchange", "valid_sha256", "torn_sha256", "digest", "audit_id", "sha256", "signature")
+)
 
 
 def record_data(log: str, position: Position, record: AnyRecord | UnknownRecord) -> dict[str, object]:

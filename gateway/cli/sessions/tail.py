@@ -54,7 +54,8 @@ def tail(
     key: tuple[Path, ...],
     **flags: str | None,
 ) -> None:
-    """Follow new calls, one row each when it ends; streams and watches also when they begin.
+    """Follow new calls, one row each when it ends; streams and watches also when they begin, and held calls when
+    they begin to wait and when somebody decides.
 
     With the ID of exec, attach or logs: show its output so far and what follows, made harmless for
     this terminal. --since also shows calls of the past. End with Ctrl-C.
@@ -81,7 +82,7 @@ def _new_calls(library: Library, query: Query, limit: int | None) -> Iterator[Ca
     count = 0
     while True:
         library.follow()
-        rows = _ended(library, running)
+        rows = _changed(library, running)
         narrowed = query.joined(Query(since_ns=from_ns))
         found = library.archive.calls(narrowed, limit=MAX_NEW, oldest_first=True)
         rows += [row for row in found if row.exchange not in shown]
@@ -89,7 +90,7 @@ def _new_calls(library: Library, query: Query, limit: int | None) -> Iterator[Ca
             shown[row.exchange] = row.at_ns
             if row.result == "live":
                 running[row.exchange] = row
-            if row.result != "live" or row.kind in _LONG:
+            if row.result != "live" or row.kind in _LONG or row.hold_results != "[]":
                 yield row
                 count += 1
                 if limit is not None and count >= limit:
@@ -102,12 +103,16 @@ def _new_calls(library: Library, query: Query, limit: int | None) -> Iterator[Ca
             time.sleep(POLL_S)
 
 
-def _ended(library: Library, running: dict[bytes, CallRow]) -> list[CallRow]:
-    """Those that ended since the last look; they are no longer running."""
-    ended = [row for row in map(library.archive.refreshed, running.values()) if row.result != "live"]
-    for row in ended:
-        del running[row.exchange]
-    return ended
+def _changed(library: Library, running: dict[bytes, CallRow]) -> list[CallRow]:
+    """Those that ended since the last look, which are no longer running, and those somebody held or decided."""
+    changed = []
+    for row in list(map(library.archive.refreshed, running.values())):
+        before = running.pop(row.exchange)
+        if row.result == "live":
+            running[row.exchange] = row
+        if row.result != "live" or row.hold_results != before.hold_results:
+            changed.append(row)
+    return changed
 
 
 def _follow_stream(library: Library, row: CallRow, new: bool) -> None:

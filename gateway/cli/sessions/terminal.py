@@ -15,6 +15,7 @@ from storage.ansi import RESTORE_TERMINAL
 _KEYS: Final = {
     b" ": "space",
     b".": ".",
+    b"]": "]",
     b"q": "q",
     b"Q": "q",
     b"\x1b[C": "right",

@@ -5,13 +5,12 @@ from typing import Final
 import msgspec
 
 from gateway.cli.output import Column, Style, View, duration, rfc3339, size
-from storage.index_schema import CallRow
+from storage.index_schema import LIST_COLUMNS, CallRow
 from storage.search_rows import CommandRow, Facts, Hit, SessionRow, describe
 
 SHORT_ID: Final = 11
 """k and ten hex digits: what tables show of a command or call id; get, play and export take it."""
 
-_LIST_FIELDS: Final = ("groups", "argv", "ports", "rules")
 _INTERNAL_FIELDS: Final = frozenset(("id", "exchange", "at_ns", "seq"))
 
 
@@ -39,6 +38,23 @@ def group_word(facts: Facts, main: CallRow) -> str:
     return outcome_word(main)
 
 
+def decision_chips(row: CallRow) -> str:
+    """What was decided and what came of it, in a few words: `allow,masked`, `hold:approved`, `deny`."""
+    results = msgspec.json.decode(row.hold_results, type=list[str])
+    chips = [row.decision]
+    if results:
+        first = f"hold:{results[0]}"  # a call that was allowed may be held later, over a typed line
+        chips = [first] if row.decision == "hold" else [row.decision, first]
+        chips += [f"hold:{result}" for result in results[1:]]
+    marks = (
+        ("masked", row.masked),
+        ("grant", row.grants != "[]"),
+        ("shadow", row.shadow != "[]"),
+        ("budget", row.budgets != "[]"),
+    )
+    return ",".join([*chips, *(chip for chip, is_so in marks if is_so)])
+
+
 def client_name(row: CallRow) -> str:
     """`kubectl get`, or the program's name for other clients."""
     return row.kubectl_command or row.user_agent.split(" ", 1)[0] or "-"
@@ -49,7 +65,7 @@ def call_data(row: CallRow) -> dict[str, object]:
     fields = msgspec.structs.asdict(row)
     data: dict[str, object] = {"id": row.exchange.hex(), "time": rfc3339(row.at_ns), "kind": row.kind}
     for name, value in fields.items():
-        if name in _LIST_FIELDS:
+        if name in LIST_COLUMNS:
             data[name] = msgspec.json.decode(value)
         elif name not in _INTERNAL_FIELDS:
             data[name] = value
@@ -83,6 +99,7 @@ def command_view(style: Style) -> View[CommandRow]:
             Column("USER", lambda row: row.main.user or "-"),
             Column("COMMAND", lambda row: client_name(row.main)),
             Column("CALLS", lambda row: str(row.facts.calls)),
+            Column("DECISION", lambda row: decision_chips(row.main)),
             Column("RESULT", lambda row: group_word(row.facts, row.main)),
             Column("DURATION", lambda row: duration((row.facts.last_ns - row.facts.first_ns) // 1000)),
             Column("SENT", lambda row: size(row.facts.sent_bytes), wide=True),
@@ -118,6 +135,8 @@ def session_view(style: Style) -> View[SessionRow]:
             Column("USER", lambda row: row.main.user or "-"),
             Column("CALLS", lambda row: str(row.facts.calls)),
             Column("DENIED", lambda row: str(row.facts.denied)),
+            Column("HELD", lambda row: str(row.facts.held)),
+            Column("MASKED", lambda row: str(row.facts.masked), wide=True),
             Column("LIVE", lambda row: str(row.facts.live)),
             Column("METHOD", lambda row: row.method or "-", wide=True),
             Column("GROUPS", lambda row: ",".join(msgspec.json.decode(row.main.groups)) or "-", wide=True),
@@ -135,6 +154,7 @@ def call_view(style: Style) -> View[CallRow]:
             Column("TIME", lambda row: style.time(row.at_ns), width=24),
             Column("USER", lambda row: row.user or "-", width=16),
             Column("STATUS", lambda row: str(row.status or "-"), width=6),
+            Column("DECISION", decision_chips, width=9),
             Column("RESULT", outcome_word, width=9),
             Column("DURATION", lambda row: duration(row.last_us), width=8),
             Column("COMMAND", client_name, wide=True, width=16),

@@ -9,6 +9,6 @@ paths         `spec.containers[*].env[*].value`: parsed, and compiled to a tree 
 texts         detectors over the strings of a value
 hiding        one value -> a placeholder of its type
 prefilter     whether bytes can hold anything to hide at all
-detectors     a text -> the text with secrets replaced (secret_patterns, secret_checks: what a secret is)
-stream        the same for bytes that arrive in pieces
+detectors     a text -> the text with secrets replaced (secret_patterns, secret_checks, private_keys)
+stream        the same for bytes that arrive in pieces (key_blocks, open_tails, text_view)
 """

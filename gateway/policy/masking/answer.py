@@ -58,10 +58,11 @@ class AnswerMask:
     `Unmaskable` can still be answered. Afterwards the answer can only be broken off. counts: values hidden, per rule.
     """
 
-    def __init__(self, head: ResponseHead, body: Body, counts: Counter[str], *, is_immediate: bool) -> None:
+    def __init__(self, head: ResponseHead, body: Body, counts: Counter[str]) -> None:
         self._head, self._body = head, body
         self.counts = counts
-        self.is_immediate = is_immediate
+        # clients of a watch or a log wait for the head, and may wait long for the first event or line
+        self.is_immediate = isinstance(body, WatchMask | TextBody | UntouchedBody)
 
     def head(self) -> ResponseHead:
         return self._head
@@ -107,6 +108,7 @@ class TextBody:
 
     def __init__(self, mask: StreamMask, counts: Counter[str]) -> None:
         self.mask, self._counts = mask, counts
+        self._counted_before: Counter[str] = Counter()
 
     def feed(self, data: bytes) -> bytes:
         return self._counted(self.mask.feed(data))
@@ -115,8 +117,8 @@ class TextBody:
         return self._counted(self.mask.flush())
 
     def _counted(self, shown: bytes) -> bytes:
-        self._counts.clear()
-        self._counts.update(self.mask.counts)
+        self._counts.update(self.mask.counts - self._counted_before)
+        self._counted_before = self.mask.counts.copy()
         return shown
 
 

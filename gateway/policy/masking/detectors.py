@@ -14,7 +14,7 @@ from typing import Final
 
 import re2
 
-from gateway.policy.masking.secret_patterns import PATTERNS, Pattern
+from gateway.policy.masking.secret_patterns import PATTERNS, Pattern, Spans
 from gateway.policy.model import CustomDetector
 
 MAX_PATTERN_BYTES: Final = 1024
@@ -40,12 +40,12 @@ class _Detector:
     """One compiled pattern and what of its matches is hidden."""
 
     def __init__(self, name: str, pattern: Pattern, group: int | None) -> None:
-        self.name = name
-        self.trigger = pattern.trigger or pattern.pattern
-        self._expression = re2.compile(pattern.pattern, _options(one_line=pattern.trigger is None))
+        self.name, self.pattern = name, pattern.pattern
+        self._expression = re2.compile(pattern.pattern, _options())
         self._group, self._check = group, pattern.check
+        self.spans: Spans = pattern.find or self._spans
 
-    def spans(self, text: bytes) -> Iterator[tuple[int, int]]:
+    def _spans(self, text: bytes) -> Iterator[tuple[int, int]]:
         for match in self._expression.finditer(text):
             start, end = match.span(self._hidden_group(match))
             if start >= end:
@@ -71,9 +71,9 @@ class DetectorSet:
     def __init__(self, names: Sequence[str], custom: Sequence[CustomDetector] = ()) -> None:
         own = {detector.name: detector for detector in custom}
         self._detectors = [_compiled(name, own) for name in dict.fromkeys(names)]
-        self._set = re2.Set.SearchSet(_options(one_line=True, never_capture=True))
+        self._set = re2.Set.SearchSet(_options(never_capture=True))
         for detector in self._detectors:
-            self._set.Add(detector.trigger)
+            self._set.Add(detector.pattern)
         # Matches always: an answer without it means that RE2 ran out of memory, and then every detector looks.
         self._all = range(self._set.Add(b"") + 1)
         try:
@@ -140,7 +140,7 @@ def check_pattern(detector: CustomDetector) -> None:
     if len(pattern.encode()) > MAX_PATTERN_BYTES:
         raise ValueError(f"pattern of detector {name!r} is longer than {MAX_PATTERN_BYTES} bytes: split it")
     try:
-        expression = re2.compile(pattern.encode(), _options(one_line=True))
+        expression = re2.compile(pattern.encode(), _options())
     except re2.error as error:
         raise ValueError(f"pattern of detector {name!r} is not RE2: {_text(error)}") from None
     if expression.search(b"") is not None:
@@ -163,11 +163,10 @@ def _text(error: Exception) -> str:
     return detail.decode(errors="replace") if isinstance(detail, bytes) else str(detail)
 
 
-def _options(*, one_line: bool, never_capture: bool = False) -> re2.Options:
-    """one_line: the pattern cannot match a line end, whatever it says."""
+def _options(*, never_capture: bool = False) -> re2.Options:
     options = re2.Options()
     options.encoding = re2.Options.Encoding.LATIN1
-    options.never_nl = one_line
+    options.never_nl = True  # no pattern matches a line end, whatever it says
     options.never_capture = never_capture
     options.log_errors = False
     options.max_mem = MAX_MEMORY_BYTES

@@ -6,6 +6,7 @@ hide its first value from us and show it to a client.
 Numbers keep their meaning: integers of any size exactly, others as the nearest double, as every Go client reads them.
 """
 
+import re
 from collections import Counter
 from typing import Final
 
@@ -19,6 +20,7 @@ from gateway.policy.masking.texts import TextMask
 
 UNDECODABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
+_ARE_OBJECTS: Final = re.compile(rb"\[\s*[{\]]")
 _SHELL: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _ITEMS: Final = msgspec.json.Decoder(list[msgspec.Raw])
 _TEXT: Final = msgspec.json.Decoder(str)
@@ -66,7 +68,7 @@ class DocumentMask:
         if said == "Table" and _text_of(shell.get("apiVersion")).startswith("meta.k8s.io/"):
             self._table.columns(_ANY.decode(shell.get("columnDefinitions", b"null")))
             return self._masked_list(shell, "rows", self._kind, counts)
-        if bytes(shell.get("items", b"")).startswith(b"["):
+        if _ARE_OBJECTS.match(bytes(shell.get("items", b""))):
             kind = said.removesuffix("List") if said.endswith("List") and said != "List" else self._kind
             return self._masked_list(shell, "items", kind, counts)
         return self._masked_object(body, self._kind, counts)

@@ -52,7 +52,7 @@ def _mask_key(text: str, nodes: list[Node], rule: str, counts: Counter[str]) -> 
     try:
         value = msgspec.json.decode(text)
     except _UNDECODABLE:
-        value, rule = text, rule or _any_rule(nodes)
+        value, rule = text, rule or _any_rule(nodes[0])
     if rule:
         value = hide(value, rule, counts)
     else:
@@ -71,14 +71,12 @@ def _speaks_of(node: Node, text: str) -> bool:
     )
 
 
-def _any_rule(nodes: list[Node]) -> str:
-    """The first rule at or below these nodes: there is one below every node."""
-    for node in nodes:
-        children = [*node.keys.values(), node.any_key, node.any_item, node.any_depth]
-        rule = node.rule or _any_rule([child for child in children if child is not None])
-        if rule:
-            return rule
-    return ""
+def _any_rule(node: Node) -> str:
+    """The first rule at or below a node: there is one below every node."""
+    while not node.rule:
+        children = (*node.keys.values(), node.any_key, node.any_item, node.any_depth)
+        node = next(child for child in children if child is not None)
+    return node.rule
 
 
 def _members(nodes: list[Node], name: str) -> list[Node]:

@@ -11,30 +11,28 @@ Source: RFC 7468 (PEM), RFC 1421 section 4.6 (Proc-Type, DEK-Info).
 from typing import Final
 
 import msgspec
-import re2
 
-from gateway.policy.masking.secret_patterns import BASE64_KEY, PEM_BODY, PEM_KEY, PEM_KEY_END
+from gateway.policy.masking.private_keys import (
+    BASE64_KEY,
+    PEM_BODY,
+    PEM_KEY,
+    PEM_KEY_END,
+    compile_key_pattern,
+)
 
 MAX_KEY_BYTES: Final = 64 * 1024
 """Longest key: RSA with 16384 bits is 13 KiB. After this many bytes without an end it is no key."""
 
 
-def _compiled(pattern: bytes) -> re2._Regexp:
-    options = re2.Options()
-    options.encoding = re2.Options.Encoding.LATIN1
-    options.log_errors = False
-    return re2.compile(pattern, options)
-
-
-_BEGIN: Final = _compiled(PEM_KEY)
-_END: Final = _compiled(PEM_KEY_END)
-_BODY: Final = _compiled(PEM_BODY)
-_BASE64: Final = _compiled(BASE64_KEY + rb"\r?")
+_BEGIN: Final = compile_key_pattern(PEM_KEY)
+_END: Final = compile_key_pattern(PEM_KEY_END)
+_BODY: Final = compile_key_pattern(PEM_BODY)
+_BASE64: Final = compile_key_pattern(BASE64_KEY + rb"\r?")
 _BASE64_WIDTHS: Final = (64, 76)  # of lines, as openssl and base64 wrap them
-_WORD: Final = _compiled(rb"[\"']?[A-Za-z0-9+/=\\]*[\"',|]*")
-_LONG_WORD: Final = _compiled(rb"[A-Za-z0-9+/=]{40}")
-_PARTIAL_END: Final = _compiled(rb"-{1,5}(?: ?E(?:N(?:D[A-Z0-9 -]*)?)?)?\z")
-_HEADER: Final = _compiled(rb"(?:Proc-Type|DEK-Info|Version|Comment|X-[A-Za-z-]+): ?")
+_WORD: Final = compile_key_pattern(rb"[\"']?[A-Za-z0-9+/=\\]*[\"',|]*")
+_LONG_WORD: Final = compile_key_pattern(rb"[A-Za-z0-9+/=]{40}")
+_PARTIAL_END: Final = compile_key_pattern(rb"-{1,5}(?: ?E(?:N(?:D[A-Z0-9 -]*)?)?)?\z")
+_HEADER: Final = compile_key_pattern(rb"(?:Proc-Type|DEK-Info|Version|Comment|X-[A-Za-z-]+): ?")
 
 
 class KeyBegins(msgspec.Struct, frozen=True):
@@ -50,7 +48,7 @@ class KeyBegins(msgspec.Struct, frozen=True):
 
 def may_begin(text: bytes) -> bool:
     """Whether any line needs `find_begin`: cheap."""
-    return b"BEGIN" in text or b"LS0tLS1CRUdJTi" in text
+    return b"PRIVATE KEY" in text or b"LS0tLS1CRUdJTi" in text
 
 
 def find_begin(line: bytes) -> KeyBegins | None:
@@ -58,13 +56,13 @@ def find_begin(line: bytes) -> KeyBegins | None:
     width = len(line.rstrip(b"\r"))
     if width in _BASE64_WIDTHS and _BASE64.fullmatch(line) is not None:
         return KeyBegins(0, base64_width=width)
-    at = 0
+    at, has_end = 0, True
     while (begin := _BEGIN.search(line, at)) is not None:
-        end = _END.search(line, begin.end())
-        if end is None:
-            is_open = _BODY.fullmatch(line, begin.end()) is not None
-            return KeyBegins(begin.start(), len(line[: begin.start()].split())) if is_open else None
-        at = end.end()
+        end = _END.search(line, begin.end()) if has_end else None
+        has_end = end is not None
+        at = (_BODY.match(line, begin.end()) if end is None else end).end()
+        if end is None and at == len(line):
+            return KeyBegins(begin.start(), len(line[: begin.start()].split()))
     return None
 
 

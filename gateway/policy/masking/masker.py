@@ -10,7 +10,7 @@ from functools import lru_cache, partial
 from typing import Final
 
 from gateway.policy.masking.accept import ask_plainly
-from gateway.policy.masking.answer import OF_OTHER_BYTES, AnswerMask, Parts, UntouchedBody, choose_body
+from gateway.policy.masking.answer import OF_OTHER_BYTES, AnswerMask, Parts, choose_body
 from gateway.policy.masking.bodies import decode_body
 from gateway.policy.masking.detectors import DetectorSet
 from gateway.policy.masking.documents import DocumentMask
@@ -51,9 +51,8 @@ class Masker:
 
     def __init__(self, masks: tuple[Mask, ...], detectors: tuple[CustomDetector, ...] = ()) -> None:
         self._masks = masks
-        paths = [
-            (twin, mask.rule) for mask in masks for path in mask.paths for twin in expand(parse_path(path))
-        ]
+        named = [(parse_path(path), mask.rule) for mask in masks for path in mask.paths]
+        paths = [(twin, rule) for path, rule in named for twin in expand(path)]
         self._rule_of = {name: mask.rule for mask in reversed(masks) for name in mask.detectors}
         self._detectors = DetectorSet(tuple(self._rule_of), detectors) if self._rule_of else None
         self._texts = TextMask(self._detectors, self._rule_of) if self._detectors is not None else None
@@ -67,7 +66,7 @@ class Masker:
             self._new_stream = partial(
                 StreamMask, self._detectors, self._rule_of, False, self._texts.placeholder
             )
-        self._columns = lru_cache(maxsize=64)(partial(Columns, masks, paths))
+        self._columns = lru_cache(maxsize=64)(partial(Columns, masks, named))
         self._requests = RequestMask(root, self._prefilter, self._objects, self._texts, first_rule)
 
     def __bool__(self) -> bool:
@@ -85,8 +84,7 @@ class Masker:
         table = TableMask(self._columns(call.group), self._objects, self._texts)
         documents = DocumentMask(self._prefilter, self._objects, table, self._texts, kind_of(call))
         body = choose_body(call, head, Parts(documents, self._new_stream), counts)
-        is_immediate = call.is_long_running or isinstance(body, UntouchedBody)
-        return AnswerMask(self._masked_head(head, counts), body, counts, is_immediate=is_immediate)
+        return AnswerMask(self._masked_head(head, counts), body, counts)
 
     def stream(self, *, tty: bool) -> StreamMask | None:
         """A mask for one direction of a stream; None where no detector looks for anything."""

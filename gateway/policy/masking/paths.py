@@ -101,6 +101,9 @@ def expand(path: Path) -> list[Path]:
     first = path[0].name
     if first in _MAPS_OF_CONTENT:
         return [(Step("", name), *path[1:]) for name in _MAPS_OF_CONTENT]
+    if first == "items":  # a list is masked item by item, each an object of its own
+        of_items = path[2:] if len(path) > 1 and path[1].wildcard == ANY_ITEM else path[1:]
+        return [path, *expand(of_items or (Step(ANY_KEY),))]
     paths = [path]
     if first == "spec" and len(path) > 1 and path[1].name in _CONTAINERS:
         paths = [(path[0], Step("", name), *path[2:]) for name in _CONTAINERS]

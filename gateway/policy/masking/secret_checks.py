@@ -78,6 +78,9 @@ def _digit_groups(text: bytes, start: int, end: int) -> Spans:
 
 def _card_at(text: bytes, groups: Spans, first: int) -> int | None:
     """The last group of a card number that begins with the group `first`."""
+    length = groups[first][1] - groups[first][0]
+    if length != 4 and length < _SHORTEST_CARD:
+        return None
     digits = b""
     shape: tuple[int, ...] = ()
     for at in range(first, min(len(groups), first + 5)):
@@ -130,31 +133,50 @@ def _stands_alone(text: bytes, start: int, end: int) -> bool:
 
 
 def ibans(text: bytes, start: int, end: int) -> Spans:
-    """Bank account numbers: the length of their country, and mod 97 is 1."""
+    """Bank account numbers: the length of their country, and mod 97 is 1. Several may stand in a row."""
+    found: Spans = []
+    at = start
+    while at < end:
+        stop = _iban_end(text, at, end)
+        if stop is not None:
+            found.append((at, stop))
+        blank = text.find(b" ", stop or at, end)
+        at = end if blank < 0 else blank + 1
+    return found
+
+
+def _iban_end(text: bytes, start: int, end: int) -> int | None:
     length = _IBAN_LENGTH.get(text[start : start + 2])
     if length is None:
-        return []
+        return None
     stop, characters = start, b""
     while stop < end and len(characters) < length:
         characters += text[stop : stop + 1].strip()
         stop += 1
     if len(characters) < length or text[stop : stop + 1].isalnum():
-        return []
+        return None
     number = "".join(str(int(chr(c), 36)) for c in characters[4:] + characters[:4])
-    return [(start, stop)] if int(number) % 97 == 1 else []
+    return stop if int(number) % 97 == 1 else None
 
 
 # --- tokens ---------------------------------------------------------------------------------------
 
 
 def json_web_tokens(text: bytes, start: int, end: int) -> Spans:
-    """A token whose first part decodes to a JSON object."""
-    header = _decoded_part(text[start:end].split(b".")[0])
+    """From the first part that decodes to a JSON object: what stands before it, behind a dot, is another word."""
+    *parts, _ = text[start:end].split(b".")
+    for part in parts:
+        if _is_json_object(_decoded_part(part)):
+            return [(start, end)]
+        start += len(part) + 1
+    return []
+
+
+def _is_json_object(decoded: bytes) -> bool:
     try:
-        is_object = isinstance(msgspec.json.decode(header), dict)
+        return isinstance(msgspec.json.decode(decoded), dict)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        is_object = False
-    return [(start, end)] if is_object else []
+        return False
 
 
 def _decoded_part(part: bytes) -> bytes:

@@ -1,53 +1,41 @@
 """The built-in detectors: how each kind of secret looks, as RE2 patterns over bytes.
 
 A pattern is a candidate; where chance would hit too often, a check of `secret_checks` has the last word. What of a
-match is hidden: its first group that took part, else all of it. No pattern but `private-key` crosses a line end, so
+match is hidden: its first group that took part, else all of it. No hit but one of `private-key` crosses a line end, so
 that a stream can be masked line by line (`stream`).
 
 The trap: what is far from its name (a manifest's `name:` and `value:` on two lines) is not seen here; paths are the
 means for that. Sources: the formats' own documentation; RFC 7468 (PEM), RFC 7519 (JWT), ISO 7812, ISO 13616.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import msgspec
 
-from gateway.policy.masking import secret_checks
+from gateway.policy.masking import private_keys, secret_checks
 
 Check = Callable[[bytes, int, int], list[tuple[int, int]]]
 """(text, start, end) of a candidate -> the parts of it that are secrets."""
 
-PEM_KEY: Final = rb"-{4,5} ?BEGIN (?:[A-Z0-9]{1,12} ){0,3}PRIVATE KEY(?: BLOCK)? ?-{4,5}"
-"""The line with which a private key begins."""
-
-PEM_KEY_END: Final = rb"-{4,5} ?END (?:[A-Z0-9]{1,12} ){0,3}PRIVATE KEY(?: BLOCK)? ?-{4,5}"
-
-PEM_BODY: Final = rb"(?:[A-Za-z0-9+/=:,]|\s|\\+[nrt/])*"
-"""What follows it, where no end is in sight."""
-
-BASE64_KEY: Final = rb"LS0tLS1CRUdJTi(?:BQUklWQVRF|BSU0EgUFJJVk|BFQyBQUklWQV|BFTkNSWVBUR|BPUEVOU1NI|BEU0EgUFJJVk)[A-Za-z0-9+/]*={0,2}"
-"""The same in base64: a Secret's data, `base64 key.pem`."""
-
-_WRAPPED: Final = rb"(?:(?:(?:\r?\n|\\n)[A-Za-z0-9+/]{64,76})+(?:(?:\r?\n|\\n)[A-Za-z0-9+/]+={0,2})?)?"
+Spans = Callable[[bytes], Iterable[tuple[int, int]]]
+"""A text -> the parts of it that are hidden."""
 
 
 class Pattern(msgspec.Struct, frozen=True):
-    """One detector. trigger: what its matches begin with, only where they may cross line ends."""
+    """One detector. find: does the work of the pattern, which then only says whether there is any."""
 
     name: str
     pattern: bytes
     check: Check | None = None
-    trigger: bytes | None = None
+    find: Spans | None = None
 
 
 _JWT: Final = rb"e(?:yJ|yA|wo|w0)[A-Za-z0-9_-]{6,}\.[A-Za-z0-9_-]{2,}(?:\.[A-Za-z0-9_-]*){1,3}"
 
 PATTERNS: Final = (
     Pattern(
-        "private-key",
-        PEM_KEY + rb"(?:[\x00-\xff]*?" + PEM_KEY_END + rb"|" + PEM_BODY + rb")|" + BASE64_KEY + _WRAPPED,
-        trigger=PEM_KEY + rb"|" + BASE64_KEY,
+        "private-key", private_keys.PEM_KEY + rb"|" + private_keys.BASE64_KEY, find=private_keys.find_keys
     ),
     Pattern(
         "aws-key",
@@ -72,7 +60,13 @@ PATTERNS: Final = (
         rb"|\bhooks\.slack\.com/(?:services|workflows|triggers)/([A-Za-z0-9/]{20,})",
     ),
     Pattern("jwt", _JWT, secret_checks.json_web_tokens),
-    Pattern("card", rb"[0-9](?:[ -]?[0-9]){12,}", secret_checks.card_numbers),
+    Pattern(
+        "card",
+        # A card's grouping, then the rest of the run: tables of numbers cost no check.
+        rb"(?:[0-9]{13}|[2-6][0-9]{3}[ -][0-9]{4}[ -][0-9]{4}[ -][0-9]|3[0-9]{3}[ -][0-9]{6}[ -][0-9]{4})"
+        rb"(?:[ -]?[0-9])*",
+        secret_checks.card_numbers,
+    ),
     Pattern("iban", rb"\b[A-Z]{2}[0-9]{2}(?: ?[A-Z0-9]){11,}", secret_checks.ibans),
     Pattern("email", rb"[A-Za-z0-9._%+-]+@(?:[A-Za-z0-9-]+\.)+[A-Za-z]{2,}"),
     Pattern(

@@ -18,6 +18,7 @@ _SEQUENCE: Final = re.compile(
     rb"|\x1b[ -/]{0,4}[0-Z\\^-~]"
     rb"|( \r)(?![\r\n])"
 )
+_COLOUR: Final = re.compile(rb"\x1b\[[0-9;]{0,64}m")
 _INVISIBLE: Final = frozenset(b"mKhlq")
 """Finals of control sequences after which text goes on where it was: SGR, EL, SM, RM, cursor style."""
 
@@ -26,23 +27,32 @@ class TextView:
     """One text without its sequences. `seen` is what detectors get."""
 
     def __init__(self, text: bytes, *, wraps: bool) -> None:
-        self._seen_at: list[int] = [0]  # where a piece begins in what is seen ...
-        self._text_at: list[int] = [0]  # ... and in the text
+        self._text, self._wraps = text, wraps
+        self._seen_at: list[int] = []  # where a piece begins in what is seen ...
+        self._text_at: list[int] = []  # ... and in the text; both made when first asked for
+        seen, colours = _COLOUR.subn(b"", text)
+        has_only_colours = colours == text.count(b"\x1b") and not (wraps and b" \r" in text)
+        self.seen = seen if has_only_colours else self._pieces()
+
+    def _pieces(self) -> bytes:
+        self._seen_at, self._text_at = [0], [0]
         pieces: list[bytes] = []
         at = seen_bytes = 0
-        for found in _SEQUENCE.finditer(text):
-            if found[2] and not wraps:
+        for found in _SEQUENCE.finditer(self._text):
+            if found[2] and not self._wraps:
                 continue
-            piece = text[at : found.start()] + _in_place_of(found)
+            piece = self._text[at : found.start()] + _in_place_of(found)
             pieces.append(piece)
             at = found.end()
             seen_bytes += len(piece)
             self._seen_at.append(seen_bytes)
             self._text_at.append(at)
-        self.seen = b"".join((*pieces, text[at:]))
+        return b"".join((*pieces, self._text[at:]))
 
     def start_in_text(self, seen_start: int) -> int:
         """Where a hit begins: behind the sequences before it."""
+        if not self._seen_at:
+            self._pieces()
         piece = bisect_right(self._seen_at, seen_start) - 1
         return self._text_at[piece] + seen_start - self._seen_at[piece]
 

@@ -173,3 +173,11 @@ def test_an_empty_recording_ends_at_once() -> None:
 )
 def test_keys_are_read_from_what_a_terminal_sends(pressed: bytes, keys: list[str]) -> None:
     assert parse_keys(pressed) == keys
+
+
+def test_a_key_goes_to_the_next_marker_and_marks_are_not_written() -> None:
+    some = [*events(1, 2, end=False), TerminalEvent(30 * SECOND, "m", "held"), *events(31, 99)]
+    screen = FakeScreen((0.5, "]"), (0.6, "space"), (0.7, "]"))
+    assert played(screen, some).exit_code == 42
+    assert screen.written == [(0.5, b"<1>"), (0.5, b"<2>"), (0.7, b"<31>"), (0.7, b"<99>")]
+    assert parse_keys(b"]") == ["]"]

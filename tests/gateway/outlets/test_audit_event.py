@@ -23,6 +23,7 @@ from storage.records import (
 )
 from tests.kit.assembling import answered, feed, new_assembler
 from tests.kit.audit_schema import Event, falco, read_event, read_event_list
+from tests.kit.governed import APPROVED_HOLD, DENIED_HOLD, governed_story, with_verdict
 from tests.kit.recorded import JSON, Tape, whole_story
 
 LIMITS = Limits(64 * 1024, EVENT_BYTES)
@@ -282,7 +283,7 @@ def test_a_secret_inside_another_body_is_removed_and_said() -> None:
     event = read_event(line)
     assert b"Y2FuYXJ5" not in line
     assert event.requestObject["items"] == [{"kind": "Secret", "data": "kubetape:removed"}]
-    assert event.annotations["kubetape/masked"] == "requestObject"
+    assert event.annotations["kubetape/emptied"] == "requestObject"
 
 
 @pytest.mark.parametrize(
@@ -368,3 +369,56 @@ def test_a_gap_in_the_record_is_said() -> None:
 
 def test_ids_are_those_of_the_audit_id_header() -> None:
     assert audit_id(bytes(range(16))) == "00010203-0405-0607-0809-0a0b0c0d0e0f"
+
+
+# --- policy -------------------------------------------------------------------------------------------
+
+
+def governed() -> list[Event]:
+    return [event for event in events_of(governed_story().records) if event.stage == "ResponseComplete"]
+
+
+def by_approval(hold: str) -> Event:
+    (event,) = [event for event in governed() if event.annotations.get("kubetape/approval") == hold]
+    return event
+
+
+def test_an_approved_call_says_who_approved_and_is_allowed() -> None:
+    event = by_approval(APPROVED_HOLD)
+    assert event.annotations["kubetape/decision"] == "hold"
+    assert event.annotations["kubetape/hold"] == "approved"
+    assert event.annotations["kubetape/approved-by"] == "bob"
+    assert event.annotations["authorization.k8s.io/decision"] == "allow"
+
+
+def test_a_call_that_people_denied_is_forbidden_and_approved_by_nobody() -> None:
+    event = by_approval(DENIED_HOLD)
+    assert event.annotations["kubetape/hold"] == "denied"
+    assert "kubetape/approved-by" not in event.annotations
+    assert event.annotations["authorization.k8s.io/decision"] == "forbid"
+
+
+def test_a_masked_call_says_how_many_values_which_rule_hid_on_which_grant() -> None:
+    (event,) = [event for event in governed() if event.annotations.get("kubetape/grant")]
+    assert event.annotations["kubetape/masked"] == "secrets/mask=3,pii/mail=1"
+    assert event.annotations["kubetape/grant"] == "01KG9ZK7M0GRANT00000000000"
+    assert event.annotations["kubetape/shadow"] == "secrets/strict"
+    assert "kubetape/scope" not in event.annotations
+
+
+def test_a_call_recorded_as_metadata_says_so_and_has_no_body() -> None:
+    tape = Tape()
+    exchange = tape.intent(CREATE, method="POST")
+    with_verdict(tape, scope="metadata")
+    tape.records += answered(exchange, b"")
+    event = only_event(tape.records)
+    assert event.annotations["kubetape/scope"] == "metadata"
+    assert event.responseObject is None
+
+
+def test_a_stream_tells_policy_at_its_end_and_no_typed_line_or_note_ever() -> None:
+    lines = lines_of(governed_story().records)
+    (event,) = [event for event in governed() if event.annotations.get("kubetape/budget")]
+    assert event.annotations["kubetape/budget"] == "execMinutes"
+    for text in (b"rm -rf", b"passwd", b"not today", b"ticket 4711"):
+        assert text not in b"".join(lines)

@@ -2,11 +2,13 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from gateway.outlets.ocsf import encode_ocsf_event
 from storage.records import AnyRecord, CallRecord, Intent, LogStarted, PrincipalRecord, VerdictRecord
 from tests.kit.assembling import answered, feed, new_assembler
+from tests.kit.governed import APPROVED_HOLD, governed_story
 from tests.kit.ocsf_schema import read_ocsf
 from tests.kit.recorded import START_NS, Tape, whole_story
 
@@ -162,3 +164,54 @@ def test_people_services_and_the_system_are_told_apart(user: str, kind: int) -> 
     (event,) = events_of([intent, *answered(intent.exchange, b"")])
     assert event["actor"]["user"]["type_id"] == kind
     assert event["message"] == f"{user}: get /version"
+
+
+def test_what_policy_decided_is_an_action_and_a_disposition() -> None:
+    events = events_of([*governed_story().records, LogStarted(1, "gw", "1", 0, "enforce")])
+    told = [
+        (event["unmapped"]["decision"], event["action"], event["disposition"])
+        for event in events
+        if event["metadata"]["event_code"] == "ResponseComplete"
+    ]
+    assert told[4:] == [
+        ("deny", "Denied", "Blocked"),
+        ("allow", "Allowed", "Count"),
+        ("hold", "Allowed", "Approved"),
+        ("hold", "Denied", "Rejected"),
+        ("allow", "Allowed", "Allowed"),
+        ("hold", "Unknown", "Unknown"),
+    ]
+    assert {event["metadata"]["profiles"][0] for event in events} == {"security_control"}
+
+
+def test_holds_masks_and_grants_are_beside_the_schema() -> None:
+    events = events_of(governed_story().records)
+    (approved,) = [event for event in events if event["disposition"] == "Approved"]
+    assert approved["unmapped"]["holds"] == [
+        {
+            "id": APPROVED_HOLD,
+            "result": "approved",
+            "by": ["bob"],
+            "rules": ["prod/hold-deletes"],
+            "held_ms": 20,
+        }
+    ]
+    assert approved["policy"]["name"] == "prod/hold-deletes"
+    assert approved["policy"]["uid"] == "p" * 64
+    (secrets,) = [event for event in events if event["unmapped"].get("grants")]
+    assert secrets["unmapped"]["masked"] == {"secrets/mask": 3, "pii/mail": 1}
+    assert secrets["unmapped"]["shadow"] == ["secrets/strict"]
+    assert b"4711" not in b"".join(msgspec.json.encode(event) for event in events)
+
+
+def test_a_call_that_never_came_before_policy_was_neither_allowed_nor_denied() -> None:
+    (event,) = events_of(
+        [
+            Intent(
+                b"e" * 16, 1, "", "c", "1.2.3.4:5", "2", "GET", b"/", (), None, None,
+                VerdictRecord("allow", "observe"), 2,
+            ),
+            *answered(b"e" * 16, b"", status=401, result="refused"),
+        ]
+    )  # fmt: skip
+    assert (event["action_id"], event["disposition_id"]) == (0, 0)

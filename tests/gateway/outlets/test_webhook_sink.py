@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 import trustme
 
-from gateway.outlets import webhook_sink as module
+from gateway.outlets import webhook_door as module
+from gateway.outlets import webhook_sink
 from gateway.outlets.delivery import Delivery
 from gateway.outlets.settings import BatchSettings, OutletSettings, OutletType
 from gateway.outlets.webhook_sink import MAX_REFUSED_IN_A_ROW, Answer, WebhookSink
@@ -124,7 +125,7 @@ def test_what_went_before_a_problem_need_not_go_again() -> None:
 
 def test_a_sink_without_a_post_needs_a_url() -> None:
     with pytest.raises(AssertionError):
-        module._post_through(None)
+        webhook_sink._post_through(None)
 
 
 # --- over the network -------------------------------------------------------------------------------

@@ -104,7 +104,7 @@ def test_the_options_of_a_deletion_are_in_its_body_too() -> None:
     )
     assert says("request.options.gracePeriodSeconds == 0", asked)
     assert says("request.options.propagationPolicy == 'Orphan'", asked)
-    assert says("request.kind.kind == 'DeleteOptions' && request.kind.version == ''", asked)
+    assert says("request.kind.kind == '' && request.kind.version == ''", asked)
 
 
 def test_a_kind_that_is_no_text_is_none() -> None:
@@ -140,8 +140,25 @@ def test_a_body_that_nobody_could_read_is_not_no_body() -> None:
     assert says("object == null", facts("GET /api/v1/namespaces/a/pods/b"))
 
 
+def test_a_json_patch_is_no_object() -> None:
+    patch = "PATCH /api/v1/namespaces/a/pods/b"
+    hidden: dict[str, object] = {"jsonPatch": [{"op": "add", "path": "/spec/hostNetwork", "value": True}]}
+    condition = "has(object.spec) && object.spec.hostNetwork == true"
+    assert says(condition, facts(patch, body=hidden)) is None
+    assert says(condition, facts(patch, body={"spec": {}, "x": 1, "jsonPatch": 1})) is None
+    assert says("request.kind.kind != 'Pod'", facts(patch, body=hidden)) is None
+
+
+def test_the_kind_of_what_is_deleted_is_that_of_the_object() -> None:
+    asked = facts("DELETE /api/v1/namespaces/a/pods/b", body={"kind": "DeleteOptions"}, old={"kind": "Pod"})
+    assert says("request.kind.kind == 'Pod'", asked)
+
+
 def test_it_knows_which_objects_it_looks_at() -> None:
     shadowing = compile_condition("[1].exists(object, object == 1) && 'oldObject' != ''")
     both = compile_condition("has(object.a) || has(oldObject.a)")
     assert (shadowing.uses_object, shadowing.uses_old_object) == (False, False)
+    kind = compile_condition("request.kind.kind == 'Pod'")
     assert (both.uses_object, both.uses_old_object) == (True, True)
+    assert (kind.uses_object, kind.uses_old_object, kind.uses_options) == (True, True, False)
+    assert compile_condition("has(request.options.dryRun)").uses_options

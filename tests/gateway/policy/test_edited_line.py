@@ -55,6 +55,8 @@ def test_a_line_that_is_too_long_is_cut_and_says_so() -> None:
     line = EditedLine(insert=True)
     line.write("a" * MAX_LINE_CHARS)
     line.write("b")
+    line.go_to(0)
+    line.insert_blanks(1)
     assert line.is_cut
     assert len(line.text) == MAX_LINE_CHARS
     line.clear()

@@ -84,9 +84,9 @@ def test_default_deny_of_one_file_beats_default_allow_of_another() -> None:
             "detectors:\n- {name: jwt, re2: a}\n- {name: b, re2: '('}\n- {name: b, re2: c, group: 1}",
             [
                 "2:10: 'jwt' is built in: take another name",
-                "3:18: not a pattern of RE2: missing ): (",
+                "3:18: pattern of detector 'b' is not RE2: missing ): (",
                 "4:10: there is another detector 'b': names are unique",
-                "4:18: group 1 is not in this pattern: it has 0",
+                "4:18: detector 'b' hides group 1, but its pattern has 0",
             ],
         ),
         (

@@ -38,6 +38,7 @@ def of_match(match: str, action: str = "deny") -> list[str]:
         ("{paths: [/a], verbs: [list]}", "the verbs of paths are methods"),
         ("{resources: [pods], verbs: [head]}", "no call on resources has such a verb"),
         ("{resources: [pods], argv: ['rm *']}", "only pods/exec has `argv`"),
+        ("{resources: [pods/exec, pods/attach], verbs: [get]}", "opening a stream is create"),
         ("{resources: [pods], tty: true}", "only pods/exec or pods/attach has `tty`"),
         ("{resources: [pods/exec], ports: [80]}", "only pods/portforward has `ports`"),
         ("{groups: []}", "this list is empty: fill it, or leave it out"),
@@ -57,6 +58,7 @@ def test_a_match_that_cannot_be_meant_is_named(match: str, message: str) -> None
         "{labels: {tier: ['!*']}, claims: {mfa: ['!*']}}",
         "{argv: [[ls], 'rm *'], tty: false}",
         "{resources: ['pods/*'], argv: [[ls]], stdin: false}",
+        "{resources: [pods/exec], verbs: [create]}",
         "{time: {days: [sat], from: 10:00, zone: '+01:00'}, sources: ['10.0.0.0/8', '!10.1.0.0/16']}",
     ],
 )

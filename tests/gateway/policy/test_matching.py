@@ -15,8 +15,8 @@ EXEC = "GET /api/v1/namespaces/dev/pods/web/exec"
 CREATE = "POST /api/v1/namespaces/dev/pods"
 
 
-def answer(match: Match, asked: Facts, *, allows: bool = False) -> Answer:
-    tests = compile_match(match, allows=allows)
+def answer(match: Match, asked: Facts, *, allows: bool = False, shows: bool = False) -> Answer:
+    tests = compile_match(match, allows=allows, shows=shows)
     if not (tests.who(asked) and tests.verb(asked) and tests.resource(asked)):
         return False
     answers = [test(asked) for test in (*tests.tests, *tests.object_tests)]
@@ -134,6 +134,12 @@ def test_a_patch_leaves_the_labels_it_does_not_name() -> None:
     )
 
 
+def test_what_a_json_patch_makes_of_labels_cannot_be_told() -> None:
+    patch = "PATCH /api/v1/namespaces/dev/pods/web"
+    body: dict[str, object] = {"jsonPatch": [{"op": "remove", "path": "/metadata/labels/team"}]}
+    assert answer(Match(labels={"team": ["a"]}), facts(patch, body=body, old=labelled(team="a"))) is None
+
+
 def test_labels_of_what_is_only_read_run_in_or_deleted_are_those_in_the_cluster() -> None:
     match = Match(labels={"team": ["a"], "tier": ["!*"]})
     for request in (POD, EXEC, "DELETE /api/v1/namespaces/dev/pods/web"):
@@ -155,6 +161,13 @@ def test_argv_as_a_line() -> None:
     assert answer(match, run("git", "push", "--force"))
     assert answer(match, run("rm", "-i", "x")) is False
     assert answer(match, run("ls")) is False
+
+
+def test_a_line_is_also_looked_for_inside_shells_and_wrappers() -> None:
+    match = Match(argv=["rm *"])
+    for words in (("sh", "-c", "cd%20/%3Brm%20-rf%20x"), ("env", "A=b", "/bin/rm", "x")):
+        assert answer(match, run(*words))
+    assert answer(match, run("sh", "-c", "ls")) is False
 
 
 def test_argv_by_argument() -> None:
@@ -212,3 +225,63 @@ def test_time_and_sources_count_too() -> None:
     assert answer(match, facts(POD))
     assert answer(match, facts(POD, at_ns=NOON_NS - 1000)) is False
     assert answer(match, facts(POD, source="?")) is None
+
+
+@pytest.mark.parametrize(
+    "request_line",
+    [
+        POD,
+        LIST,
+        LIST + "?watch=true",
+        CREATE,
+        "PUT /api/v1/namespaces/dev/pods/web",
+        "PATCH /api/v1/namespaces/dev/pods/web?dryRun=All",
+        "DELETE /api/v1/namespaces/dev/pods/web",
+        "DELETE /api/v1/namespaces/dev/pods",
+        "PATCH /api/v1/namespaces/dev/pods/web/status",
+        "PUT /api/v1/namespaces/dev/pods/web/ephemeralcontainers",
+    ],
+)
+def test_what_hides_something_from_get_is_about_every_answer_that_shows_it(request_line: str) -> None:
+    match = Match(verbs=["get"], resources=["pods"])
+    assert answer(match, facts(request_line), shows=True)
+
+
+def test_but_not_about_other_objects_or_verbs_that_were_not_named() -> None:
+    assert not answer(
+        Match(verbs=["get"], resources=["pods"]), facts("GET /api/v1/namespaces/dev/pods/web/log"), shows=True
+    )
+    assert not answer(
+        Match(verbs=["get"], resources=["pods"]), facts("GET /api/v1/namespaces/dev/secrets/s"), shows=True
+    )
+    assert not answer(Match(verbs=["watch"], resources=["pods"]), facts(POD), shows=True)
+    assert not answer(Match(verbs=["get"], resources=["pods"]), facts(CREATE))
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("stream", ["exec", "attach", "portforward"])
+def test_opening_a_stream_is_create_whatever_method_asks_for_it(method: str, stream: str) -> None:
+    asked = facts(f"{method} /api/v1/namespaces/dev/pods/web/{stream}")
+    assert answer(Match(verbs=["create"]), asked)
+    assert not answer(Match(verbs=["get", "list", "watch"]), asked)
+
+
+@pytest.mark.parametrize(
+    "request_line",
+    [
+        "GET /api/v1/nodes/n/proxy/run/default/p/c",
+        "GET /api/v1/namespaces/dev/services/s/proxy/",
+        "POST /api/v1/namespaces/dev/pods/p:8080/proxy/x",
+        "GET /api/v1/proxy/nodes/n",
+    ],
+)
+def test_what_is_behind_proxy_is_allowed_only_by_name(request_line: str) -> None:
+    for match in (Match(), Match(resources=["*"]), Match(resources=["pods/*", "services/*", "nodes/*"])):
+        assert not answer(match, facts(request_line), allows=True)
+        assert answer(match, facts(request_line)) or match.resources == ["pods/*", "services/*", "nodes/*"]
+
+
+def test_a_rule_that_names_a_proxy_allows_it() -> None:
+    service = facts("GET /api/v1/namespaces/dev/services/s/proxy/")
+    assert answer(Match(resources=["services/proxy"]), service, allows=True)
+    assert not answer(Match(resources=["pods/proxy"]), service, allows=True)

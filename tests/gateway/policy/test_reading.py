@@ -32,6 +32,24 @@ def read(content: str | bytes) -> list[str]:
             HEAD.replace("v1", "v2"),
             "f.yaml:1:13: Invalid enum value 'kubetape/v2'; did you mean 'kubetape/v1'?",
         ),
+        (
+            HEAD + "rules: [{name: 'a b', action: allow}]",
+            "f.yaml:4:16: a name is at most 63 letters, digits, dots, dashes and underscores",
+        ),
+        (HEAD + 'rules: [{name: "a\\n", action: allow}]', "f.yaml:4:16: a name is at most 63 letters"),
+        (HEAD + 'rules: [{name: a, action: {deny: "a\\n"}}]', "f.yaml:4:34: this is one line of text"),
+        (
+            HEAD + "tests: [{as: {user: a}, request: get /, expect: deny}]",
+            "f.yaml:4:34: a request is written METHOD /path",
+        ),
+        (
+            HEAD + "rules: [{name: a, action: {hold: {approvers: {users: [b]}, wait: 5 min}}}]",
+            "f.yaml:4:66: a duration is written 90s, 5m or 1h30m",
+        ),
+        (
+            HEAD + "rules: [{name: a, action: {allow: {}}}]",
+            "f.yaml:4:28: unknown key 'allow': allow stands alone here, with nothing in it",
+        ),
         (HEAD + "default: no", "f.yaml:4:10: Expected `str`, got `bool` (put it in quotes)"),
         (b"#" * (MAX_FILE_BYTES + 1), "f.yaml: larger than 1048576 bytes: split it"),
     ],

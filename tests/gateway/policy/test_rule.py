@@ -18,5 +18,8 @@ def test_objects_are_needed_only_by_rules_that_can_be_about_the_call() -> None:
     assert rules(name).needs(facts(create)) == Needs(object=True)
     assert rules(name).needs(facts("PUT /api/v1/namespaces/dev/pods/web")) == Needs()
     assert rules(both).needs(facts("PUT /api/v1/namespaces/dev/pods/web")) == Needs(True, True)
+    options = "{name: o, when: 'has(request.options.orphan)', action: deny}"
+    assert rules(options).needs(facts("DELETE /api/v1/namespaces/dev/pods/web")) == Needs(object=True)
+    assert rules(options).needs(facts("GET /api/v1/namespaces/dev/pods/web")) == Needs()
     assert rules("{name: a, action: allow}").needs(facts(create)) == Needs()
     assert rules("{name: a, when: 'call.tty', action: allow}").needs(facts(EXEC)) == Needs()

@@ -18,6 +18,7 @@ from gateway.policy.screen_line import ScreenLine
         (b"abc\x1b[2Gx", "axc"),
         (b"abc\r\x1b[2P", "c"),
         (b"abc\x1b[1Kd", "abcd"),
+        (b"eco\x1b[2D\x1b[C\x1b[1@h", "echo"),
         (b"abc\x1b[Hd", "d"),
         (b"a\x1b]0;title\x07b", "ab"),
         ("\u00e9\u00e8".encode(), "\u00e9\u00e8"),

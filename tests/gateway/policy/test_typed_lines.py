@@ -128,7 +128,7 @@ def test_a_sequence_that_a_line_end_cuts_does_not_swallow_it() -> None:
         assert ready.line == "ls"
 
 
-def test_without_a_terminal_lines_are_taken_as_they_are() -> None:
+def test_s14_lines_on_stdin_without_a_terminal_are_stopped_at_as_well() -> None:
     one = TypedLines(tty=False)
     one.receive_output(b"ignored")
     pieces = one.receive_input(b"cat <<E\n\tx\x1b[Ay\x01\x7f\nE\n")

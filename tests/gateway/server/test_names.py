@@ -39,3 +39,27 @@ def test_names_are_read_from_the_certificate() -> None:
         "*.eu.example.com",
         "10.0.0.1",
     ]
+
+
+@pytest.mark.parametrize(
+    "origin", [b"https://gw.example.com", b"HTTPS://GW.example.com:6443", b"http://[::1]:8"]
+)
+def test_an_origin_on_one_of_our_names_is_ours(origin: bytes) -> None:
+    assert NAMES.accept_origin(origin)
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        b"",
+        b"null",
+        b"gw.example.com",
+        b"https://gw.example.com/path",
+        b"https://gw.example.com https://evil.example.com",
+        b"https://u@gw.example.com",
+        b"chrome-extension://gw.example.com",
+        b"https://evil.example.com",
+    ],
+)
+def test_any_other_origin_is_not(origin: bytes) -> None:
+    assert not NAMES.accept_origin(origin)

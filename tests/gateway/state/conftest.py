@@ -44,7 +44,7 @@ def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OpenS
     opened: list[StateStore] = []
     dsn = ""
     if request.param == "postgres":
-        dsn = request.getfixturevalue("postgres_server").new_database()
+        dsn = request.getfixturevalue("postgres_server").new_space()
 
     def open_one() -> StateStore:
         store: StateStore = PostgresStore(dsn) if dsn else SqliteStore(tmp_path)

@@ -1,6 +1,6 @@
 """Unique keys and how long entries matter."""
 
-from gateway.state.claims import needed_until_ns, unique_key
+from gateway.state.claims import UNKNOWN_NS, needed_until_ns, unique_key
 from gateway.state.entries import BudgetRaised, BudgetSpent, HoldClosed, Reinstated
 from gateway.state.ledgers import KEPT_NS
 from gateway.state.view import View
@@ -52,8 +52,13 @@ def test_all_of_a_grant_matters_until_it_must_have_ended() -> None:
     assert {needed_until_ns(entry, view()) for entry in entries} == {at(600 + 3600)}
 
 
-def test_what_refers_to_the_unknown_matters_for_ever() -> None:
-    for entry in (said(), used(), CLOSED, granted(), revoked("hold", HOLD), revoked("grant", GRANT)):
+def test_what_is_said_of_the_unknown_matters_a_month() -> None:
+    for entry in (said(), used(), CLOSED, granted()):
+        assert needed_until_ns(entry, View()) == entry.at_ns + UNKNOWN_NS
+
+
+def test_a_revocation_of_the_unknown_matters_for_ever() -> None:
+    for entry in (revoked("hold", HOLD), revoked("grant", GRANT)):
         assert needed_until_ns(entry, View()) == 0
 
 

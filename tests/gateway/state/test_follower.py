@@ -3,33 +3,24 @@
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import msgspec
 import pytest
 import trio
 
+from gateway.state import follower
 from gateway.state.clock import SteadyClock
-from gateway.state.entries import AnyEntry, GrantRequested, HoldRequested
+from gateway.state.entries import AnyEntry
 from gateway.state.follower import SharedState
+from gateway.state.memory import SEEN_FILE, Memory
 from gateway.state.news import PAGE
 from gateway.state.sqlite import SqliteStore
-from gateway.state.store import AlreadyClaimed, ClockSkew, StateStore, StateUnavailable
+from gateway.state.store import AlreadyClaimed, ClockSkew, StateStore, StateUnavailable, Stored
 from storage.errors import LogFailed
 from tests.kit.faulty_store import FaultyStore
-from tests.kit.shared_state import become, forged, gateway, make_seal, until
+from tests.kit.shared_state import become, forged, gateway, make_seal, now, until
 from tests.kit.state_entries import ANN, GRANT, HOLD, asked, granted, revoked, said, used, wanted
 
 OpenStore = Callable[[], StateStore]
-
-
-def now(entry: Any, seconds: float = 0, wait_s: float = 300) -> Any:
-    """An entry of the builders, as if it were said now."""
-    at_ns = time.time_ns() + int(seconds * 1e9)
-    changes: dict[str, Any] = {"at_ns": at_ns}
-    if isinstance(entry, HoldRequested | GrantRequested):
-        changes["expires_ns"] = at_ns + int(wait_s * 1e9)
-    return msgspec.structs.replace(entry, **changes)
 
 
 async def grant_ann(state: SharedState, duration_s: int = 3600) -> None:
@@ -209,6 +200,42 @@ async def test_the_store_is_closed_at_the_end(open_store: OpenStore) -> None:
         await nursery.start(gateway(store).run)
         nursery.cancel_scope.cancel()
     assert store.closed
+
+
+async def test_what_is_over_is_dropped_from_memory_and_a_month_later_from_the_store(
+    tmp_path: Path, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(follower, "TIDY_S", 0.05)
+    store = SqliteStore(tmp_path)
+    store.append(*make_seal().close(asked()), expires_ns=1)
+    memory = Memory(tmp_path)
+    memory.keep([Stored(1, b"old", b"s", 1)])
+    state = gateway(store, memory=memory)
+    await nursery.start(state.run)
+    long_over = now(asked(), wait_s=-7200)
+    await state.append(long_over)
+    await become(lambda: state.view.hold(HOLD) is None)
+    await become(lambda: len(store.read_after(0, 10)) == 1)
+    seen = SqliteStore(tmp_path, file_name=SEEN_FILE)
+    await become(lambda: [row.encoded for row in seen.read_after(0, 10) if row.encoded == b"old"] == [])
+    seen.close()
+
+
+async def test_a_store_that_cannot_delete_is_no_problem(
+    tmp_path: Path, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(follower, "TIDY_S", 0.01)
+    asked_to: list[int] = []
+
+    class Keeping(FaultyStore):
+        def delete_expired(self, now_ns: int) -> int:
+            asked_to.append(now_ns)
+            raise StateUnavailable("permission denied")
+
+    state = gateway(Keeping(SqliteStore(tmp_path)))
+    await nursery.start(state.run)
+    await become(lambda: len(asked_to) > 2)
+    assert state.problem() == ""
 
 
 # --- who may not be believed ------------------------------------------------------------------------

@@ -5,13 +5,17 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import trio
 
-from gateway.state.opening import open_store
+from gateway.state.memory import SEEN_FILE
+from gateway.state.opening import open_shared_state, open_store
 from gateway.state.postgres import PostgresStore
 from gateway.state.settings import PostgresSettings, StateSettings
 from gateway.state.sqlite import SqliteStore
 from gateway.state.store import StateError, StateUnavailable
 from tests.kit.postgres_server import PostgresServer
+from tests.kit.shared_state import now
+from tests.kit.state_entries import HOLD, asked
 
 
 def settings(path: Path) -> StateSettings:
@@ -29,7 +33,7 @@ def test_a_file_with_a_connection_string_is_postgresql(
     tmp_path: Path, postgres_server: PostgresServer
 ) -> None:
     path = tmp_path / "dsn"
-    path.write_text(postgres_server.new_database() + "\n")
+    path.write_text(postgres_server.new_space() + "\n")
     store = open_store(settings(path), tmp_path)
     assert isinstance(store, PostgresStore)
     store.close()
@@ -73,3 +77,17 @@ def test_the_keys_of_the_file_are_strict() -> None:
     assert parsed == StateSettings(PostgresSettings("/run/dsn"), "/run/key", ["k"])
     with pytest.raises(msgspec.ValidationError):
         msgspec.json.decode(b'{"postgres": {"dsn": "x"}}', type=StateSettings)
+
+
+async def test_a_gateway_is_opened_whole_and_starts(tmp_path: Path, postgres_server: PostgresServer) -> None:
+    path = tmp_path / "dsn"
+    path.write_text(postgres_server.new_space())
+    for chosen, memory in ((StateSettings(), False), (settings(path), True)):
+        state = open_shared_state(chosen, tmp_path, "gw-1", "prod", lambda *_: None)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(state.run)
+            await state.append(now(asked()))
+            assert state.hold(HOLD) is not None
+            nursery.cancel_scope.cancel()
+        assert (tmp_path / SEEN_FILE).exists() == memory
+    assert (tmp_path / "keys" / "state.vkey").exists()

@@ -4,28 +4,17 @@ import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
-import msgspec
 import psycopg
 import pytest
 import trio
 
-from gateway.state.entries import GrantRequested
 from gateway.state.postgres import APPEND_LOCK, PostgresStore
 from gateway.state.postgres_link import DEADLINE_S
 from gateway.state.store import StateUnavailable
 from tests.kit.postgres_server import PostgresServer
-from tests.kit.shared_state import gateway, make_seal, until
+from tests.kit.shared_state import gateway, make_seal, now, until
 from tests.kit.state_entries import ANN, granted, revoked, wanted
-
-
-def now(entry: Any) -> Any:
-    at_ns = time.time_ns()
-    changes: dict[str, Any] = {"at_ns": at_ns}
-    if isinstance(entry, GrantRequested):
-        changes["expires_ns"] = at_ns + 600_000_000_000
-    return msgspec.structs.replace(entry, **changes)
 
 
 class Cable:
@@ -123,7 +112,7 @@ async def test_a_server_that_stands_still_is_given_up_within_seconds(own_postgre
 async def test_s31_a_partitioned_gateway_grants_nothing_and_learns_of_the_revocation_when_it_is_back(
     postgres_server: PostgresServer,
 ) -> None:
-    dsn = postgres_server.new_database()
+    dsn = postgres_server.new_space()
     async with cabled(dsn, postgres_server) as (cable, through_cable):
         near = gateway(PostgresStore(dsn))
         store = await trio.to_thread.run_sync(PostgresStore, through_cable)
@@ -145,7 +134,7 @@ async def test_s31_a_partitioned_gateway_grants_nothing_and_learns_of_the_revoca
 
 
 def test_a_dropped_listener_listens_again(postgres_server: PostgresServer) -> None:
-    dsn = postgres_server.new_database()
+    dsn = postgres_server.new_space()
     store, heard = PostgresStore(dsn), threading.Semaphore(0)
     store.listen(heard.release)
     assert heard.acquire(timeout=20)  # it looks as soon as it listens
@@ -161,7 +150,7 @@ def test_a_dropped_listener_listens_again(postgres_server: PostgresServer) -> No
 
 
 def test_after_a_dropped_connection_the_next_use_opens_one(postgres_server: PostgresServer) -> None:
-    dsn = postgres_server.new_database()
+    dsn = postgres_server.new_space()
     store = PostgresStore(dsn)
     store.append(b"x", b"s")
     postgres_server.execute(
@@ -177,7 +166,7 @@ def test_after_a_dropped_connection_the_next_use_opens_one(postgres_server: Post
 
 @pytest.mark.slow
 def test_a_lock_that_somebody_keeps_is_waited_for_two_seconds(postgres_server: PostgresServer) -> None:
-    dsn = postgres_server.new_database()
+    dsn = postgres_server.new_space()
     store = PostgresStore(dsn)
     with psycopg.connect(dsn, autocommit=True) as other:
         other.execute("SELECT pg_advisory_lock(%s)", (APPEND_LOCK,))
@@ -185,6 +174,28 @@ def test_a_lock_that_somebody_keeps_is_waited_for_two_seconds(postgres_server: P
             store.append(b"x", b"s")
         assert store.read_after(0, 10) == []
     store.append(b"x", b"s")
+    store.close()
+
+
+@pytest.mark.slow
+def test_an_append_behind_one_that_hangs_is_given_up_too(own_postgres: PostgresServer) -> None:
+    """Three appends at once to a server that stands still: each is told within seconds."""
+    store = PostgresStore(own_postgres.dsn())
+    failures: list[str] = []
+
+    def append() -> None:
+        try:
+            store.append(b"x", b"s")
+        except StateUnavailable as error:
+            failures.append(str(error))
+
+    threads = [threading.Thread(target=append) for _ in range(3)]
+    with own_postgres.paused():
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(timeout=20)
+    assert len(failures) == 3
     store.close()
 
 

@@ -18,6 +18,7 @@ def test_an_approver_may_vote_by_name_or_group() -> None:
 
 def test_others_are_told_who_may() -> None:
     refusal = may_vote(asked(), Voter("eve"))
+    assert check_vote(HoldState(asked()), Voter("eve"), at(1)) == refusal
     assert refusal == "eve may not decide this; user bob, user carol, user ann, group sre may"
     nobody = asked(approver_users=(), approver_groups=())
     assert may_vote(nobody, BOB) == "bob may not decide this; nobody may"

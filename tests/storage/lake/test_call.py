@@ -9,13 +9,17 @@ from storage.lake.settings import RowSettings
 from storage.records import (
     CallRecord,
     ChannelChunk,
+    CommandSeen,
+    FileCopied,
     Intent,
+    Masked,
     Outcome,
     PrincipalRecord,
     Timings,
     TunnelStarted,
     VerdictRecord,
 )
+from tests.kit.governed import APPROVED_HOLD, DENIED_HOLD, governed_story
 from tests.kit.lake_logs import all_rows, calls, events
 from tests.kit.recorded import ANN, SESSIONS, START_NS, Tape
 
@@ -256,3 +260,59 @@ def test_times_beyond_every_clock_make_no_row_fail() -> None:
     rows = all_rows(records)
     assert calls(rows)[0].ts == "2262-04-11 23:47:16.854775"
     assert [row.event for row in events(rows)] == ["open", "out", "close"]
+
+
+# --- policy -------------------------------------------------------------------------------------------
+
+
+def test_a_call_says_what_policy_did_to_it() -> None:
+    rows = calls(all_rows(governed_story().records))
+    by_rule = {(row.verb, row.resource, row.status_reason): row for row in rows}
+    secrets = by_rule["list", "secrets", "completed"]
+    assert (secrets.decision, secrets.masked_fields, secrets.grant_id) == (
+        "mask",
+        4,
+        "01KG9ZK7M0GRANT00000000000",
+    )
+    assert (secrets.hold_ms, secrets.approval_id, secrets.approver) == (None, None, None)
+    approved = by_rule["delete", "namespaces", "completed"]
+    assert (approved.decision, approved.approval_id, approved.approver) == ("hold", APPROVED_HOLD, "bob")
+    assert (approved.hold_ms, approved.masked_fields) == (20, 0)
+    denied = [row for row in rows if row.approval_id == DENIED_HOLD]
+    assert [(row.approver, row.status_reason, row.hold_ms) for row in denied] == [(None, "denied", 20)]
+
+
+def test_lines_and_files_are_stream_events_where_they_happened() -> None:
+    records = governed_story().records
+    rows = events(all_rows(records))
+    assert [(row.event, row.text, row.bytes) for row in rows if row.event in ("command", "file")] == [
+        ("command", "ls /srv", None),
+        ("command", "rm -rf /srv/data", None),
+        ("file", "/etc/passwd", 1024),
+        ("file", "tmp/[x]/key.pem", 9),
+    ]
+    assert [row.seq for row in rows] == list(range(len(rows)))
+    line = next(row for row in rows if row.event == "command")
+    assert isinstance(records[line.block_seq * 5 + line.rec_off], CommandSeen)
+
+
+def test_in_metadata_mode_that_something_was_typed_is_known_and_not_what() -> None:
+    rows = all_rows(governed_story().records, RowSettings(metadata_only=True))
+    told = [(row.event, row.text, row.bytes) for row in events(rows) if row.event in ("command", "file")]
+    assert told == [("command", None, None)] * 2 + [("file", None, 1024), ("file", None, 9)]
+    content = msgspec.json.encode(rows)
+    for text in (b"rm -rf", b"passwd", b"canary", b"4711", b"not today"):
+        assert text not in content
+
+
+def test_names_and_sizes_without_bounds_fit_their_columns() -> None:
+    records = [
+        bare_intent(),
+        CommandSeen(b"e" * 16, 1, ""),
+        FileCopied(b"e" * 16, 2, "up", "n" * 9000, 2**64 - 1),
+        Masked(b"e" * 16, 3, "answer", (("r", 2**64 - 1), ("q", 2**64 - 1))),
+        outcome(),
+    ]
+    rows = all_rows(records)
+    assert [(len(row.text or ""), row.bytes) for row in events(rows)] == [(0, None), (8192, 2**63 - 1)]
+    assert calls(rows)[0].masked_fields == MAX_INT

@@ -19,8 +19,10 @@ from storage.records import (
     ResponseBody,
     ResponseStarted,
     SegmentRecovered,
+    StateChanged,
     encode_record,
 )
+from tests.kit.governed import governed_story
 from tests.kit.lake_logs import all_rows, calls, controls, events, feed, rows_of, segment_ref
 from tests.kit.recorded import JSON, SECOND_NS, START_NS, Tape, whole_story
 
@@ -397,3 +399,24 @@ def test_a_cluster_name_unfit_for_a_key_is_changed_as_in_object_keys() -> None:
     rows = calls(all_rows(tape.records, RowSettings(cluster="eu/../prod")))
     assert "/" not in rows[0].cluster
     assert rows[0].cluster.startswith("eu_.._prod-")
+
+
+def test_a_change_of_state_is_a_control_event_of_who_caused_it() -> None:
+    rows = [row for row in controls(all_rows(governed_story().records)) if row.kind == "StateChanged"]
+    assert [(row.user, row.session_id) for row in rows] == [("agent-7", "S1"), ("bob", None)]
+    assert msgspec.json.decode(rows[1].detail)["entry"]["note"] == "go on, 4711"
+    assert msgspec.json.decode(rows[1].detail)["signature"] == b"sig".hex()
+
+
+def test_a_long_entry_loses_its_content_and_keeps_who_caused_it() -> None:
+    entry = msgspec.json.encode({"id": "h", "by": {"user": "bob"}, "diff": "x" * 70_000})
+    (row,) = controls(all_rows([StateChanged(START_NS, "HoldRequested", entry)]))
+    assert (row.user, msgspec.json.decode(row.detail)["entry"]) == ("bob", {"id": "h", "by": {"user": "bob"}})
+
+
+@pytest.mark.parametrize("border", range(0, 60, 3))
+def test_a_governed_story_gives_the_same_rows_over_a_restart_at_any_border(border: int) -> None:
+    records = governed_story().records
+    parts = rows_of(records, borders=[border], restart=True)
+    whole = rows_of(records, borders=[border])
+    assert parts == whole

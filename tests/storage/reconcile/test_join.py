@@ -8,8 +8,9 @@ import pytest
 
 from storage.reconcile import join as module
 from storage.reconcile.audit_log import read_audit_log
-from storage.reconcile.compare import Finding, Span
+from storage.reconcile.compare import Finding
 from storage.reconcile.join import Join
+from storage.reconcile.recorded import Span
 from storage.records import AnyRecord, CallRecord
 from tests.kit.audited import GATEWAY, as_lines, audited, event, forwarded, story, stranger
 from tests.kit.recorded import SECOND_NS, START_NS, Tape

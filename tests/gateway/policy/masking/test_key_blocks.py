@@ -21,6 +21,7 @@ FIRST_BASE64 = b"LS0tLS1CRUdJTiBQUklWQVRFIEtFWS0tLS0tCk1JSUU" + b"a" * 33
         (BEGIN + b"MIIE" + END, None),
         (BEGIN + b"MIIE" + END + BEGIN, KeyBegins(len(BEGIN + b"MIIE" + END), words_before=7)),
         (BEGIN + b" (is missing)", None),
+        (BEGIN + b". " + BEGIN, KeyBegins(len(BEGIN) + 2, words_before=4)),
         (b"-----BEGIN CERTIFICATE-----", None),
         (FIRST_BASE64, BASE64),
         (FIRST_BASE64 + b"\r", BASE64),

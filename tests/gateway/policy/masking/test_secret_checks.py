@@ -74,6 +74,7 @@ def test_a_word_before_a_card_number_does_not_hide_it() -> None:
         (b"DE8937040044053201300", []),
         (b"DE893704004405320130001", []),
         (b"ZZ89370400440532013000", []),
+        (b"XX11 DE89370400440532013000 GB82 WEST 1234 5698 7654 32 X", [(5, 27), (28, 55)]),
     ],
 )
 def test_bank_accounts_have_the_length_of_their_country_and_a_checksum(
@@ -87,6 +88,11 @@ def test_bank_accounts_have_the_length_of_their_country_and_a_checksum(
 )
 def test_what_decodes_to_no_object_is_no_token(text: bytes) -> None:
     assert json_web_tokens(text, 0, len(text)) == []
+
+
+def test_a_token_behind_another_word_and_a_dot_is_found() -> None:
+    text = b"eyJub3QganNvbg.eyJhbGciOiJIUzI1NiJ9.e30."
+    assert json_web_tokens(text, 0, len(text)) == [(15, len(text))]
 
 
 def test_the_line_before_does_not_name_a_token() -> None:
