@@ -24,7 +24,7 @@ WEAKENINGS: Final = (
     ),
     Weakening(
         "D2", "the pack does not know the ports of the kubelet", go_through_the_kubelet, "the kubelet was reached",
-        without("kubelet-ports"),
+        without("kubelet-ports", "proxies"),
     ),
     *(
         Weakening("D3", f"the pack lacks {rule}", mint_a_credential, "a credential was to be had", without(rule))
