@@ -17,7 +17,7 @@ import trio
 from gateway import exchange, heartbeat, journal
 from gateway.config import BadConfig, Settings, check_settings, parse_address
 from gateway.console.context import ConsoleServices
-from gateway.console.serve import serve_console
+from gateway.console.serve import effective_admins, serve_console
 from gateway.decision_parts import load_policy, open_decision_parts
 from gateway.errors import refusal_for
 from gateway.evidence import build_intent
@@ -130,6 +130,7 @@ async def open_gateway(
                     revocations=deciding.revocations,
                     budgets=deciding.budgets,
                     counts=deciding.counts,
+                    patience_s=settings.patience_seconds,
                 )
                 gateway = Gateway(settings, data_dir, record, services, keeper)
                 gateway.first_token = first_token
@@ -192,8 +193,19 @@ async def _start(
     if gateway.first_token and certificate.ca is not None:
         server = f"https://{'127.0.0.1' if host == '0.0.0.0' else host}:{gateway.port}"
         gateway.kubeconfig = write_kubeconfig(
-            gateway.data_dir, gateway.first_token, server=server, ca_file=certificate.ca
+            gateway.data_dir,
+            gateway.first_token,
+            server=server,
+            ca_file=certificate.ca,
+            console=_console_url(gateway),
         )
+
+
+def _console_url(gateway: Gateway) -> str:
+    """For the first user, who is on this machine."""
+    host, _ = parse_address(gateway.settings.console_address or "127.0.0.1:0")
+    name = f"[{host}]" if ":" in host else host
+    return f"https://{name}:{gateway.console_port}" if gateway.console_port else ""
 
 
 def _console_services(gateway: Gateway) -> ConsoleServices:
@@ -204,7 +216,7 @@ def _console_services(gateway: Gateway) -> ConsoleServices:
         host_names=services.host_names,
         policy=lambda: services.policy.current,
         session_of=services.sessions.open_session,
-        admins=gateway.settings.console.admins,
+        admins=effective_admins(gateway.settings),
     )
 
 

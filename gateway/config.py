@@ -120,9 +120,16 @@ class Export(Strict, frozen=True):
 
 
 class PolicySettings(Strict, frozen=True):
-    """Where the policy files are. Nothing: observe mode."""
+    """Where the policy files are, and which shipped packs join them. Nothing: observe mode."""
 
     dir: str = ""
+    packs: list[str] = []  # names, see `kubetape policy packs ls`
+
+    @property
+    def origin(self) -> str:
+        """What decides, in words; "" in observe mode."""
+        packs = f"{'packs' if len(self.packs) > 1 else 'pack'} {', '.join(self.packs)}" if self.packs else ""
+        return " and ".join(filter(None, (self.dir, packs)))
 
 
 class Settings(Strict, frozen=True):
@@ -141,6 +148,7 @@ class Settings(Strict, frozen=True):
     console: ConsoleSettings = ConsoleSettings()
     approvals: ApprovalsSettings = ApprovalsSettings()
     drain_seconds: Positive = 5
+    patience_seconds: Positive = 25  # a held call is kept open so long, then told to come back
 
     @property
     def cluster(self) -> Cluster:
@@ -151,7 +159,7 @@ class Settings(Strict, frozen=True):
     def console_address(self) -> str:
         """Where the management API listens; "": nowhere. Without a policy there is nothing to approve."""
         if self.listen.console is None:
-            return DEFAULT_CONSOLE if self.policy.dir else ""
+            return DEFAULT_CONSOLE if self.policy.dir or self.policy.packs else ""
         return self.listen.console
 
     @property

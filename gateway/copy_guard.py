@@ -42,8 +42,8 @@ class CopyGuard:
             self._note(b"")
 
     def _passes(self, data: bytes) -> None:
-        if self._reader is None:
-            return
+        if self._reader is None or not data:
+            return  # an empty message says nothing; to the reader it would say that the archive is over
         for event in self._reader.receive(data):
             match event:
                 case MemberStarted():

@@ -18,13 +18,13 @@ from gateway.live import Live
 from gateway.policy.decide import Policy
 from gateway.policy.problems import BadPolicy
 from gateway.policy_in_force import PolicyInForce
+from gateway.policy_packs import UnknownPack, read_packs
 from gateway.policy_source import PolicySource, UnreadablePolicy
 from gateway.recorder import Recorder
 from gateway.revocations import Revocations
 from gateway.state.entries import AnyEntry
 from gateway.state.follower import SharedState
-from gateway.state.opening import open_store
-from gateway.state.signing import open_seal
+from gateway.state.opening import open_shared_state
 from storage.records import PolicyLoaded, StateChanged
 
 
@@ -48,13 +48,15 @@ class DecisionParts:
 
 
 async def load_policy(settings: Settings) -> PolicyInForce:
-    """The policy of the configured directory, or observe mode where none is. Raises BadConfig with all problems."""
-    if not settings.policy.dir:
+    """The policy of the configured directory and packs, or observe mode where none is. Raises BadConfig with all
+    problems."""
+    directory, packs = settings.policy.dir, settings.policy.packs
+    if not directory and not packs:
         return PolicyInForce()
-    source = PolicySource(Path(settings.policy.dir))
     try:
+        source = PolicySource(Path(directory) if directory else None, packs=read_packs(packs))
         await source.load()
-    except (BadPolicy, UnreadablePolicy) as error:
+    except (BadPolicy, UnreadablePolicy, UnknownPack) as error:
         raise BadConfig(f"the policy cannot be used:\n{error}") from error
     return PolicyInForce(source)
 
@@ -62,7 +64,7 @@ async def load_policy(settings: Settings) -> PolicyInForce:
 def open_decision_parts(
     settings: Settings, data_dir: Path, gateway_id: str, policy: PolicyInForce, recorder: Recorder, live: Live
 ) -> DecisionParts:
-    """Make what decides. Blocking, at start. Raises StateError, BadKeyFile."""
+    """Make what decides. Blocking, at start. Raises StateError, BadKeyFile, LogFailed."""
 
     def record(entry: AnyEntry, encoded: bytes, signature: bytes) -> None:
         changed = StateChanged(time.time_ns(), type(entry).__name__, encoded, signature)
@@ -72,14 +74,7 @@ def open_decision_parts(
         journal.note("policy", f"policy {now.sha256[:12]} is in force")
         recorder.append(PolicyLoaded(time.time_ns(), now.sha256, policy.mode.value, now.files), urgent=True)
 
-    seal = open_seal(
-        data_dir,
-        gateway_id,
-        settings.cluster.name,
-        key_file=settings.state.signing_key_file,
-        trusted_keys=settings.state.trusted_keys,
-    )
-    state = SharedState(open_store(settings.state, data_dir), seal, record)
+    state = open_shared_state(settings.state, data_dir, gateway_id, settings.cluster.name, record)
     revocations = Revocations(live, state)
     state.on_change.append(revocations.changed)
     budgets = Budgets(live, state)

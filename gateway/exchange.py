@@ -26,7 +26,6 @@ from gateway.ending import answer_cut, answer_error, cut_answer, end_quietly
 from gateway.errors import ClientLeft
 from gateway.farewell import WatchBorder
 from gateway.gate import passed
-from gateway.holds import Waiting
 from gateway.live import LiveExchange
 from gateway.own_answers import self_review, warned
 from gateway.request_body import content_type, read_small_body
@@ -36,6 +35,7 @@ from gateway.tape import Tape
 from gateway.upload import send_large_body
 from gateway.upstream.connection import UpstreamConnection
 from gateway.upstream.response import client_head
+from gateway.waiting import Waiting
 from protocol.events import EndOfBody, Event, ResponseHead
 from storage.errors import LogFailed
 
@@ -85,7 +85,17 @@ async def _forward(
     if own is not None:
         await _answer_ourselves(request, tape, own)
         return
-    waiting = Waiting(request.head, request.wait_left, tape, services, live, admitted, admitted.terms, body)
+    waiting = Waiting(
+        request.head,
+        request.wait_left,
+        tape,
+        services,
+        live,
+        admitted,
+        admitted.terms,
+        body,
+        services.patience_s,
+    )
     async with passed(waiting) as account:
         if services.durability.intent_before_forward(admitted.call.durability_class):
             await tape.intent_durable()

@@ -8,11 +8,12 @@ from typing import Final
 from gateway.budgets.account import Account
 from gateway.budgets.budgets import raised
 from gateway.denial import Denial, deny, refuse
-from gateway.holds import PATIENCE_S, Waiting, wait_for_approval
+from gateway.holds import wait_for_approval
 from gateway.judgement import judge_again
 from gateway.policy.budget import Crossed
-from gateway.policy.model import Action
+from gateway.policy.model import Action, Verdict
 from gateway.state.hold_state import HoldState
+from gateway.waiting import Waiting
 from protocol.status import Cause
 from storage.records import BudgetCrossed
 
@@ -22,7 +23,7 @@ MAX_RAISES: Final = 4
 
 @asynccontextmanager
 async def passed(
-    waiting: Waiting, *, patience_s: float = PATIENCE_S, on_open: Callable[[HoldState], None] = lambda _: None
+    waiting: Waiting, *, on_open: Callable[[HoldState], None] = lambda _: None
 ) -> AsyncIterator[Account]:
     """Wait until the call may go ahead, and charge its budgets while it does. See `wait_for_approval`.
 
@@ -30,13 +31,13 @@ async def passed(
     """
     admitted, services = waiting.admitted, waiting.services
     if admitted.verdict.action is Action.HOLD:
-        await wait_for_approval(waiting, patience_s=patience_s, on_open=on_open)
+        await wait_for_approval(waiting, on_open=on_open)
         _check_still_allowed(waiting)
     for _ in range(MAX_RAISES):
         crossed = services.budgets.check(admitted.session, admitted.verdict, admitted.call)
         if crossed is None:
             break
-        await _over_budget(waiting, crossed, patience_s, on_open)
+        await _over_budget(waiting, crossed, on_open)
     else:
         raise refuse(Denial("", "its budgets are used up"), admitted.call, waiting.tape.exchange)
 
@@ -47,9 +48,7 @@ async def passed(
         yield account
 
 
-async def _over_budget(
-    waiting: Waiting, crossed: Crossed, patience_s: float, on_open: Callable[[HoldState], None]
-) -> None:
+async def _over_budget(waiting: Waiting, crossed: Crossed, on_open: Callable[[HoldState], None]) -> None:
     """Have people raise a budget, or refuse. Raises Refusal."""
     _record(waiting, crossed)
     terms = crossed.terms
@@ -59,7 +58,7 @@ async def _over_budget(
             Denial(terms.rule, crossed.why, cause=cause), waiting.admitted.call, waiting.tape.exchange
         )
     asked = replace(waiting, terms=terms.hold)
-    hold = await wait_for_approval(asked, patience_s=patience_s, on_open=on_open)
+    hold = await wait_for_approval(asked, on_open=on_open)
     state = waiting.services.state
     await state.append(raised(crossed, hold.id, state.now_ns()))
     _check_still_allowed(waiting)
@@ -72,6 +71,19 @@ def _check_still_allowed(waiting: Waiting) -> None:
     verdict = judge_again(admitted.judgement, services)
     if verdict.action is Action.DENY:
         raise deny(verdict, admitted.call, admitted.principal, waiting.tape.exchange)
+    if _is_another(verdict, admitted.verdict):
+        changed = Denial("", "the policy changed while this call waited", "Repeat the command")
+        raise refuse(changed, admitted.call, waiting.tape.exchange)
+
+
+def _is_another(now: Verdict, then: Verdict) -> bool:
+    """Whether other people would be asked under the policy of now, or something else hidden, recorded or counted."""
+    if now.policy_sha256 == then.policy_sha256:
+        return False
+    return (now.hold is not None and now.hold != then.hold) or (
+        (now.masks, now.scope, now.streams, now.budgets)
+        != (then.masks, then.scope, then.streams, then.budgets)
+    )
 
 
 def _record(waiting: Waiting, crossed: Crossed) -> None:

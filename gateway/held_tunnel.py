@@ -8,7 +8,6 @@ The trap is the protocol: it was agreed with the client before the API server wa
 WebSocket before 1.29). Then it is asked again over SPDY and the two are bridged.
 """
 
-import math
 from contextlib import AsyncExitStack
 
 import trio
@@ -17,7 +16,7 @@ from gateway.admission import Admitted
 from gateway.budgets.account import Account
 from gateway.errors import CUT, ClientLeft, Refusal, UpstreamError
 from gateway.gate import passed
-from gateway.holds import Waiting, notice
+from gateway.holds import notice
 from gateway.live import LiveExchange
 from gateway.policy.model import Action
 from gateway.server.request import ClientRequest
@@ -30,6 +29,7 @@ from gateway.tunnel_leg import Leg, Lobby
 from gateway.tunnel_pumps import UNRECORDED, Pumps
 from gateway.tunnel_record import TunnelRecord
 from gateway.typed_holds import people_for_lines
+from gateway.waiting import Waiting
 from protocol.apicall import Call
 from protocol.channels import open_channel_machine
 from protocol.events import Channel, ChannelAccepted, ChannelData, ChannelOpened, Event, ResponseHead
@@ -118,7 +118,7 @@ class _Held:
             self._admitted,
             self._admitted.terms,
         )
-        gate = passed(waiting, patience_s=math.inf, on_open=self._room.tell)
+        gate = passed(waiting, on_open=self._room.tell)
         with self._services.live.cuttable(self._live):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._room.run, leftover)

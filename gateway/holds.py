@@ -1,4 +1,4 @@
-"""A call that waits for people: find or open its hold, wait, and claim the approval before anything is forwarded.
+"""A call that waits for people: wait for their word, and claim the approval before anything is forwarded.
 
 The trap is the second attempt. kubectl repeats a 429 ten times and opens a stream twice; a retry joins the hold that is
 there (same person, same digest), and an approval is claimed in the shared state under a key that exists once, so that
@@ -7,68 +7,28 @@ Whatever cannot be known (a state that is stale, a vote that is not there) is no
 """
 
 import math
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Callable
 from enum import Enum
-from functools import cached_property
 from typing import Final
 
 import trio
 
-from gateway.admission import Admitted
 from gateway.denial import Denial, refuse
 from gateway.errors import HELD, STATE_UNAVAILABLE, ClientLeft, Refusal
-from gateway.hold_request import hold_request
-from gateway.live import LiveExchange
-from gateway.policy.digest import command_key, request_digest
-from gateway.policy.model import HoldTerms
-from gateway.preview import preview
-from gateway.services import Services
+from gateway.hold_opening import open_hold
 from gateway.state.entries import HoldUsed
 from gateway.state.hold_state import HoldState
 from gateway.state.store import AlreadyClaimed, StateError
 from gateway.state.view import RANDOM_PART
-from gateway.tape import Tape
+from gateway.waiting import Waiting
 from protocol.durations import parse_duration_s
-from protocol.events import RequestHead
 from protocol.status import Cause
-from storage.records import Held, HoldEnded
+from storage.records import HoldEnded
 
-PATIENCE_S: Final = 25.0
-"""How long a plain call is kept open: below the 30 s that client libraries and load balancers allow. Then 429, and
-kubectl comes back, ten times."""
 RETRY_AFTER_S: Final = 1
 SHORT_CHARACTERS: Final = 8
 SLACK_S: Final = 1.0
 """Answered so long before the client's own deadline, so that it sees the answer and not its own impatience."""
-
-
-@dataclass(frozen=True)
-class Waiting:
-    """One held call. terms: who decides; body: as it would go upstream; left: returns when the client is gone."""
-
-    head: RequestHead
-    left: Callable[[], Awaitable[None]]
-    tape: Tape
-    services: Services
-    live: LiveExchange
-    admitted: Admitted
-    terms: HoldTerms
-    body: bytes = b""
-
-    @cached_property
-    def digest(self) -> str:
-        content_type = dict(self.head.headers).get(b"content-type", b"")
-        admitted = self.admitted
-        return request_digest(admitted.principal, admitted.call, content_type, self.body, self.terms.rule)
-
-    @cached_property
-    def command(self) -> str:
-        """The key of its kubectl run, "" where only this very request may be approved."""
-        if self.terms.scope != "command":
-            return ""
-        session = dict(self.head.headers).get(b"kubectl-session", b"").decode("latin-1")
-        return command_key(self.admitted.principal, self.admitted.call, session, self.terms.rule)
 
 
 class _Result(Enum):
@@ -81,15 +41,15 @@ class _Result(Enum):
 
 
 async def wait_for_approval(
-    waiting: Waiting, *, patience_s: float = PATIENCE_S, on_open: Callable[[HoldState], None] = lambda _: None
+    waiting: Waiting, *, on_open: Callable[[HoldState], None] = lambda _: None
 ) -> HoldState:
-    """Return once the call is approved and the approval is ours alone. patience_s: inf to wait as long as people have.
+    """Return once the call is approved and the approval is ours alone.
 
     on_open: told of the hold, for a client that can be told while it waits. Raises Refusal (denied, expired, "come
     back"), ClientLeft, LogFailed. The waiting and its end are in the record.
     """
     began_s = trio.current_time()
-    until_s = began_s + min(patience_s, _client_deadline_s(waiting))
+    until_s = began_s + min(waiting.patience_s, _client_deadline_s(waiting))
     while True:
         hold = await open_hold(waiting)
         on_open(hold)
@@ -107,34 +67,6 @@ async def wait_for_approval(
         if result is not _Result.RETRY or trio.current_time() >= until_s or not _is_over(waiting, ended):
             raise _refusal(waiting, ended, result)
         # It was approved for another request of the command, and not for this one, which needs its own word.
-
-
-async def open_hold(waiting: Waiting) -> HoldState:
-    """The hold this call joins, or a new one; recorded, durable. Raises Refusal when the state cannot be asked."""
-    tape, state, admitted = waiting.tape, waiting.services.state, waiting.admitted
-    if state.is_stale:
-        raise Refusal(STATE_UNAVAILABLE, f"kubetape cannot ask for an approval now: {state.problem()}")
-    user_key = (admitted.principal.user, admitted.principal.issuer)
-    hold = state.hold_for(user_key, waiting.digest, waiting.command)
-    is_joined = hold is not None
-    if hold is None:
-        shown = await preview(waiting.services, tape, admitted, waiting.body)
-        entry = hold_request(
-            admitted, waiting.terms, waiting.body, shown, waiting.digest, waiting.command, tape.exchange
-        )
-        try:
-            await state.append(entry)
-        except StateError as error:
-            raise Refusal(STATE_UNAVAILABLE, f"kubetape cannot ask for an approval now: {error}") from error
-        hold = state.hold(entry.id)
-        if hold is None:
-            raise Refusal(STATE_UNAVAILABLE, "kubetape's request for an approval is gone: try again")
-    digest = bytes.fromhex(waiting.digest)
-    tape.append(
-        Held(tape.exchange, tape.at_us(), hold.id, admitted.verdict.rules, digest, is_joined), urgent=True
-    )
-    await tape.durable()
-    return hold
 
 
 def notice(hold: HoldState) -> str:
@@ -238,7 +170,7 @@ def _refusal(waiting: Waiting, hold: HoldState, result: _Result) -> Refusal:
 def _record_end(waiting: Waiting, hold: HoldState, result: _Result) -> None:
     tape = waiting.tape
     is_decided = result in (_Result.APPROVED, _Result.DENIED)
-    by, note = ((hold.decided_by,), hold.note) if is_decided else ((), "")
+    by, note = (hold.deciders, hold.note) if is_decided else ((), "")
     tape.append(HoldEnded(tape.exchange, tape.at_us(), hold.id, result.value, by, note), urgent=True)
 
 

@@ -4,7 +4,6 @@ What a rule needs is read before the decision and not again: the request body (k
 the object as it is in the cluster. What cannot be read counts against the call, never for it.
 """
 
-import time
 from dataclasses import dataclass
 from typing import Final
 
@@ -25,6 +24,7 @@ from protocol.apicall import Call
 from protocol.errors import Unreadable
 from protocol.events import RequestHead
 from protocol.media import parse_json_object
+from protocol.status import Cause, Details
 
 MASKED_VALUE: Final = (
     "this body contains a value that kubetape had masked; writing it back would destroy the real one. "
@@ -57,7 +57,7 @@ async def judge(asked: Asked, tape: Tape, services: Services) -> Judgement:
     """Decide one call. Raises Refusal for a body that no rule can see into, ClientLeft, UpstreamError, LogFailed."""
     policy = services.policy.current
     is_review = bool(review_kind(asked.call))
-    facts = Facts(asked.principal, asked.call, asked.request.facts.source_address, time.time_ns())
+    facts = Facts(asked.principal, asked.call, asked.request.facts.source_address, services.state.now_ns())
     if policy is None and not is_review:
         return Judgement(OBSERVED, facts, masker_for(()), None)
     body = await _read_body(asked) if _has_readable_body(asked) else None
@@ -83,7 +83,7 @@ def judge_again(judgement: Judgement, services: Services) -> Verdict:
     if policy is None:
         return judgement.verdict
     facts = msgspec.structs.replace(
-        judgement.facts, at_ns=time.time_ns(), grants=_grants_of(services, judgement.facts.principal)
+        judgement.facts, at_ns=services.state.now_ns(), grants=_grants_of(services, judgement.facts.principal)
     )
     return policy.decide(facts)
 
@@ -98,9 +98,13 @@ def _has_readable_body(asked: Asked) -> bool:
 
 
 async def _read_body(asked: Asked) -> bytes:
-    body = await read_whole_body(asked.request, asked.call)
+    call = asked.call
+    body = await read_whole_body(asked.request, call)
     if find_placeholder(body):
-        raise Refusal(UNPROCESSABLE, MASKED_VALUE)
+        # kubectl shows the causes of this kind of refusal, and in `edit` nothing else.
+        cause = Cause("MaskedValue", MASKED_VALUE, "masked value")
+        details = Details(call.name, call.group, call.resource, "", (cause,))
+        raise Refusal(UNPROCESSABLE, MASKED_VALUE, details=details)
     return body
 
 

@@ -8,6 +8,7 @@ taken for a policy. Reading and compiling happen in a thread; `current` is swapp
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final, TypeAlias
 
 import trio
@@ -24,6 +25,8 @@ MAX_TOTAL_BYTES: Final = 16 * 1024 * 1024
 _SUFFIXES: Final = (".yaml", ".yml")
 _MAX_READS: Final = 5
 
+NO_PACKS: Final[Mapping[str, bytes]] = MappingProxyType({})
+
 Signature: TypeAlias = tuple[tuple[str, int, int, int, int], ...]
 """Of every file: name, device, inode, size, time of change."""
 
@@ -35,11 +38,20 @@ class UnreadablePolicy(GatewayError):
 class PolicySource:
     """The policy in force.
 
-    current: None until `load` succeeded. on_change: called with every new policy, in the Trio thread, after the swap.
+    directory: None where only packs decide. packs: files that join those of the directory, by name; they come with the
+    program and never change. current: None until `load` succeeded. on_change: called with every new policy, in the
+    Trio thread, after the swap.
     """
 
-    def __init__(self, directory: Path, on_change: Callable[[Policy], None] = lambda _: None) -> None:
+    def __init__(
+        self,
+        directory: Path | None,
+        on_change: Callable[[Policy], None] = lambda _: None,
+        *,
+        packs: Mapping[str, bytes] = NO_PACKS,
+    ) -> None:
         self.directory: Final = directory
+        self._packs: Final = packs
         self.current: Policy | None = None
         self.on_change = on_change
         self._problem = ""
@@ -61,8 +73,8 @@ class PolicySource:
             return await self._try()
 
     async def watch(self) -> None:
-        """Reload whenever the files change, for ever."""
-        while True:
+        """Reload whenever the files change, for ever. Returns at once where there is no directory."""
+        while self.directory is not None:
             await trio.sleep(POLL_S)
             await self.poll()
 
@@ -70,7 +82,7 @@ class PolicySource:
         """Look once; reload if something changed since the last try. Returns whether it tried."""
         async with self._loading:
             try:
-                seen = await trio.to_thread.run_sync(signature_of, self.directory)
+                seen = await trio.to_thread.run_sync(self._look)
             except UnreadablePolicy as error:
                 self._problem = self._kept(str(error))
                 self._tried = None
@@ -89,7 +101,7 @@ class PolicySource:
         return True
 
     async def _load(self) -> None:
-        seen, files = await trio.to_thread.run_sync(read_policy_files, self.directory)
+        seen, files = await trio.to_thread.run_sync(self._read)
         self._tried = seen  # a broken file is not compiled again every second
         policy = await trio.to_thread.run_sync(load_policy, files)
         self._problem = ""
@@ -97,6 +109,16 @@ class PolicySource:
         if changed:
             self.current = policy
             self.on_change(policy)
+
+    def _look(self) -> Signature:
+        return signature_of(self.directory) if self.directory is not None else ()
+
+    def _read(self) -> tuple[Signature, Mapping[str, bytes]]:
+        """An empty directory is a mistake, packs or not: somebody meant to have files there."""
+        if self.directory is None:
+            return (), self._packs
+        seen, files = read_policy_files(self.directory)
+        return seen, {**files, **self._packs} if files else files
 
     def _kept(self, why: str) -> str:
         kept = f"; {self.current.sha256[:12]} stays in force" if self.current is not None else ""

@@ -1,6 +1,6 @@
 """What an exchange needs; one set per worker, made by gateway.app."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -9,6 +9,7 @@ from gateway.decision_counts import DecisionCounts
 from gateway.durability import Durability
 from gateway.errors import UpstreamUnreachable
 from gateway.identity.authenticate import Authenticator
+from gateway.keyed_locks import KeyedLocks
 from gateway.live import Live
 from gateway.policy_in_force import PolicyInForce
 from gateway.recorder import Recorder
@@ -39,6 +40,8 @@ class Services:
     revocations: Revocations
     budgets: Budgets
     counts: DecisionCounts
+    patience_s: float  # how long a held call is kept open before its client is told to come back
+    opening_holds: KeyedLocks = field(default_factory=KeyedLocks)
 
     def heard_status(self, status: int) -> None:
         """The API server answered so. 401 speaks of our credential: have it renewed."""

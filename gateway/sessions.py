@@ -43,7 +43,7 @@ class Sessions:
         return session, True
 
     def open_session(self, principal: Principal, *, now_ns: int | None = None) -> str:
-        """The session this principal's credential has open; "" for none. Opens none, and is no use of it."""
+        """The session this credential has now, "" if none; asking neither begins nor prolongs one."""
         now = time.time_ns() if now_ns is None else now_ns
-        known = self._open.get(principal.credential_id)
-        return known[0] if known is not None and now - known[1] <= IDLE_NS else ""
+        session, last_use = self._open.get(principal.credential_id, ("", 0))
+        return session if now - last_use <= IDLE_NS else ""

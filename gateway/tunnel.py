@@ -6,14 +6,11 @@ ordinary response, and that connection is closed: it never becomes a pipe. One c
 command that waits for people (`held_tunnel`).
 """
 
-import math
-
 from gateway import held_tunnel
 from gateway.admission import Admitted
 from gateway.budgets.account import Account
 from gateway.errors import UpstreamLost
 from gateway.gate import passed
-from gateway.holds import Waiting
 from gateway.live import LiveExchange
 from gateway.server.request import ClientRequest
 from gateway.services import Services
@@ -26,6 +23,7 @@ from gateway.tunnel_record import TunnelRecord
 from gateway.typed_holds import people_for_lines
 from gateway.upstream.connection import UpstreamConnection
 from gateway.upstream.response import client_head
+from gateway.waiting import Waiting
 from protocol.channels import open_channel_machine
 from protocol.errors import RemoteProtocolError
 from protocol.events import Event, Machine, ResponseHead, Upgraded
@@ -41,7 +39,7 @@ async def serve(
         await held_tunnel.serve(request, tape, services, live, admitted)
         return
     waiting = Waiting(request.head, request.wait_left, tape, services, live, admitted, admitted.terms)
-    async with passed(waiting, patience_s=math.inf) as account:  # a client asks for an upgrade only once
+    async with passed(waiting) as account:
         if services.durability.intent_before_forward(admitted.call.durability_class):
             await tape.intent_durable()
         connection = await services.pool.acquire(fresh=True)

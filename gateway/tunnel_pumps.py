@@ -175,14 +175,17 @@ class Pumps:
     async def _ask(self, question: Question, ready: list[Event]) -> list[Event]:
         """Have a typed line decided by people, while the client is kept alive; what it sent meanwhile."""
         lobby = Lobby(self._client)
-        self._say(question.notice)
-        await self._client.flush(wait=False)
         steps: list[ToCluster | ToClient] = []
         problem: Exception | None = None
         async with trio.open_nursery() as nursery:
+
+            def tell(event: Event) -> None:
+                self._say(event)
+                nursery.start_soon(lobby.flush)
+
             nursery.start_soon(lobby.run)
             try:
-                steps = await question.decide(lobby.left.wait)
+                steps = await question.decide(lobby.left.wait, tell)
             except Exception as error:
                 problem = error
             nursery.cancel_scope.cancel()

@@ -23,13 +23,17 @@ class ToClient:
     event: Event
 
 
+Left: TypeAlias = Callable[[], Awaitable[None]]
+"""Returns once the client is gone."""
+Tell: TypeAlias = Callable[[Event], None]
+"""Gives the client, which waits, something to read; it is written at once."""
+
+
 @dataclass(frozen=True)
 class Question:
-    """A typed line waits for people. notice: what the client is told meanwhile; decide: given a way to learn that it
-    left, what to do then. Raises Refusal, ClientLeft."""
+    """A typed line waits for people. decide: returns what to do then. Raises Refusal, ClientLeft."""
 
-    notice: Event
-    decide: Callable[[Callable[[], Awaitable[None]]], Awaitable[list[ToCluster | ToClient]]]
+    decide: Callable[[Left, Tell], Awaitable[list[ToCluster | ToClient]]]
 
 
 Step: TypeAlias = ToCluster | ToClient | Question

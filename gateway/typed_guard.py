@@ -1,12 +1,17 @@
 """Lines typed into a terminal or a shell's stdin, judged before their end goes on (best effort: docs/exec-guardrails.md).
 
 On a terminal the characters of a line have gone on already, for their echo; what is withheld is its end, and a line
-that is denied is cleared with ^C. Without one nothing of a line goes on before it is judged: a shell would run the
+that is denied is cleared with ^C. A line that came in one piece is judged before its echo is back; what a rule is about
+then waits a moment for it, because who decides or reads the record has to see the line. Without a terminal nothing of a line goes on before it is judged: a shell would run the
 unfinished line when its stdin ends.
 """
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final, TypeAlias
+
+import msgspec
+import trio
 
 from gateway.errors import FORBIDDEN, Refusal
 from gateway.policy.command import CommandJudge
@@ -14,7 +19,7 @@ from gateway.policy.masking.masker import Masker
 from gateway.policy.model import CommandRule
 from gateway.policy.typed_lines import Forward, LineReady, TypedLines
 from gateway.tape import Tape
-from gateway.tunnel_steps import Question, Step, ToClient, ToCluster
+from gateway.tunnel_steps import Left, Question, Step, Tell, ToClient, ToCluster
 from protocol.events import Channel, ChannelData, Event
 from protocol.status import make_visible
 from storage.records import CommandSeen
@@ -24,10 +29,12 @@ MAX_UNJUDGED_BYTES: Final = 64 * 1024
 MAX_SHOWN_CHARACTERS: Final = 4096
 STRENGTH: Final = ("deny", "hold", "alert")
 INTERRUPT: Final = b"\x03"
+ECHO_S: Final = 0.5
+"""How long the echo of a line that a rule is about may take: a round trip to the pod, and no time for a person."""
 
-Left: TypeAlias = Callable[[], Awaitable[None]]
-AskPeople: TypeAlias = Callable[[CommandRule, str, Left], Awaitable[None]]
-"""(rule, line, how to learn that the client left): returns when people agreed. Raises Refusal, ClientLeft."""
+AskPeople: TypeAlias = Callable[[CommandRule, str, Left, Callable[[str], None]], Awaitable[None]]
+"""(rule, line, how to learn that the client left, how to tell it what it waits for): returns when people agreed.
+Raises Refusal, ClientLeft."""
 
 
 class TypedGuard:
@@ -41,10 +48,13 @@ class TypedGuard:
         self._judge = CommandJudge(rules)
         self._unjudged: list[Step] = []  # without a terminal: of the line that is not complete
         self._unjudged_bytes = 0
+        self._output = trio.Event()  # the terminal showed something
 
     def saw_output(self, data: bytes) -> None:
         """The terminal showed this."""
         self._lines.receive_output(data)
+        self._output.set()
+        self._output = trio.Event()
 
     def typed(self, event: ChannelData) -> list[Step]:
         """What may go on now. Raises Refusal where a line ends the session."""
@@ -81,12 +91,33 @@ class TypedGuard:
     def _line(self, line: LineReady) -> list[Step]:
         rules = [rule for text in (line.line, line.joined) if (rule := self._judge.judge(text)) is not None]
         rule = min(rules, key=lambda rule: STRENGTH.index(rule.action)) if rules else None
+        if rule is None:
+            if line.is_echoed:
+                self._note(line, None, "")
+            return [*self._judged(), _to_cluster(line.end)]
+        if line.is_echoed:
+            return self._ruled(rule, line)
+        return [Question(partial(self._once_shown, rule, line))]
+
+    async def _once_shown(
+        self, rule: CommandRule, line: LineReady, left: Left, tell: Tell
+    ) -> list[ToCluster | ToClient]:
+        """What becomes of a line whose echo may still come; one that does not come is a password."""
+        with trio.move_on_after(ECHO_S):
+            while not self._lines.shows(line.line):
+                await self._output.wait()
+        steps: list[ToCluster | ToClient] = []
+        shown = msgspec.structs.replace(line, is_echoed=self._lines.shows(line.line))
+        for step in self._ruled(rule, shown):
+            steps += await step.decide(left, tell) if isinstance(step, Question) else [step]
+        return steps
+
+    def _ruled(self, rule: CommandRule, line: LineReady) -> list[Step]:
+        """What becomes of a line that a rule is about."""
         end = _to_cluster(line.end)
-        if rule is None or rule.action == "alert":
-            if rule is not None or line.is_echoed:
-                self._note(line, rule, "alert" if rule is not None else "")
-            return [*self._judged(), end]
         self._note(line, rule, rule.action)
+        if rule.action == "alert":
+            return [*self._judged(), end]
         if rule.action == "hold":
             return [self._question(rule, line, [*self._judged(), end])]
         if not self._tty:
@@ -96,17 +127,16 @@ class TypedGuard:
         return [self._said(f"denied by kubetape policy {rule.rule}: {rule.reason}"), _to_cluster(INTERRUPT)]
 
     def _question(self, rule: CommandRule, line: LineReady, withheld: list[Step]) -> Question:
-        async def decide(left: Left) -> list[ToCluster | ToClient]:
+        async def decide(left: Left, tell: Tell) -> list[ToCluster | ToClient]:
             try:
-                await self._ask(rule, self._shown(line), left)
+                await self._ask(rule, self._shown(line), left, lambda text: tell(self._said(text).event))
             except Refusal as refusal:
                 if not self._tty:
                     raise
                 return [self._said(refusal.message), _to_cluster(INTERRUPT)]
             return [step for step in withheld if isinstance(step, ToCluster)]
 
-        notice = self._said(f"this command waits for approval (kubetape policy {rule.rule})")
-        return Question(notice.event, decide)
+        return Question(decide)
 
     def _said(self, text: str) -> ToClient:
         """A line of ours on the terminal; on stderr where there is none, so that pipes stay clean."""

@@ -20,6 +20,7 @@ import msgspec
 
 from storage.errors import UNDECODABLE, BadKeyFile, CorruptFrame, NoKey, StorageError, WrongKey
 from storage.index_day import Day
+from storage.index_early import EarlyRecords
 from storage.index_rows import IndexSettings, OpenCall, Piece, call_text, day_of
 from storage.index_schema import (
     LOCK_FILE,
@@ -44,6 +45,7 @@ from storage.records import (
     SegmentRecovered,
     SessionOpened,
     StateChanged,
+    SubRequest,
     UnknownRecord,
     decode_record,
 )
@@ -213,10 +215,14 @@ class Indexer:
     def _begin(self, log: str, at: Position, intent: Intent) -> None:
         name = day_of(intent.at_ns)
         day = self._day(name)
+        early = self._early(log).take(intent.exchange)
         if day.has(log, at.record_seq):
             return
         call = OpenCall.begin(day.new_call(), log, at.record_seq, intent, self._settings)
         self._open[intent.exchange] = (log, name, call)
+        for before, record in early:
+            day.touch(call, log, before)
+            call.take(record, self._settings, day.pieces)
         day.touch(call, log, at)
         if not self._settings.metadata_only:
             day.pieces.append(Piece(call.row.id, "call", 0, call_text(intent)))
@@ -225,7 +231,9 @@ class Indexer:
         exchange: bytes = getattr(record, "exchange", b"")
         known = self._open.get(exchange)
         if known is None or known[0] != log:
-            return  # its Intent expired with an older segment, or its row is complete
+            if isinstance(record, SubRequest):  # else its Intent expired, or its row is complete
+                self._early(log).keep(at, record)
+            return
         _, name, call = known
         day = self._day(name)
         if day.has(log, at.record_seq):
@@ -237,6 +245,10 @@ class Indexer:
             day.end(call)
             del self._open[exchange]
 
+    def _early(self, log: str) -> EarlyRecords:
+        assert self._state is not None  # a step is running
+        return self._state.early.setdefault(log, EarlyRecords())
+
     def _skip(self, log: str) -> None:
         """Records were stepped over that nobody can read: what is open may have had some of them."""
         for of_log, name, call in self._open.values():
@@ -246,6 +258,7 @@ class Indexer:
 
     def _end_of_run(self, log: str, at: Position) -> None:
         """Another run of the gateway writes from here on: what is open will never end."""
+        self._early(log).clear()
         for exchange, (of_log, name, call) in list(self._open.items()):
             if of_log == log and call.row.seq < at.record_seq:
                 day = self._day(name)  # does not have this record yet, else the call were not open

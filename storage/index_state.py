@@ -15,6 +15,7 @@ import msgspec
 
 from storage.errors import UNDECODABLE
 from storage.index_day import Day
+from storage.index_early import EarlyRecords
 from storage.index_schema import STATE_FILE, GarbledIndex, open_reading, open_state, translated
 from storage.reader import Position
 from storage.sources import RecordSource
@@ -33,12 +34,14 @@ class IndexState:
         self._connection = open_state(path)
         self._inode = os.stat(path).st_ino
         self._positions: dict[str, tuple[Position, bytes]] = {}
+        self.early: dict[str, EarlyRecords] = {}  # what waits for its Intent, by log; saved with its position
         self.mode = ""  # "": none set yet
         try:
             for (mode,) in self._connection.execute("SELECT mode FROM settings"):
                 self.mode = str(mode)
-            for log, position, digest in self._connection.execute("SELECT log, position, digest FROM logs"):
+            for log, position, digest, early in self._connection.execute("SELECT * FROM logs"):
                 self._positions[log] = (msgspec.msgpack.decode(position, type=Position), digest)
+                self.early[log] = EarlyRecords(early)
         except (sqlite3.Error, *UNDECODABLE) as error:
             self._connection.close()
             raise GarbledIndex(f"{path}: {error}") from error
@@ -81,7 +84,8 @@ class IndexState:
         for name, day in days.items():
             self._run("INSERT OR REPLACE INTO days VALUES (?, ?, ?)", (name, day.token, day.generation))
         packed = msgspec.msgpack.encode(last)
-        self._run("INSERT OR REPLACE INTO logs VALUES (?, ?, ?)", (log, packed, digest))
+        early = self.early.get(log, EarlyRecords()).encode()
+        self._run("INSERT OR REPLACE INTO logs VALUES (?, ?, ?, ?)", (log, packed, digest, early))
         self._run("COMMIT")
         self._positions[log] = (last, digest)
 
@@ -93,6 +97,7 @@ class IndexState:
             self._run("DELETE FROM days WHERE day = ?", (day,))
         self._run("COMMIT")
         self._positions.clear()
+        self.early.clear()
 
     def _run(self, sql: str, values: tuple[object, ...] = ()) -> list[tuple[str, str, int]]:
         try:

@@ -57,6 +57,17 @@ def test_policy_is_pure() -> None:
     )
 
 
+def test_who_may_do_what_over_the_api_is_decided_by_pure_code() -> None:
+    pure = ("rights", "finding", "documents", "showing", "words", "routes", "openapi", "settings")
+    everything = {str(path.relative_to(ROOT)) for path in modules("gateway/console")}
+    conduct = frozenset(everything - {f"gateway/console/{name}.py" for name in pure})
+    assert offences("gateway/console", IO_MODULES, but=conduct) == []
+    told = ("notices", "notice_body", "signature", "slack_messages", "slack_replies", "settings")
+    everything = {str(path.relative_to(ROOT)) for path in modules("gateway/notify")}
+    conduct = frozenset(everything - {f"gateway/notify/{name}.py" for name in told})
+    assert offences("gateway/notify", IO_MODULES, but=conduct) == []
+
+
 def test_storage_knows_neither_trio_nor_the_gateway() -> None:
     assert offences("storage", {"trio", "socket", "ssl", "asyncio", "gateway", "tests"}) == []
 
@@ -92,6 +103,7 @@ def test_only_the_owning_modules_know_their_libraries() -> None:
         "trustme": frozenset({"gateway/server/tls.py", "gateway/demo/standin/settings.py"}),
         "cel_expr_python": frozenset({"gateway/policy/condition.py"}),
         "h11": frozenset({"gateway/server/management.py", "gateway/witness/server.py"}),
+        "slack_sdk": frozenset({"gateway/notify/slack.py"}),
         "zstandard": frozenset(),
     }
     for library, files in owners.items():

@@ -123,6 +123,12 @@ MAX_OPEN_FILES = 65_536
     help="Policy files (*.yaml). With any, what nothing allows is denied; without, observe mode.",
 )
 @click.option(
+    "--policy-pack",
+    multiple=True,
+    metavar="NAME",
+    help="A policy that comes with kubetape joins them (repeatable): kubetape policy packs ls.",
+)
+@click.option(
     "--accept-loss",
     metavar="REASON",
     default="",
@@ -180,9 +186,9 @@ def with_flags(settings: Settings, flags: dict[str, object]) -> Settings:
     listen = Listen(
         data=_text(given, "listen") or settings.listen.data,
         management=_text(given, "mgmt_listen") or settings.listen.management,
-        console=flags["console_listen"]
+        console=_text(flags, "console_listen")
         if flags.get("console_listen") is not None
-        else settings.listen.console,  # type: ignore[arg-type]
+        else settings.listen.console,
         names=[*settings.listen.names, *flags.get("tls_name", ())],  # type: ignore[misc]
         tls=settings.listen.tls,
     )
@@ -196,7 +202,10 @@ def with_flags(settings: Settings, flags: dict[str, object]) -> Settings:
         clusters=[cluster] if cluster else settings.clusters,
         listen=listen,
         record=record,
-        policy=PolicySettings(_text(given, "policy") or settings.policy.dir),
+        policy=PolicySettings(
+            _text(given, "policy") or settings.policy.dir,
+            [*settings.policy.packs, *flags.get("policy_pack", ())],  # type: ignore[misc]
+        ),
         identity=_identity(settings.identity, given),
     )
 
@@ -278,7 +287,7 @@ def _what_decides(gateway: Gateway) -> str:
     if current is None:
         return "OBSERVE MODE: no policy: every identified call is allowed, and recorded."
     return (
-        f"policy {current.sha256[:12]} of {gateway.settings.policy.dir} decides ({len(current.rules)} rules); "
+        f"policy {current.sha256[:12]} of {gateway.settings.policy.origin} decides ({len(current.rules)} rules); "
         + ("what nothing allows is allowed" if current.default_allows else "what nothing allows is denied")
     )
 

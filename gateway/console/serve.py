@@ -27,8 +27,10 @@ from gateway.console.caller import check_origin, identify
 from gateway.console.context import ApiCall, ConsoleServices, Lines
 from gateway.console.openapi import make_openapi
 from gateway.console.routes import Route, match_route
+from gateway.console.settings import Admins
 from gateway.deciding import UNACCEPTABLE
 from gateway.errors import BAD_REQUEST, TOO_LARGE, UNSUPPORTED_MEDIA, ClientLeft, Refusal, refusal_for
+from gateway.first_user import GROUP as FIRST_USER_GROUP
 from gateway.server.listener import Listener
 from gateway.server.request import ClientRequest, ConnectionFacts
 from gateway.server.tls import is_loopback
@@ -61,9 +63,14 @@ async def serve_console(
             'issuer, client certificates or a token file first, or write console: ""'
         )
     listener = Listener(
-        context, partial(_Api(services).serve, services=services), _malformed, option="listen.console"
+        context, partial(_Api(services).serve, services=services), _malformed, option="--console-listen"
     )
     await listener.run(host, port, task_status=task_status)
+
+
+def effective_admins(settings: Settings) -> Admins:
+    """Those of the configuration. Without identity settings there is one user, who owns the data directory: he is."""
+    return settings.console.admins if settings.has_identity else Admins(groups=(FIRST_USER_GROUP,))
 
 
 class _Api:

@@ -44,7 +44,9 @@ class Deliveries:
 
     def offer(self, parcel: Parcel) -> None:
         if len(self._waiting) >= MAX_WAITING:
-            self._give_up(self._waiting.popleft(), f"{MAX_WAITING} others wait")
+            oldest = self._waiting[1]  # the first may be under way
+            del self._waiting[1]
+            self._give_up(oldest, f"{MAX_WAITING} others wait")
         self._waiting.append(parcel)
         self._news.set()
 
@@ -64,24 +66,23 @@ class Deliveries:
                 self._give_up(self._waiting.popleft(), self.problem or "it came too late")
                 continue
             answer = await trio.to_thread.run_sync(self._post, parcel, limiter=self._limiter)
-            if self._is_done(parcel, answer):
+            if self._is_done(answer):
                 pause_s = FIRST_PAUSE_S
                 continue
             await self._rest(max(pause_s, answer.retry_after_s), parcel.until_ns)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
-    def _is_done(self, parcel: Parcel, answer: Answer) -> bool:
+    def _is_done(self, answer: Answer) -> bool:
         if 200 <= answer.status < 300:
             if self.problem:
                 journal.note("notify", f"{self._name} takes notices again")
             self.problem = ""
-            self._take(parcel)
+            self._waiting.popleft()
             return True
         said = f": {answer.excerpt}" if answer.excerpt else ""
         why = f"it answered {answer.status}{said}" if answer.status else answer.excerpt
         if answer.status in _REFUSED:
-            self._take(parcel)
-            self._give_up(parcel, why)
+            self._give_up(self._waiting.popleft(), why)
             return True
         if not self.problem:
             journal.problem(
@@ -89,11 +90,6 @@ class Deliveries:
             )
         self.problem = why
         return False
-
-    def _take(self, parcel: Parcel) -> None:
-        """It may have been given up meanwhile, for want of room."""
-        if self._waiting and self._waiting[0] is parcel:
-            self._waiting.popleft()
 
     async def _rest(self, pause_s: float, until_ns: int) -> None:
         left_s = max((until_ns - self._now_ns()) / 1e9, 0.0)

@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 SLACK: Final = "https://slack.com/api/"
 CALL_S: Final = 10
 VOTE_S: Final = 2.5
-CLOSE_S: Final = 5.0
+CLOSE_S: Final = 0.2
+"""The library takes seconds to close; its threads end by themselves, and nobody's shutdown waits for them."""
 FIRST_PAUSE_S: Final = 1.0
 LONGEST_PAUSE_S: Final = 60.0
 MAX_REMEMBERED: Final = 10_000

@@ -20,7 +20,7 @@ from gateway.policy.model import (
 from gateway.policy.rule import Answer, Kind, Rule
 
 NOTHING_ALLOWS: Final = "no rule allows this"
-_ACTIONS: Final = {Kind.DENY: Action.DENY, Kind.HOLD: Action.HOLD, Kind.ALLOW: Action.ALLOW}
+ACTIONS: Final = {Kind.DENY: Action.DENY, Kind.HOLD: Action.HOLD, Kind.ALLOW: Action.ALLOW}
 
 
 class Matched(NamedTuple):
@@ -47,7 +47,7 @@ def assemble(matched: Sequence[Matched], ground: Ground) -> Verdict:
     standing.sort(key=lambda found: found.rule.kind)  # stable: the order of the files within a kind
     rules = [found.rule for found in standing]
     strongest = rules[0].kind if rules else Kind.OTHER
-    action = _ACTIONS.get(strongest, Action.ALLOW if ground.default_allows else Action.DENY)
+    action = ACTIONS.get(strongest, Action.ALLOW if ground.default_allows else Action.DENY)
     grants = () if action is Action.DENY else _relied_on(rules, action, matched, ground)
     hold = strictest_hold(rules) if action is Action.HOLD else None
     return Verdict(
@@ -83,7 +83,7 @@ def _relied_on(
 ) -> tuple[ActiveGrant, ...]:
     """The grants without which this would not be the verdict."""
     lifting = [ground.lifted[found.rule.id] for found in matched if found.rule.id in ground.lifted]
-    decisive = [rule for rule in rules if rule.kind in _ACTIONS and _ACTIONS[rule.kind] is action]
+    decisive = [rule for rule in rules if rule.kind in ACTIONS and ACTIONS[rule.kind] is action]
     if decisive and all(rule.bundle for rule in decisive) and not ground.default_allows:
         lifting.append(ground.held[decisive[0].bundle])
     return tuple({grant.id: grant for grant in lifting}.values())

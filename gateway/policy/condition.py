@@ -145,7 +145,7 @@ VARIABLES: Final[Mapping[str, Variable]] = {
 class CelCondition:
     """A compiled condition (`rule.Predicate`)."""
 
-    __slots__ = ("_expression", "_values", "uses_object", "uses_old_object", "uses_options")
+    __slots__ = ("_expression", "_values", "uses_claims", "uses_object", "uses_old_object", "uses_options")
 
     def __init__(self, expression: cel.Expression, used: frozenset[str]) -> None:
         self._expression: Final = expression
@@ -154,6 +154,7 @@ class CelCondition:
         self.uses_object: Final = uses_kind or "object" in used
         self.uses_old_object: Final = uses_kind or "oldObject" in used
         self.uses_options: Final = "request.options" in used
+        self.uses_claims: Final = "principal.claims" in used
 
     def evaluate(self, facts: Facts) -> Answer:
         if self.uses_object and carries_object(facts) and not knows_object(facts):

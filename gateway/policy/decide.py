@@ -100,16 +100,15 @@ class Policy:
             )
 
     def _decide(self, facts: Facts) -> Verdict:
-        held, lifted = self._grants_of(facts)
+        ground = self.ground(facts)
         candidates = self._candidates(facts)
         matched = []
         for rule in candidates.rules:
-            if rule.bundle and rule.bundle not in held:
+            if rule.bundle and rule.bundle not in ground.held:
                 continue
             answer = rule.matches(facts)
             if answer or (answer is None and rule.kind is not Kind.ALLOW):
                 matched.append(Matched(rule, answer))
-        ground = Ground(self.sha256, self.default_allows, held, lifted, self.bundle_budgets)
         verdict = assemble(matched, ground)
         if verdict.action is not Action.DENY:
             return verdict
@@ -117,9 +116,18 @@ class Policy:
             candidates.hint = what_is_allowed(self.rules, facts)
         hint = candidates.hint
         if verdict.reason == NOTHING_ALLOWS:  # what a rule denies, no grant allows
-            askable = [terms for bundle, terms in self.grants.items() if bundle not in held]
+            askable = [terms for bundle, terms in self.grants.items() if bundle not in ground.held]
             hint = with_grants(hint, candidates.rules, askable, facts)
         return msgspec.structs.replace(verdict, hint=hint)
+
+    def candidates(self, facts: Facts) -> tuple[Rule, ...]:
+        """The rules that can be about such a call of such a person, in the order of the files."""
+        return self._candidates(facts).rules
+
+    def ground(self, facts: Facts) -> Ground:
+        """What a verdict rests on beside the rules that match."""
+        held, lifted = self._grants_of(facts)
+        return Ground(self.sha256, self.default_allows, held, lifted, self.bundle_budgets)
 
     def _candidates(self, facts: Facts) -> _Candidates:
         who, call = facts.principal, facts.call

@@ -134,7 +134,7 @@ class _Loading:
             self._detectors[detector.name] = made
 
     def _add_rules(self, source: Source, file: PolicyFile) -> None:
-        for spec, path, prefix, bundle in _all_rules(file):
+        for spec, path, prefix, bundle in all_rules(file):
             rule_id = f"{prefix}/{spec.name}"
             self._unique(source, rule_id, (*path, "name"), "rule")
             self._kinds[rule_id] = kind_of(spec)
@@ -171,12 +171,14 @@ class _Loading:
             resource=tests.resource,
             tests=tests.tests,
             object_tests=tests.object_tests,
+            fields=tests.fields,
             condition=condition,
             needs_object=match.labels is not None or (condition is not None and condition.uses_object),
             needs_name=match.names is not None,
             needs_options=condition is not None and condition.uses_options,
             needs_old_object=match.labels is not None
             or (condition is not None and condition.uses_old_object),
+            uses_claims=match.claims is not None or (condition is not None and condition.uses_claims),
             is_shadow=spec.mode == "shadow",
             bundle=bundle,
             phrase=phrase(match, is_conditional=condition is not None) if allows else "",
@@ -238,7 +240,7 @@ def _file_of(source: Source) -> PolicyFile:
     return source.policy
 
 
-def _all_rules(file: PolicyFile) -> Iterator[tuple[RuleSpec, Path, str, str]]:
+def all_rules(file: PolicyFile) -> Iterator[tuple[RuleSpec, Path, str, str]]:
     """Rules, budgets and rules of grants: the rule, its path, what stands before its name, its bundle."""
     name = file.metadata.name
     for at, rule in enumerate(file.rules):

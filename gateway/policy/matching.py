@@ -5,7 +5,7 @@ all namespaces, a certain namespace cannot be told, so a rule that denies, holds
 allows is not. An object is both, what is in the cluster and what is sent: labels are certain when both agree.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from gateway.policy.argv import programs
@@ -37,37 +37,57 @@ class Tests(NamedTuple):
     resource: IndexTest
     tests: tuple[Test, ...]
     object_tests: tuple[Test, ...]
+    fields: tuple[str, ...]  # of `match:`, one for each of tests, then for each of object_tests
 
 
 def compile_match(match: Match, *, allows: bool, shows: bool = False) -> Tests:
     """match: checked by `match_checks`. allows: for a rule that allows, whose patterns must be safe; shows: for a rule
     that hides something, which is about every answer that shows it (`echoes`)."""
-    tests: list[Test] = []
-    object_tests: list[Test] = []
-    if match.paths is not None:
-        tests.append(_on_paths(Globs(match.paths)))
-    if match.namespaces is not None:
-        tests.append(_on_namespace(Globs(match.namespaces)))
-    if match.claims is not None:
-        tests.extend(_on_claim(name, Globs(patterns)) for name, patterns in match.claims.items())
-    if match.argv is not None:
-        tests.append(_on_argv(match.argv, is_strict=allows))
-    if match.ports is not None:
-        tests.append(_on_ports(frozenset(match.ports), allows=allows))
-    tests.extend(_on_flags(match))
-    if match.sources is not None:
-        tests.append(from_networks(match.sources))
-    if match.time is not None:
-        tests.append(during(match.time))
-    if match.names is not None:
-        object_tests.append(_on_name(Globs(match.names)))
-    if match.labels is not None:
-        object_tests.extend(_on_label(name, Globs(patterns)) for name, patterns in match.labels.items())
+    tests = list(_tests(match, allows=allows))
+    object_tests = list(_object_tests(match))
     who, resource = _all(_who_tests(match)), _all(_resource_tests(match, shows=shows))
     if allows and not _names_proxy(match):
         resource = _all([resource, _is_no_proxy])
     verb = _all([_on_verb(Globs(match.verbs), shows=shows)] if match.verbs is not None else [])
-    return Tests(who, verb, resource, tuple(tests), tuple(object_tests))
+    return Tests(
+        who,
+        verb,
+        resource,
+        tuple(test for _, test in tests),
+        tuple(test for _, test in object_tests),
+        tuple(field for field, _ in (*tests, *object_tests)),
+    )
+
+
+def _tests(match: Match, *, allows: bool) -> Iterator[tuple[str, Test]]:
+    """What is asked of the call and of who makes it, each with the field that asks."""
+    if match.paths is not None:
+        yield "paths", _on_paths(Globs(match.paths))
+    if match.namespaces is not None:
+        yield "namespaces", _on_namespace(Globs(match.namespaces))
+    if match.claims is not None:
+        for name, patterns in match.claims.items():
+            yield "claims", _on_claim(name, Globs(patterns))
+    if match.argv is not None:
+        yield "argv", _on_argv(match.argv, is_strict=allows)
+    if match.ports is not None:
+        yield "ports", _on_ports(frozenset(match.ports), allows=allows)
+    for wanted, name in ((match.tty, "tty"), (match.stdin, "stdin")):
+        if wanted is not None:
+            yield name, _on_flag(name, wanted)
+    if match.sources is not None:
+        yield "sources", from_networks(match.sources)
+    if match.time is not None:
+        yield "time", during(match.time)
+
+
+def _object_tests(match: Match) -> Iterator[tuple[str, Test]]:
+    """What may have to look into objects."""
+    if match.names is not None:
+        yield "names", _on_name(Globs(match.names))
+    if match.labels is not None:
+        for name, patterns in match.labels.items():
+            yield "labels", _on_label(name, Globs(patterns))
 
 
 def _all(tests: list[IndexTest]) -> IndexTest:
@@ -274,12 +294,6 @@ def _on_ports(ports: frozenset[int], *, allows: bool) -> Test:
         return all(known) or (None if any(known) else False)
 
     return test
-
-
-def _on_flags(match: Match) -> Iterable[Test]:
-    for wanted, name in ((match.tty, "tty"), (match.stdin, "stdin")):
-        if wanted is not None:
-            yield _on_flag(name, wanted)
 
 
 def _on_flag(name: str, wanted: bool) -> Test:

@@ -64,8 +64,8 @@ class Effects:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """tests: what is not in the index, without objects. object_tests: what looks into objects. phrase: what it
-    allows, in words, for hints.
+    """tests: what is not in the index, without objects. object_tests: what looks into objects. fields: of `match:`,
+    one for each of tests, then of object_tests. phrase: what it allows, in words, for hints.
     """
 
     id: str
@@ -76,11 +76,13 @@ class Rule:
     resource: IndexTest
     tests: tuple[Test, ...] = ()
     object_tests: tuple[Test, ...] = ()
+    fields: tuple[str, ...] = ()
     condition: Predicate | None = None
     needs_object: bool = False
     needs_name: bool = False  # of what is created: it is in the body
     needs_options: bool = False  # of a deletion: they are in the body
     needs_old_object: bool = False
+    uses_claims: bool = False  # of the token, which no record keeps
     is_shadow: bool = False
     bundle: str = ""  # of the grant whose holders it is for; "": everybody
     phrase: str = ""

@@ -63,6 +63,10 @@ class TypedLines:
         if self._tty:
             self._screen.receive(data)
 
+    def shows(self, text: str) -> bool:
+        """Whether the terminal's line has this in it now: an echo that came later than the end of its line."""
+        return bool(text.strip()) and text in self._screen.text
+
     def receive_input(self, data: bytes) -> list[Piece]:
         """Take in bytes of stdin; all of them come out again, in order, with a stop at each end of a line."""
         pieces: list[Piece] = []

@@ -184,7 +184,7 @@ class SharedState:
             for entry, row in news:
                 self.view.apply(row.seq, entry)
                 self._applied.append(row.seq)
-            self._fresh_s, self._trouble = began_s, ""
+            self._fresh_s = began_s
             if news or self._news.refused != was_refused:
                 self._tell()
             if self._memory is not None:
@@ -192,6 +192,7 @@ class SharedState:
                 if self._unkept:
                     await self._in_thread(partial(self._memory.keep, tuple(self._unkept)))
                     self._unkept.clear()
+            self._trouble = ""
 
     def _reckoned(self, entry: AnyEntry, row: Stored) -> Stored:
         """Nobody signed the expiry that the store tells: the one to remember is our own."""

@@ -67,11 +67,16 @@ class HoldState(msgspec.Struct, frozen=True):
         return vote.at_ns if vote is not None else 0
 
     @property
-    def decided_by(self) -> str:
-        """The people on whose word, "a" or "a, b"; "" while undecided."""
+    def deciders(self) -> tuple[str, ...]:
+        """The people on whose word; () while undecided."""
         if self._denial is not None:
-            return self._denial.by.user
-        return ", ".join(vote.by.user for vote in self._approvals) if self._deciding is not None else ""
+            return (self._denial.by.user,)
+        return tuple(vote.by.user for vote in self._approvals) if self._deciding is not None else ()
+
+    @property
+    def decided_by(self) -> str:
+        """The same for people, "a" or "a, b"."""
+        return ", ".join(self.deciders)
 
     @property
     def note(self) -> str:

@@ -7,7 +7,7 @@ Ends are fields, so nothing has to run for a grant to end; `forget` only keeps t
 Not its business: signatures (`signing`), freshness (`follower`), who may vote now (`voting.check_vote`).
 """
 
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeVar
 
 import msgspec
 
@@ -31,6 +31,7 @@ from gateway.state.ledgers import Budget, Ledgers
 from gateway.state.revocations import Revocations
 from gateway.state.voting import may_vote, person
 
+T = TypeVar("T")
 UserKey: TypeAlias = tuple[str, str]
 """(user, issuer)"""
 
@@ -48,7 +49,9 @@ class View:
         self._holds: dict[str, HoldState] = {}
         self._grants: dict[str, GrantState] = {}
         self._holds_of: dict[UserKey, dict[str, None]] = {}
-        self._grants_of: dict[UserKey, dict[str, None]] = {}
+        self._granted: dict[
+            UserKey, dict[str, ActiveGrant]
+        ] = {}  # ready for the decision path; ends are in it
         self._revocations = Revocations()
         self._ledgers = Ledgers()
 
@@ -125,11 +128,10 @@ class View:
 
     def grants_of(self, user: str, issuer: str, now_ns: int) -> tuple[ActiveGrant, ...]:
         """What this person holds now. issuer: that of the principal; another issuer's namesake has none of it."""
-        ids = self._grants_of.get((user, issuer))
-        if not ids:
+        granted = self._granted.get((user, issuer))
+        if not granted:
             return ()
-        found = (self._grants[grant_id].active(now_ns) for grant_id in ids)
-        return tuple(grant for grant in found if grant is not None)
+        return tuple(grant for grant in granted.values() if now_ns < grant.expires_ns)
 
     # --- the rest ---------------------------------------------------------------------------------
 
@@ -159,7 +161,7 @@ class View:
             _unlist(self._holds_of, _key(hold.request), hold.id)
         for grant in [g for g in self._grants.values() if g.last_ns + SHOWN_AFTER_END_NS <= now_ns]:
             del self._grants[grant.id]
-            _unlist(self._grants_of, _key(grant.request), grant.id)
+            _unlist(self._granted, _key(grant.request), grant.id)
 
     # --- folding ----------------------------------------------------------------------------------
 
@@ -185,12 +187,19 @@ class View:
     def _request_grant(self, entry: GrantRequested) -> None:
         if entry.id not in self._grants:
             self._grants[entry.id] = GrantState(entry)
-            self._grants_of.setdefault(_key(entry), {})[entry.id] = None
 
     def _vote_grant(self, entry: GrantVoted) -> None:
         grant = self._grants.get(entry.id)
         if grant is not None and _counts(grant, entry):
-            self._grants[entry.id] = msgspec.structs.replace(grant, votes=(*grant.votes, entry))
+            self._put_grant(msgspec.structs.replace(grant, votes=(*grant.votes, entry)))
+
+    def _put_grant(self, grant: GrantState) -> None:
+        self._grants[grant.id] = grant
+        active = grant.active(grant.begins_ns)
+        if active is not None:
+            self._granted.setdefault(_key(grant.request), {})[grant.id] = active
+        else:
+            _unlist(self._granted, _key(grant.request), grant.id)
 
     def _revoke(self, entry: Revoked) -> None:
         self._revocations.add(entry)
@@ -199,7 +208,7 @@ class View:
             closed = hold.closed or entry.reason or "revoked"
             self._holds[hold.id] = msgspec.structs.replace(hold, closed=closed)
         if entry.subject_kind == "grant" and grant is not None:
-            self._grants[grant.id] = msgspec.structs.replace(grant, revoked=grant.revoked or entry)
+            self._put_grant(msgspec.structs.replace(grant, revoked=grant.revoked or entry))
 
 
 def _key(request: HoldRequested | GrantRequested) -> UserKey:
@@ -218,7 +227,8 @@ def _begins(entry_id: str, prefix: str) -> bool:
     return bool(typed) and (entry_id.startswith(typed) or entry_id[RANDOM_PART:].startswith(typed))
 
 
-def _unlist(index: dict[UserKey, dict[str, None]], key: UserKey, entry_id: str) -> None:
-    del index[key][entry_id]
-    if not index[key]:
-        del index[key]
+def _unlist(index: dict[UserKey, dict[str, T]], key: UserKey, entry_id: str) -> None:
+    listed = index.get(key, {})
+    listed.pop(entry_id, None)
+    if not listed:
+        index.pop(key, None)

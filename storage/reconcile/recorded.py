@@ -95,11 +95,8 @@ class RecordedCalls:
         self.holes: list[Span] = []
         self._open: dict[bytes, Intent] = {}
         self._begun_ns: dict[bytes, int] = {}  # of every exchange that is open, forwarded or not
-        self._asked: dict[
-            bytes, RecordedCall
-        ] = {}  # requests of our own without an answer, by their Audit-ID
-        # The object as it is now is asked for before the call can be decided, so before its Intent: (request, known time).
-        self._early: dict[bytes, list[tuple[SubRequest, int]]] = {}
+        self._asked: dict[bytes, RecordedCall] = {}  # without an answer, by Audit-ID
+        self._early: dict[bytes, list[SubRequest]] = {}  # of exchanges whose Intent has not come
         self._prefix = ""
         self._next_seq: int | None = None
         self._known_ns = 0  # when the last record was made whose time is known
@@ -110,12 +107,16 @@ class RecordedCalls:
         self._note_time(seq, getattr(record, "at_ns", 0))
         if isinstance(record, Intent):
             self._begun_ns[record.exchange] = record.at_ns
+            for early in self._early.pop(record.exchange, ()):
+                yield from self._take_sub_request(early, record.at_ns)
             if record.upstream_target:
                 self._open[record.exchange] = record
-            for early, _ in self._early.pop(record.exchange, ()):
-                yield from self._take_sub_request(early)
         elif isinstance(record, SubRequest):
-            yield from self._take_sub_request(record)
+            begun_ns = self._begun_ns.get(record.exchange)
+            if begun_ns is None:  # asked in order to decide: the verdict, and with it the Intent, comes later
+                self._early.setdefault(record.exchange, []).append(record)
+            else:
+                yield from self._take_sub_request(record, begun_ns)
         elif isinstance(record, LogStarted | LogStopped):
             yield from self.finish("unknown")
             if isinstance(record, LogStarted):
@@ -128,13 +129,9 @@ class RecordedCalls:
                 self.span = self.span.joined(Span(call.at_ns, call.ended_ns))
                 yield call
 
-    def _take_sub_request(self, record: SubRequest) -> Iterator[RecordedCall]:
+    def _take_sub_request(self, record: SubRequest, begun_ns: int) -> Iterator[RecordedCall]:
         """Recorded before it is sent, and with its answer; if only before, `finish` gives it out."""
-        begun_ns = self._begun_ns.get(record.exchange)
         if len(record.audit_id) != AUDIT_ID_BYTES:
-            return
-        if begun_ns is None:
-            self._early.setdefault(record.exchange, []).append((record, self._known_ns))
             return
         at_ns = begun_ns + record.at_us * 1000
         asked = self._asked.pop(record.audit_id, None)
@@ -160,10 +157,10 @@ class RecordedCalls:
         """The calls whose end is not in the log."""
         for intent in self._open.values():
             yield _recorded(intent, None, self._prefix, result)
+        for early in self._early.values():  # the gateway died before it decided, or the Intent is gone
+            for record in early:
+                yield from self._take_sub_request(record, self._known_ns)
         yield from self._asked.values()
-        early = {record.audit_id: (record, at_ns) for asked in self._early.values() for record, at_ns in asked}
-        for record, at_ns in early.values():  # its call was never decided: when it was answered is not known
-            yield _sub_request(record, at_ns, 0, self._prefix)
         for left in (self._open, self._asked, self._begun_ns, self._early):
             left.clear()
 

@@ -65,6 +65,18 @@ class ClientRig(msgspec.Struct, frozen=True):
         return result
 
     @contextmanager
+    def popen(self, *arguments: str) -> Iterator["subprocess.Popen[bytes]"]:
+        """Start it with stdout and stderr apart, for a caller that does something before it reads them."""
+        pipe = subprocess.PIPE
+        with subprocess.Popen(
+            self._command(arguments), stdout=pipe, stderr=pipe, env=self._environ(), cwd=self.scratch
+        ) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
+
+    @contextmanager
     def start(self, *arguments: str) -> Iterator["Running"]:
         """Keep it running until the block ends; then it is ended."""
         read_end, write_end = os.pipe()

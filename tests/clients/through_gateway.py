@@ -34,7 +34,9 @@ def run_gateway(directory: Path, *standin_options: str, name: str = "gateway") -
         errors = directory.parent / f"{directory.name}.stderr"
         with errors.open("wb") as stderr, subprocess.Popen(command, cwd=ROOT, stderr=stderr) as process:
             try:
-                yield Target(name, _wait_for(directory / "kubeconfig", process, errors), upstream.seen)
+                yield Target(
+                    name, wait_for_kubeconfig(directory / "kubeconfig", process, errors), upstream.seen
+                )
                 assert process.poll() is None, f"the gateway died: {errors.read_text()}"
             finally:
                 process.terminate()
@@ -45,7 +47,7 @@ def run_gateway(directory: Path, *standin_options: str, name: str = "gateway") -
     compare(directory, upstream.seen)
 
 
-def _wait_for(kubeconfig: Path, process: subprocess.Popen[bytes], errors: Path) -> Path:
+def wait_for_kubeconfig(kubeconfig: Path, process: subprocess.Popen[bytes], errors: Path) -> Path:
     deadline = time.monotonic() + START_S
     while not kubeconfig.exists():
         assert process.poll() is None, f"the gateway did not start: {errors.read_text()}"

@@ -14,7 +14,15 @@ import trio
 
 from gateway.record_opening import gateway_id
 from gateway.sessions import make_session_id
-from gateway.state.entries import GrantRequested, GrantVoted, HoldRequested, HoldVoted, Requester, Revoked, Voter
+from gateway.state.entries import (
+    GrantRequested,
+    GrantVoted,
+    HoldRequested,
+    HoldVoted,
+    Requester,
+    Revoked,
+    Voter,
+)
 from gateway.state.follower import SharedState
 from gateway.state.opening import open_shared_state
 from gateway.state.settings import StateSettings

@@ -100,7 +100,11 @@ def test_an_exec_is_denied_by_its_command_line_over_either_transport(
 ) -> None:
     rig = make_rig(mode, kubectl)
     assert rig.run("exec", "web", "--", "echo", "fine").text == "fine\n"
-    for argv in (["cat", "/etc/shadow"], ["sh", "-c", "true; cat /etc/shadow"], ["env", "a=b", "cat", "/etc/shadow"]):
+    for argv in (
+        ["cat", "/etc/shadow"],
+        ["sh", "-c", "true; cat /etc/shadow"],
+        ["env", "a=b", "cat", "/etc/shadow"],
+    ):
         refused = rig.run("exec", "web", "--", *argv, code=1)
         assert refused.text == ""
         assert "kubetape policy team/no-shadow: that file is nobody's business." in refused.stderr
@@ -168,7 +172,9 @@ def test_what_was_denied_never_reached_the_cluster(scene: Scene, tmp_path: Path)
     forwarded = set(exchanges) - denied
     audited = {event.audit_id for event in tail.read_until_over(forwarded)}
     assert not denied & audited
-    by_rule = [one.intent.verdict for one in exchanges.values() if "team/no-shadow" in one.intent.verdict.rules]
+    by_rule = [
+        one.intent.verdict for one in exchanges.values() if "team/no-shadow" in one.intent.verdict.rules
+    ]
     assert [verdict.action for verdict in by_rule][-1] == "deny"
     assert {verdict.mode for verdict in by_rule} == {"enforce"}
     assert all(verdict.policy_sha256 for verdict in by_rule)

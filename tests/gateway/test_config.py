@@ -237,3 +237,46 @@ def test_where_the_shared_state_is_kept() -> None:
     assert (settings.state.trusted_keys, settings.state.signing_key_file) == (["k1"], "/run/key")
     with pytest.raises(BadConfig, match=r"c\.yaml:1: unknown key 'dsnfile'; did you mean 'dsnFile'\?"):
         parse_settings(b"state: {postgres: {dsnfile: /run/dsn}}", "c.yaml")
+
+
+NOTICES = b"""
+listen: {console: "0.0.0.0:8443"}
+console: {admins: {users: [adm], groups: [sre-leads]}, url: "https://gw.example:8443"}
+approvals:
+  webhooks:
+  - {url: "https://hooks.example.com/k", secretFile: /etc/secret, caFile: ca.crt, events: [hold.requested]}
+  slack:
+    appTokenFile: app
+    botTokenFile: bot
+    channel: "#approvals"
+    users: {U0123456789: {user: ann@example.com, groups: [sre], issuer: "https://idp"}}
+"""
+
+
+def test_who_administers_and_who_is_told_is_read() -> None:
+    settings = parse_settings(NOTICES, "f.yaml")
+    assert settings.listen.console == "0.0.0.0:8443"
+    assert settings.console.admins.groups == ("sre-leads",)
+    assert settings.approvals.webhooks[0].events == ("hold.requested",)
+    assert settings.approvals.slack
+    assert settings.approvals.slack.users["U0123456789"].user == "ann@example.com"
+    assert parse_settings(b"", "f.yaml").console_address == ""
+    assert parse_settings(b"policy: {dir: p}", "f.yaml").console_address == "127.0.0.1:8443"
+    assert with_flags(settings, {"console_listen": "127.0.0.1:1"}).listen.console == "127.0.0.1:1"
+    assert with_flags(settings, {}).listen.console == "0.0.0.0:8443"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        (b"events: [hold.requested]", b"events: [held]", "f.yaml:6: events: some of hold.requested"),
+        (b"https://hooks.example.com/k", b"http://hooks.example.com/k", "f.yaml:6: url: https, except"),
+        (b"U0123456789", b"ann", "f.yaml:8: users: by Slack's member id"),
+        (b"secretFile", b"secretfile", "f.yaml:6: unknown key 'secretfile'; did you mean 'secretFile'?"),
+        (b"admins", b"admin", "f.yaml:3: unknown key 'admin'; did you mean 'admins'?"),
+    ],
+)
+def test_a_mistake_in_them_is_named_with_its_line(before: bytes, after: bytes, message: str) -> None:
+    with pytest.raises(BadConfig) as caught:
+        parse_settings(NOTICES.replace(before, after), "f.yaml")
+    assert message in str(caught.value)

@@ -7,6 +7,7 @@ import trustme
 import yaml
 
 from gateway.first_user import KUBECONFIG, TOKENS_FILE, ensure_token, write_kubeconfig
+from gateway.upstream.kubeconfig import parse_kubeconfig
 
 
 def test_a_token_is_made_once_and_found_again(tmp_path: Path) -> None:
@@ -34,3 +35,18 @@ def test_a_token_nobody_knows_any_more_is_replaced(tmp_path: Path) -> None:
     write_kubeconfig(tmp_path, token, server="https://127.0.0.1:1", ca_file=tmp_path / "ca.crt")
     (tmp_path / TOKENS_FILE).unlink()
     assert ensure_token(tmp_path) != token
+
+
+def test_the_kubeconfig_says_where_the_management_api_is(tmp_path: Path) -> None:
+    (tmp_path / "ca.crt").write_bytes(trustme.CA().cert_pem.bytes())
+    path = write_kubeconfig(
+        tmp_path,
+        "t",
+        server="https://127.0.0.1:1",
+        ca_file=tmp_path / "ca.crt",
+        console="https://127.0.0.1:2",
+    )
+    access = parse_kubeconfig(path.read_bytes(), path)
+    assert (access.server, access.console) == ("https://127.0.0.1:1", "https://127.0.0.1:2")
+    write_kubeconfig(tmp_path, "t", server="https://127.0.0.1:1", ca_file=tmp_path / "ca.crt")
+    assert parse_kubeconfig(path.read_bytes(), path).console == ""

@@ -30,3 +30,13 @@ def test_calls_of_one_credential_share_a_session_until_thirty_idle_minutes() -> 
 def test_two_credentials_of_one_person_are_two_sessions() -> None:
     sessions = Sessions()
     assert sessions.session_for(principal("a"))[0] != sessions.session_for(principal("b"))[0]
+
+
+def test_asking_for_the_open_session_neither_begins_nor_prolongs_one() -> None:
+    sessions = Sessions()
+    assert sessions.open_session(principal("a"), now_ns=0) == ""
+    first, _ = sessions.session_for(principal("a"), now_ns=0)
+    assert sessions.open_session(principal("a"), now_ns=IDLE_NS) == first
+    assert sessions.open_session(principal("b"), now_ns=1) == ""
+    assert sessions.open_session(principal("a"), now_ns=IDLE_NS + 1) == ""
+    assert sessions.session_for(principal("a"), now_ns=IDLE_NS + 1)[1]

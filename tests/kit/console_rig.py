@@ -20,7 +20,7 @@ from gateway.console.context import ConsoleServices
 from gateway.console.serve import serve_console
 from gateway.console.settings import Admins
 from gateway.identity.authenticate import Authenticator
-from gateway.identity.settings import IdentitySettings
+from gateway.identity.settings import CertificateRules, IdentitySettings
 from gateway.identity.tokens import StaticTokens, append_token
 from gateway.policy.decide import Policy
 from gateway.policy.model import Approvers, GrantTerms
@@ -29,9 +29,10 @@ from gateway.server.names import HostNames
 from gateway.server.tls import ensure_certificate, server_context
 from gateway.sessions import make_session_id
 from gateway.state.entries import AnyEntry, GrantRequested, HoldRequested, Requester
-from gateway.state.follower import SharedState
+from gateway.state.follower import RecordEntry, SharedState
 from gateway.state.signing import open_seal
 from gateway.state.sqlite import SqliteStore
+from gateway.state.store import StateStore
 from tests.kit.raw_client import RawClient, Response, client_context, open_client
 
 ISSUER = "tokens.csv"
@@ -179,6 +180,9 @@ async def open_console(
     *,
     stale_after_s: float = 10.0,
     policy: Policy | None = None,
+    store: StateStore | None = None,
+    record: RecordEntry | None = None,
+    certificates: CertificateRules | None = None,
     deadline_s: float = DEADLINE_S,
 ) -> AsyncIterator[ConsoleRig]:
     directory.mkdir(exist_ok=True)
@@ -186,14 +190,14 @@ async def open_console(
     certificate = ensure_certificate(directory / "tls", ["localhost", "127.0.0.1"])
     recorded: list[AnyEntry] = []
     state = SharedState(
-        SqliteStore(directory),
+        store or SqliteStore(directory),
         open_seal(directory, "gw-1", "prod"),
-        lambda entry, encoded, signature: recorded.append(entry),
+        record or (lambda entry, encoded, signature: recorded.append(entry)),
         stale_after_s=stale_after_s,
     )
     known = policy or Policy(sha256="0" * 64, files=("prod.yaml",), rules=(), grants=BUNDLES)
     services = ConsoleServices(
-        authenticator=Authenticator(tokens=StaticTokens(directory / "tokens.csv")),
+        authenticator=Authenticator(tokens=StaticTokens(directory / "tokens.csv"), certificates=certificates),
         state=state,
         host_names=HostNames(["localhost", "127.0.0.1"]),
         policy=lambda: known,
@@ -203,12 +207,14 @@ async def open_console(
     settings = msgspec.structs.replace(
         Settings(listen=Listen(console="127.0.0.1:0")), identity=IdentitySettings(token_file="tokens.csv")
     )
+    client_ca = Path(certificates.ca_file) if certificates is not None else None
+    context = server_context(certificate, client_ca=client_ca)
     with trio.fail_after(deadline_s):
         async with trio.open_nursery() as nursery:
             await nursery.start(state.run)
 
             async def serve(*, task_status: trio.TaskStatus[int]) -> None:
-                await serve_console(settings, services, server_context(certificate), task_status=task_status)
+                await serve_console(settings, services, context, task_status=task_status)
 
             port = await nursery.start(serve)
             try:

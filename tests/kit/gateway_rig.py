@@ -186,7 +186,7 @@ class NoKeeper:
 
 def rig_settings(kubeconfig: Path, directory: Path, **record: object) -> Settings:
     return Settings(
-        listen=Listen(data="127.0.0.1:0", management="127.0.0.1:0"),
+        listen=Listen(data="127.0.0.1:0", management="127.0.0.1:0", console="127.0.0.1:0"),
         clusters=[Cluster(name="orc", kubeconfig=KubeconfigSource(str(kubeconfig)))],
         record=Record(dir=str(directory), **record),  # type: ignore[arg-type]
         drain_seconds=1,

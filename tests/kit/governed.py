@@ -83,8 +83,6 @@ def held_delete(tape: Tape, hold: str, result: str | None, *, by: tuple[str, ...
             b"/api/v1/namespaces/prod?dryRun=All",
             200,
             DRY_RUN_ID,
-            b"",
-            b"{}",
         ),
         Held(exchange, 1000, hold, ("prod/hold-deletes",), b"d" * 32),
     ]

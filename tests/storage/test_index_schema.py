@@ -65,7 +65,7 @@ def test_a_file_that_lost_a_table_is_refused(day: Path, table: str) -> None:
 def test_rows_that_are_not_what_they_must_be_are_refused(tmp_path: Path) -> None:
     path = tmp_path / STATE_FILE
     open_state(path).close()
-    changed(path, "INSERT INTO logs VALUES ('a', x'c1', x'00')")
+    changed(path, "INSERT INTO logs VALUES ('a', x'c1', x'00', x'90')")
     with pytest.raises(GarbledIndex):
         IndexState(path)
     with pytest.raises(GarbledIndex):

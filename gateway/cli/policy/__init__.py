@@ -1,6 +1,6 @@
-"""`kubetape policy`: files of rules. One verb a file; shared by them: `opening`.
+"""`kubetape policy`: files of rules. One verb a file; shared by them: `opening`, `person`.
 
-None of them needs a gateway or a cluster.
+None of them needs a gateway or a cluster; `replay` reads a record.
 """
 
 from typing import Final
@@ -15,6 +15,11 @@ VERBS: Final = {
     "explain": Entry(
         "gateway.cli.policy.explain:explain_command", "Say what happens to one request, and why."
     ),
+    "diff": Entry("gateway.cli.policy.diff:diff", "What changes between two policies."),
+    "replay": Entry(
+        "gateway.cli.policy.replay:replay_command", "Run a policy over recorded traffic: what flips?"
+    ),
+    "packs": Entry("gateway.cli.policy.packs:packs", "Policies that come with kubetape: ls, show."),
     "schema": Entry("gateway.cli.policy.schema:schema", "Print the JSON Schema of the policy file."),
 }
 

@@ -89,7 +89,7 @@ def _without_exchange(record: msgspec.Struct) -> dict[str, object]:
 
 
 def _sub_request_data(asked: SubRequest) -> dict[str, object]:
-    """Without bodies: they are records like others, in `export --format jsonl`."""
+    """Bodies are in no record: that of a dry run is the call's own."""
     is_uuid = len(asked.audit_id) == 16
     return {
         "at_us": asked.at_us,

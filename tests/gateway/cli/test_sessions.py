@@ -521,7 +521,7 @@ def test_tail_shows_calls_as_they_end(tmp_path: Path, with_gateway: bool) -> Non
     gateway = Gateway(tmp_path) if with_gateway else None
     log = gateway.log if gateway else open_log(tmp_path)
     try:
-        tape = Tape(start_ns=time.time_ns() + 5_000_000_000)
+        tape = Tape(start_ns=time.time_ns() + 60_000_000_000)
         tail = Following(tmp_path, "--limit", "3", "--verb", "delete,get")
         assert tail.first().startswith(b"ID\tTIME")
         tape.delete(name="one")

@@ -130,7 +130,7 @@ def test_a_thousand_typed_lines_are_not_a_wall_of_text(tmp_path: Path) -> None:
 def test_tail_shows_a_held_call_while_it_waits_and_when_somebody_decides(tmp_path: Path) -> None:
     gateway = Gateway(tmp_path)
     try:
-        tape = Tape(start_ns=time.time_ns() + 5_000_000_000)
+        tape = Tape(start_ns=time.time_ns() + 60_000_000_000)
         tail = Following(tmp_path, "--limit", "2", "--decision", "hold")
         assert tail.first().startswith(b"ID\tTIME")
         exchange = held_delete(tape, APPROVED_HOLD, None)

@@ -5,6 +5,13 @@ from typing import Any
 
 import pytest
 
+from gateway.console.context import ApiCall, ConsoleServices
+from gateway.console.revocations import LiftBody, lift
+from gateway.console.rights import Person
+from gateway.errors import Refusal
+from gateway.identity.authenticate import Authenticator
+from gateway.principal import Principal
+from gateway.server.names import HostNames
 from gateway.state.entries import Reinstated, Revoked
 from tests.kit.console_rig import ANN_SESSION, ConsoleRig, S, open_console
 
@@ -103,3 +110,13 @@ async def test_a_grant_that_was_revoked_stays_over(tmp_path: Path) -> None:
         status, said = await rig.ask("adm", "POST", f"{URL}/{shown['id']}/lift", {"reason": "oops"})
         assert status == 422
         assert "ask for a new one" in said["message"]
+
+
+async def test_whom_it_is_about_does_not_lift_it(tmp_path: Path) -> None:
+    """He is turned away at the door already; this is the second lock, asked without the first."""
+    async with open_console(tmp_path) as rig:
+        _, shown = await revoke(rig, "adm", "session", ANN_SESSION)
+        services = ConsoleServices(authenticator=Authenticator(), state=rig.state, host_names=HostNames([]))
+        ann = Person(Principal("ann", (), "token", "c" * 32), ANN_SESSION)
+        with pytest.raises(Refusal, match="only an admin may lift"):
+            await lift(ApiCall(services, ann, path_id=shown["id"], body=LiftBody("it is me")))

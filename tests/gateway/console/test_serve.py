@@ -1,15 +1,19 @@
 """The management API at its door: who is let in, from where, with what bodies; errors are a Status."""
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
 import msgspec
 import pytest
 import trio
+import trustme
 
 from gateway.config import BadConfig, Listen, Settings
-from gateway.console.serve import MAX_BODY_BYTES, MAX_WATCHES_EACH, serve_console
+from gateway.console.serve import MAX_BODY_BYTES, MAX_WATCHES_EACH, effective_admins, serve_console
+from gateway.console.settings import Admins, ConsoleSettings
+from gateway.identity.settings import CertificateRules, IdentitySettings
 from gateway.server.tls import ensure_certificate, server_context
 from gateway.state.entries import Revoked
 from tests.kit.console_rig import ANN_SESSION, ISSUER, open_console
@@ -208,3 +212,85 @@ async def test_without_identity_settings_it_listens_on_loopback_only(tmp_path: P
     settings = Settings(listen=Listen(console="0.0.0.0:0"))
     with pytest.raises(BadConfig, match="loopback only"):
         await serve_console(settings, msgspec.UNSET, server_context(certificate))  # type: ignore[arg-type]
+
+
+async def test_a_client_certificate_says_who_one_is(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "clients.pem")
+    leaf = authority.issue_cert(common_name="bob", organization_name="sre")
+    async with open_console(
+        tmp_path, certificates=CertificateRules(ca_file=str(tmp_path / "clients.pem"))
+    ) as rig:
+        context = client_context(rig.ca)
+        leaf.configure_cert(context)
+        async with open_client(rig.port, context) as client:
+            response = await client.ask(rig.request("", "GET", WHOAMI))
+            assert response.status == 200
+            who = json.loads(response.body)
+            assert (who["user"], who["groups"], who["method"]) == ("bob", ["sre"], "certificate")
+            both = await client.ask(rig.request("bob", "GET", WHOAMI))
+            assert both.status == 401  # two credentials, and who would say which counts
+
+
+async def test_a_certificate_alone_serves_no_foreign_page(tmp_path: Path) -> None:
+    """A browser sends it by itself: the Origin is what tells a page of ours from another."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "clients.pem")
+    leaf = authority.issue_cert(common_name="bob")
+    async with open_console(
+        tmp_path, certificates=CertificateRules(ca_file=str(tmp_path / "clients.pem"))
+    ) as rig:
+        hold = await rig.hold()
+        context = client_context(rig.ca)
+        leaf.configure_cert(context)
+        async with open_client(rig.port, context) as client:
+            target, origin = f"/api/v1/approvals/{hold.id}/approve", "Origin: https://evil.example"
+            response = await client.ask(rig.request("", "POST", target, {}, (origin,)))
+            assert response.status == 403
+        assert len(rig.recorded) == 1
+
+
+async def test_bytes_that_are_no_request_get_a_status(tmp_path: Path) -> None:
+    async with open_console(tmp_path) as rig, rig.open() as client:
+        response = await client.ask(b"NONSENSE\r\n\r\n")
+        assert json.loads(response.body)["kind"] == "Status"
+        assert response.status == 400
+
+
+async def test_a_bug_in_a_handler_is_a_500_and_the_next_request_is_served(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("secret words")
+
+    async with open_console(tmp_path) as rig:
+        monkeypatch.setattr("gateway.console.grants._bundles", broken)
+        status, said = await rig.ask("ann", "GET", "/api/v1/bundles")
+        assert status == 500
+        assert "secret words" not in said["message"]
+        assert (await rig.ask("ann", "GET", WHOAMI))[0] == 200
+    log = capsys.readouterr().err
+    assert "ZeroDivisionError" in log
+    assert "secret words" not in log
+
+
+def test_the_first_user_is_an_admin_where_there_is_no_other() -> None:
+    alone = Settings(console=ConsoleSettings(admins=Admins(users=("adm",))))
+    assert effective_admins(alone) == Admins(groups=("kubetape:first-user",))
+    shared = msgspec.structs.replace(alone, identity=IdentitySettings(token_file="t"))
+    assert effective_admins(shared) == Admins(users=("adm",))
+
+
+async def test_a_watch_ends_with_the_credential(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "clients.pem")
+    leaf = authority.issue_cert(common_name="bob", not_after=datetime.now(UTC) + timedelta(seconds=2))
+    async with open_console(
+        tmp_path, certificates=CertificateRules(ca_file=str(tmp_path / "clients.pem"))
+    ) as rig:
+        context = client_context(rig.ca)
+        leaf.configure_cert(context)
+        async with open_client(rig.port, context) as client:
+            response = await client.ask(rig.request("", "GET", "/api/v1/approvals?watch=true"))
+            assert response.status == 200
+            assert (await client.ask(rig.request("", "GET", WHOAMI))).status == 401

@@ -43,6 +43,8 @@ def test_a_quorum_needs_that_many_different_people() -> None:
         at(12),
         "a; b",
     )
+    assert hold.deciders == ("bob", "carol"), "one by one, as they are recorded"
+    assert fold(two).deciders == ()
 
 
 def test_s36_one_person_counts_once_whatever_the_groups_issuer_or_case() -> None:

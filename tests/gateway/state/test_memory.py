@@ -125,8 +125,8 @@ async def test_a_memory_that_cannot_be_written_is_tried_again(database: str, tmp
         assert state.revocation_of(*ANN, "c", "s") is not None
         await become(lambda: "the disk is full" in state.problem())
         failing[0] = False
+        await become(lambda: len(memory.missing([], 1)) == 1)
         await become(lambda: state.problem() == "")
-        assert len(memory.missing([], 1)) == 1
         nursery.cancel_scope.cancel()
     memory.close()
 

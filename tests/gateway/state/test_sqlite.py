@@ -1,8 +1,10 @@
 """What only a file can do to us: damage, a lock that somebody keeps, a place that cannot be written."""
 
+import contextlib
 import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -70,4 +72,15 @@ def test_after_a_failed_append_the_next_one_works(tmp_path: Path) -> None:
     other.execute("DROP TRIGGER full")
     other.close()
     assert store.append(b"x", b"s") == 1
+    store.close()
+
+
+def test_s30_its_clock_is_never_before_its_newest_entry(tmp_path: Path) -> None:
+    """As a host finds it whose clock was set back by an hour since."""
+    store = SqliteStore(tmp_path)
+    store.append(b"x", b"s")
+    later_ns = time.time_ns() + 3600 * 10**9
+    with contextlib.closing(sqlite3.connect(tmp_path / STATE_FILE, isolation_level=None)) as other:
+        other.execute("UPDATE entries SET stored_ns = ?", (later_ns,))
+    assert store.clock_ns() == later_ns
     store.close()

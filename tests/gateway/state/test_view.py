@@ -168,6 +168,11 @@ def test_a_revocation_ends_with_its_time_or_when_it_is_lifted() -> None:
     assert ending(fold(entry, other, lifted), 51) == other
 
 
+def test_s31_a_grant_that_was_revoked_cannot_be_given_back() -> None:
+    entry = revoked("grant", GRANT)
+    assert ending(fold(entry, Reinstated(at_ns=at(40), id=entry.id, by="bob", reason="oops")), 41) == entry
+
+
 def test_lifting_what_is_unknown_changes_nothing() -> None:
     assert ending(fold(Reinstated(at_ns=at(1), id="r9", by="bob", reason="")), 2) is None
 

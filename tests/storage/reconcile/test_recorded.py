@@ -125,7 +125,7 @@ def test_a_request_of_our_own_without_an_answer_is_known_and_not_expected(ending
     assert not is_expected(one)
 
 
-def test_requests_of_our_own_that_cannot_be_joined_are_passed_over() -> None:
+def test_a_request_of_our_own_without_an_id_is_passed_over_and_one_nobody_understands_is_known() -> None:
     tape = Tape()
     exchange = tape.intent(whole_call())
     tape.records += [
@@ -134,29 +134,6 @@ def test_requests_of_our_own_that_cannot_be_joined_are_passed_over() -> None:
     ]
     (one,) = collected(tape.records)[1]
     assert (one.verb, one.target) == ("brew", "\xff")
-
-
-def test_what_was_asked_before_the_call_was_decided_is_ours_too() -> None:
-    tape = Tape()
-    exchange = tape.intent(whole_call())
-    asked = [
-        SubRequest(exchange, at_us, "old-object", "GET", b"/api/v1/namespaces/a", status, b"a" * 16)
-        for at_us, status in ((1, 0), (5, 200))
-    ]
-    (one,) = collected([*asked, *tape.records])[1]
-    assert (one.exchange, one.target, one.status) == (b"a" * 16, "/api/v1/namespaces/a", 200)
-    assert (one.at_ns, one.ended_ns) == (START_NS + 1_000, START_NS + 5_000)
-    assert is_expected(one)
-
-
-def test_what_was_asked_for_a_call_that_was_never_decided_is_ours_and_not_expected() -> None:
-    asked = [
-        SubRequest(b"?" * 16, at_us, "old-object", "GET", b"/api/v1/namespaces/a", status, b"a" * 16)
-        for at_us, status in ((1, 0), (5, 200))
-    ]
-    (one,) = collected([log_started("https://api:6443"), *asked, LogStopped(START_NS, "drained")])[1]
-    assert (one.exchange, one.ended_ns) == (b"a" * 16, 0)
-    assert not is_expected(one)
 
 
 def whole_call() -> CallRecord:
@@ -194,3 +171,21 @@ def test_spans_hold_overlap_join_and_shrink() -> None:
     assert NO_TIME.is_empty
     assert NO_TIME.joined(one) == one
     assert [one.holds(at) for at in (9, 10, 20, 21)] == [False, True, True, False]
+
+
+@pytest.mark.parametrize("decided", [True, False])
+def test_what_was_asked_in_order_to_decide_comes_before_the_intent(decided: bool) -> None:
+    exchange = Tape().intent(whole_call())
+    asked = SubRequest(exchange, 100, "old-object", "GET", b"/api/v1/namespaces/prod/pods/web", 0, b"o" * 16)
+    records: list[AnyRecord] = [
+        log_started("https://api:6443"),
+        asked,
+        msgspec.structs.replace(asked, at_us=900, status=404),
+    ]
+    if decided:
+        tape = Tape()
+        tape.intent(whole_call())
+        records += tape.records
+    (one,) = collected(records)[1]
+    assert (one.verb, one.status, one.exchange) == ("get", 404, b"o" * 16)
+    assert (one.at_ns, one.ended_ns) == (START_NS + 100_000, START_NS + 900_000)

@@ -91,7 +91,10 @@ class Shell:
         while True:
             if terminal:
                 await process.stdout(f"{self._directory} # ".encode())
-            line = await process.stdin.read_line()
+            line = await self._typed_line(process)
+            if line is None:
+                self._last = INTERRUPTED
+                continue
             if not line:
                 return self._last
             try:
@@ -110,6 +113,14 @@ class Shell:
             finally:
                 if terminal:
                     terminal.foreground = None
+
+    async def _typed_line(self, process: Process) -> bytes | None:
+        """The next line, b"" at the end of input; None: ^C at the prompt, which only begins a new one."""
+        with trio.CancelScope() as waiting:
+            if process.terminal:
+                process.terminal.foreground = waiting
+            return await process.stdin.read_line()
+        return None
 
     async def _run_list(self, script: List, process: Process) -> int:
         for item in script.items:
