@@ -116,9 +116,7 @@ async def test_what_was_typed_while_it_waited_reaches_the_command(
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
-async def test_a_terminal_is_told_on_its_screen_with_crlf(
-    tmp_path: Path, transport: tuple[str, str]
-) -> None:
+async def test_a_terminal_is_told_on_its_screen_with_crlf(tmp_path: Path, transport: tuple[str, str]) -> None:
     async with (
         open_policed_cluster(tmp_path, rules(HELD)) as (rig, _),
         open_session(rig, TERMINAL, transport) as session,
