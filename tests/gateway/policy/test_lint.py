@@ -4,7 +4,9 @@ from gateway.policy.lint import DEFAULT_ALLOW, WAYS, Opening, find_openings
 from tests.kit.policies import policy, rules
 
 NODES = "the kubelet, through nodes/proxy"
-EVERYTHING = [way.what for way in WAYS]
+TOKENS = "tokens of service accounts"
+EVERYTHING = [way.what for way in WAYS if "/proxy" not in way.what]
+"""What lies behind `proxy` is allowed only by a rule that names it."""
 
 
 def found(*lines: str) -> list[str]:
@@ -26,20 +28,25 @@ def test_the_default_opens_them_too() -> None:
 
 def test_what_is_denied_or_held_for_everybody_is_closed() -> None:
     allow = "{name: a, action: allow}"
-    deny = "{name: d, match: {resources: [nodes/proxy]}, action: deny}"
+    deny = "{name: d, match: {resources: [serviceaccounts/token]}, action: deny}"
     hold = deny.replace("action: deny", "action: {hold: {approvers: {users: [b]}}}")
-    assert NODES not in found(allow, deny)
-    assert NODES not in found(allow, hold)
-    assert NODES in found(allow, deny.replace("resources", "groups: [dev], resources"))
-    assert NODES in found(allow, deny.replace("action: deny", "action: deny, mode: shadow"))
-    assert NODES in found(allow, deny.replace("nodes/proxy", "nodes/proxy], names: [other"))
+    assert TOKENS not in found(allow, deny)
+    assert TOKENS not in found(allow, hold)
+    assert TOKENS in found(allow, deny.replace("resources", "groups: [dev], resources"))
+    assert TOKENS in found(allow, deny.replace("action: deny", "action: deny, mode: shadow"))
+    assert TOKENS in found(allow, deny.replace("accounts/token", "accounts/token], names: [other"))
+
+
+def test_a_proxy_is_opened_only_by_its_name() -> None:
+    assert NODES not in found("{name: a, action: allow}")
+    assert found("{name: a, match: {resources: [nodes/proxy]}, action: allow}") == [NODES]
 
 
 def test_a_rule_about_something_else_opens_nothing() -> None:
     assert found("{name: a, match: {verbs: [get, list], resources: [pods]}, action: allow}") == []
     assert found("{name: a, match: {resources: [pods/exec], argv: [[ls, ...]]}, action: allow}") == []
     assert found("{name: a, when: call.dryRun, action: allow}") == []
-    assert NODES in found("{name: a, when: '!call.dryRun', action: allow}")
+    assert TOKENS in found("{name: a, when: '!call.dryRun', action: allow}")
 
 
 def test_a_grant_is_asked_for_and_so_is_no_silence() -> None:
