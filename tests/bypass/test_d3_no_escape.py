@@ -12,7 +12,7 @@ from tests.bypass.shells import POD, V5, Cluster
 from tests.kit.gateway_rig import Rig
 from tests.kit.orc import OrcConnection, Script, SeenRequest, answer
 from tests.kit.raw_client import Response
-from tests.kit.tunnel_ends import websocket_fields
+from tests.kit.tunnel_ends import spdy_fields, websocket_fields
 
 API, APPS, BATCH = b"/api/v1", b"/apis/apps/v1/namespaces/default", b"/apis/batch/v1/namespaces/default"
 RBAC, DEFAULT = b"/apis/rbac.authorization.k8s.io/v1", b"/api/v1/namespaces/default"
@@ -91,9 +91,11 @@ NODES: list[tuple[bytes, bytes, object]] = [
 ]
 DEBUGGER = {"spec": {"ephemeralContainers": [{"name": "debugger", "image": "busybox"}]}}
 SHELLS = [
-    (API + b"/namespaces/kube-system/pods/p/exec?command=sh&stdin=true", V5),
-    (API + b"/namespaces/kube-system/pods/p/attach?stdin=true", V5),
-    (POD + b"/exec?command=sh&stdin=true", V5),
+    (b"GET", API + b"/namespaces/kube-system/pods/p/exec?command=sh&stdin=true", websocket_fields(V5)),
+    (b"GET", API + b"/namespaces/kube-system/pods/p/attach?stdin=true", websocket_fields(V5)),
+    (b"GET", POD + b"/exec?command=sh&stdin=true", websocket_fields(V5)),
+    (b"POST", POD + b"/exec?command=sh&stdin=true", spdy_fields(b"v4.channel.k8s.io")),
+    (b"POST", POD + b"/portforward", spdy_fields(b"portforward.k8s.io")),
 ]
 
 
@@ -167,10 +169,10 @@ async def debug_under_no_escape(rig: Rig) -> None:
 
 @attack(script=answers_all, change=under_no_escape)
 async def open_a_shell_on_a_node(rig: Rig) -> None:
-    for target, protocol in SHELLS:
+    for method, target, fields in SHELLS:
         async with rig.client() as client:
-            await client.send(rig.request(b"GET", target, *websocket_fields(protocol)))
-            assert (await client.head()).status == 101
+            await client.send(rig.request(method, target, *fields))
+            assert (await client.head()).status == 101  # and people are asked, while nothing is carried
         shells = [one for one in rig.orc.requests if one.header(b"upgrade")]
         assert shells == [], "a shell was opened before anybody agreed"
 
