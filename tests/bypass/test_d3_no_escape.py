@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
+import trio
 
 from tests.bypass.attack import attack
 from tests.bypass.packs import under_no_escape
@@ -12,12 +13,15 @@ from tests.bypass.shells import POD, V5, Cluster
 from tests.kit.gateway_rig import Rig
 from tests.kit.orc import OrcConnection, Script, SeenRequest, answer
 from tests.kit.raw_client import Response
-from tests.kit.tunnel_ends import websocket_fields
+from tests.kit.tunnel_ends import spdy_fields, websocket_fields
 
 API, APPS, BATCH = b"/api/v1", b"/apis/apps/v1/namespaces/default", b"/apis/batch/v1/namespaces/default"
 RBAC, DEFAULT = b"/apis/rbac.authorization.k8s.io/v1", b"/api/v1/namespaces/default"
 NOW: Final = b"timeout=1s"
 """A client that does not wait: what is held is answered at once."""
+
+ASKED_S: Final = 0.5
+"""Ten times what the way to the cluster and back takes."""
 
 KUBELET = [
     (b"GET", API + b"/nodes/n/proxy/exec/default/p/c?command=sh"),
@@ -91,9 +95,11 @@ NODES: list[tuple[bytes, bytes, object]] = [
 ]
 DEBUGGER = {"spec": {"ephemeralContainers": [{"name": "debugger", "image": "busybox"}]}}
 SHELLS = [
-    (API + b"/namespaces/kube-system/pods/p/exec?command=sh&stdin=true", V5),
-    (API + b"/namespaces/kube-system/pods/p/attach?stdin=true", V5),
-    (POD + b"/exec?command=sh&stdin=true", V5),
+    (b"GET", API + b"/namespaces/kube-system/pods/p/exec?command=sh&stdin=true", websocket_fields(V5)),
+    (b"GET", API + b"/namespaces/kube-system/pods/p/attach?stdin=true", websocket_fields(V5)),
+    (b"GET", POD + b"/exec?command=sh&stdin=true", websocket_fields(V5)),
+    (b"POST", POD + b"/exec?command=sh&stdin=true", spdy_fields(b"v4.channel.k8s.io")),
+    (b"POST", POD + b"/portforward", spdy_fields(b"portforward.k8s.io")),
 ]
 
 
@@ -167,10 +173,11 @@ async def debug_under_no_escape(rig: Rig) -> None:
 
 @attack(script=answers_all, change=under_no_escape)
 async def open_a_shell_on_a_node(rig: Rig) -> None:
-    for target, protocol in SHELLS:
+    for method, target, fields in SHELLS:
         async with rig.client() as client:
-            await client.send(rig.request(b"GET", target, *websocket_fields(protocol)))
-            assert (await client.head()).status == 101
+            await client.send(rig.request(method, target, *fields))
+            with trio.move_on_after(ASKED_S):  # a shell says that it waits, a port-forward says nothing
+                await client.head()
         shells = [one for one in rig.orc.requests if one.header(b"upgrade")]
         assert shells == [], "a shell was opened before anybody agreed"
 

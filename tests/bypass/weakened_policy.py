@@ -2,6 +2,8 @@
 
 from typing import Final
 
+from gateway import judgement
+from tests.bypass.editing import edit
 from tests.bypass.packs import without
 from tests.bypass.test_d3_no_escape import (
     debug_under_no_escape,
@@ -45,6 +47,10 @@ WEAKENINGS: Final = (
     Weakening(
         "D3", "the pack does not look at the pod of a shell", open_a_shell_on_a_node, "a shell was opened",
         without("host-shells"),
+    ),
+    Weakening(
+        "D3", "the pod of a shell is looked at over WebSocket only", open_a_shell_on_a_node, "a shell was opened",
+        edit(judgement._may_have_old_object, '("list", "watch", "proxy")', '("create", "list", "watch", "proxy")'),
     ),
     Weakening(
         "D3", "the pack does not know what runs the cluster", open_a_shell_on_a_node, "a shell was opened",
