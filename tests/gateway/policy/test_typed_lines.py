@@ -151,3 +151,11 @@ def test_all_bytes_come_out_and_lines_do_not_depend_on_the_cut(keys: bytes, cut:
     in_two = parts.receive_input(keys[:cut]) + parts.receive_input(keys[cut:])
     assert bytes_of(at_once) == bytes_of(in_two) == keys
     assert [p for p in at_once if isinstance(p, LineReady)] == [p for p in in_two if isinstance(p, LineReady)]
+
+
+def test_an_echo_that_comes_late_is_seen_when_it_is_there() -> None:
+    lines = TypedLines(tty=True)
+    assert not lines.shows("ls")
+    lines.receive_output(b"$ ls -l")
+    assert lines.shows("ls")
+    assert not lines.shows(" ")
