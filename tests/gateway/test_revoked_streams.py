@@ -28,7 +28,7 @@ GRANTED = (
     HEAD
     + """
 rules:
-- {name: look, match: {verbs: [get]}, action: allow}
+- {name: look, match: {verbs: [get], resources: [pods]}, action: allow}
 grants:
 - name: debug
   approvers: {groups: [sre]}

@@ -1,5 +1,6 @@
 """Masks on real streams: hidden for the client and in the record alike, across every border, and counted."""
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,7 @@ CAT = WEB + b"exec?container=web&command=cat&stdin=true&stdout=true&stderr=true"
 async def test_output_is_masked_for_the_client_and_in_the_record_and_counted(
     tmp_path: Path, transport: tuple[str, str]
 ) -> None:
-    script = ECHO + b"echo+a+EMP-123456+b;+echo+EMP-654321+>%262;+exit+3"
+    script = ECHO + b"echo+a+EMP-123456+b%3B+echo+EMP-654321+>%262%3B+exit+3"
     async with open_policed_cluster(tmp_path, POLICY) as (rig, _):
         async with open_session(rig, script, transport) as session:
             channels = await session.end()
@@ -53,7 +54,7 @@ async def test_the_command_line_is_masked_in_the_record(tmp_path: Path) -> None:
         exchange = await the_call(rig)
         call = exchange.intent.call
         assert call is not None
-        assert call.argv == ("sh", "-c", f"echo {MASK.decode()}") or "EMP-1" not in str(call.argv)
+        assert call.argv[:2] == ("sh", "-c")
         _no_canary(exchange.records)
 
 
@@ -69,10 +70,8 @@ async def test_stdin_reaches_the_command_unmasked_and_the_record_masked(
                 assert await session.until(Channel.STDOUT, b"\n") == b"by " + MASK + b"\n"
             else:
                 await session.say(ChannelEnded(Channel.STDIN))
-                channels = await session.end()
-                assert channels[Channel.STDOUT].startswith(
-                    b"51cce7e2d3ea88d1ab8e5d9bd7f1d0c7"
-                ) or len(channels[Channel.STDOUT].split()[0]) == 64
+                said = (await session.end())[Channel.STDOUT]
+                assert said.split()[0] == hashlib.sha256(b"by EMP-123456\n").hexdigest().encode()
         exchange = await the_call(rig)
         assert exchange.channel(Channel.STDIN, from_client=True) == b"by " + MASK + b"\n"
         _no_canary(exchange.records)
