@@ -10,7 +10,7 @@ from typing import Final
 
 import re2
 
-from gateway.policy.masking.detectors import DetectorSet
+from gateway.policy.masking.detectors import ALWAYS_AT_THE_END, DetectorSet
 from gateway.policy.masking.paths import ANY_DEPTH, ANY_KEY, Path
 
 MAX_LEVELS: Final = 4
@@ -46,8 +46,7 @@ class Prefilter:
         for name in self._order:
             self._spelled.Add(_spellings(name))
         self._always = self._spelled.Add(_ALWAYS)
-        # Matches always: an answer without it means that RE2 ran out of memory.
-        self._ran = self._spelled.Add(b"")
+        self._ran = self._spelled.Add(ALWAYS_AT_THE_END)
         self._spelled.Compile()
         self._odd_escape = re2.compile(_ODD_ESCAPE, _options())
         self._detectors = detectors
