@@ -40,7 +40,9 @@ SYSTEM_USERS: Final = (
 RARELY_AUDITED: Final = ("/healthz", "/livez", "/readyz", "/version", "/swagger")
 """What the audit policies of managed clusters leave out: not finding these proves nothing."""
 
-_MASKED: Final = re.compile(r"(?:%5B|\[)masked(?:\+|%20)by(?:\+|%20)(?:[\w./~*-]|%[0-9A-Fa-f]{2})*?(?:%5D|\])")
+_MASKED: Final = re.compile(
+    r"(?:%5B|\[)masked(?:\+|%20)by(?:\+|%20)(?:[\w./~*-]|%[0-9A-Fa-f]{2})*?(?:%5D|\])"
+)
 """What masking leaves in a recorded target, as a query or a path spells it."""
 _ANY_OF_A_VALUE: Final = "[^&?]+"
 

@@ -103,7 +103,9 @@ def _wait_for_account(admin: ClientRig) -> None:
     """A controller makes it a moment after the namespace; until then no pod may be created."""
     deadline = time.monotonic() + DEADLINE_S
     while admin.run("get", "serviceaccount", "default", code=None).code != 0:
-        assert time.monotonic() < deadline, "the namespace has no service account: is the controller manager running?"
+        assert time.monotonic() < deadline, (
+            "the namespace has no service account: is the controller manager running?"
+        )
         time.sleep(0.1)
 
 

@@ -73,8 +73,12 @@ def stage(scene: Scene, tmp_path_factory: pytest.TempPathFactory) -> Iterator[St
         yield Stage(scene, front, canaries)
         assert canaries.found_in_metrics(front) == []
     assert canaries.found_in_record(front) == []
-    counted = {rule for one in read_records(front.data_dir) if isinstance(one, Masked) for rule, _ in one.counts}
-    assert counted == {f"masks/{rule}" for rule in ("secrets", "config", "hosts", "env", "keys")} | counted & {"masks/vaults"}
+    counted = {
+        rule for one in read_records(front.data_dir) if isinstance(one, Masked) for rule, _ in one.counts
+    }
+    assert counted == {
+        f"masks/{rule}" for rule in ("secrets", "config", "hosts", "env", "keys")
+    } | counted & {"masks/vaults"}
 
 
 @pytest.fixture
@@ -125,7 +129,14 @@ def test_a_printer_column_of_a_custom_kind_is_hidden_in_tables_watches_and_descr
         stage.expect_hidden(table, rig.run("describe", f"vaults.{group}", "main").text)
         with rig.start("get", f"vaults.{group}", "-w", "--output-watch-events") as watching:
             seen = watching.read_until("\n", count=2)
-            admin.run("apply", "-f", "-", "--server-side", "--force-conflicts", stdin=_vault(group, stage.canaries.path()))
+            admin.run(
+                "apply",
+                "-f",
+                "-",
+                "--server-side",
+                "--force-conflicts",
+                stdin=_vault(group, stage.canaries.path()),
+            )
             changed = watching.read_until("MODIFIED") + watching.read_until("\n")
         stage.expect_hidden(seen, changed)
     finally:
@@ -140,15 +151,27 @@ def test_a_printer_column_of_a_built_in_kind_is_hidden(stage: Stage, tmp_path: P
     stage.expect_hidden(rig.run("describe", "service", name).text)
     with rig.start("get", "services", "-w") as watching:
         first = watching.read_until(name) + watching.read_until("\n")
-        stage.admin.run("patch", "service", name, "-p", json.dumps({"spec": {"externalName": stage.canaries.path()}}))
+        stage.admin.run(
+            "patch", "service", name, "-p", json.dumps({"spec": {"externalName": stage.canaries.path()}})
+        )
         second = watching.read_until(name) + watching.read_until("\n")
     stage.expect_hidden(first, second)
     stage.admin.run("delete", "service", name)
 
 
-def test_each_event_of_a_watch_is_hidden_and_bookmarks_pass(stage: Stage, tmp_path: Path, secret: str) -> None:
+def test_each_event_of_a_watch_is_hidden_and_bookmarks_pass(
+    stage: Stage, tmp_path: Path, secret: str
+) -> None:
     rig = stage.rig(tmp_path)
-    with rig.start("get", "secrets", "-w", "-o", "json", "--output-watch-events", f"--field-selector=metadata.name={secret}") as watching:
+    with rig.start(
+        "get",
+        "secrets",
+        "-w",
+        "-o",
+        "json",
+        "--output-watch-events",
+        f"--field-selector=metadata.name={secret}",
+    ) as watching:
         first = watching.read_until("}}\n")
         change = json.dumps({"stringData": {"password": stage.canaries.path()}})
         stage.admin.run("patch", "secret", secret, "-p", change)
@@ -170,11 +193,20 @@ def test_apply_echoes_nothing_and_the_cluster_has_the_real_values(stage: Stage, 
     for options in ((), ("--server-side", "--force-conflicts")):
         for _ in range(2):
             canary = stage.canaries.path()
-            manifest = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "data": {"a": encoded(canary)}}
-            applied = rig.run("apply", *options, "-f", "-", "-o", "yaml", stdin=yaml.safe_dump(manifest).encode())
+            manifest = {
+                "apiVersion": "v1",
+                "kind": "Secret",
+                "metadata": {"name": name},
+                "data": {"a": encoded(canary)},
+            }
+            applied = rig.run(
+                "apply", *options, "-f", "-", "-o", "yaml", stdin=yaml.safe_dump(manifest).encode()
+            )
             stage.expect_hidden(applied.text, rig.run("get", "secret", name, "-o", "json").text)
             assert stage.stored("secret", name)["data"] == {"a": encoded(canary)}
-    last = stage.stored("secret", name)["metadata"]["annotations"]["kubectl.kubernetes.io/last-applied-configuration"]
+    last = stage.stored("secret", name)["metadata"]["annotations"][
+        "kubectl.kubernetes.io/last-applied-configuration"
+    ]
     assert stage.canaries.found_in(last), "the cluster itself keeps a copy, which is why it has to be masked"
     shown = json.loads(rig.run("get", "secret", name, "-o", "json").stdout)
     copy = shown["metadata"]["annotations"]["kubectl.kubernetes.io/last-applied-configuration"]
@@ -189,7 +221,9 @@ def test_patches_and_dry_runs_echo_nothing(stage: Stage, tmp_path: Path, secret:
         patch: object = {"data": {"password": encoded(canary)}}
         if kind == "json":
             patch = [{"op": "replace", "path": "/data/password", "value": encoded(canary)}]
-        done = rig.run("patch", "secret", secret, f"--type={kind}", "-p", json.dumps(patch), "-o", "yaml", *options)
+        done = rig.run(
+            "patch", "secret", secret, f"--type={kind}", "-p", json.dumps(patch), "-o", "yaml", *options
+        )
         stage.expect_hidden(done.text)
         assert (stage.stored("secret", secret)["data"]["password"] == encoded(canary)) == (not options)
     made = rig.run(
@@ -205,7 +239,9 @@ def test_what_was_shown_masked_cannot_be_written_back(stage: Stage, tmp_path: Pa
     for verb in ("replace", "apply"):
         refused = rig.run(verb, "-f", "-", stdin=shown, code=1).stderr
         assert "contains a value that kubetape had masked" in refused
-    editing = ClientRig(rig.kubectl, rig.kubeconfig, rig.scratch, {"EDITOR": "sed -i s/^type:.Opaque/&\\nimmutable:.true/"})
+    editing = ClientRig(
+        rig.kubectl, rig.kubeconfig, rig.scratch, {"EDITOR": "sed -i s/^type:.Opaque/&\\nimmutable:.true/"}
+    )
     editing.run("edit", "secret", secret, code=None)
     assert stage.stored("secret", secret)["data"] == before
 
@@ -213,7 +249,13 @@ def test_what_was_shown_masked_cannot_be_written_back(stage: Stage, tmp_path: Pa
 def test_configuration_and_environment_are_hidden_where_their_paths_say(stage: Stage, tmp_path: Path) -> None:
     rig = stage.rig(tmp_path)
     name = rig.name("plain")
-    rig.run("create", "configmap", name, f"--from-literal=password={stage.canaries.path()}", "--from-literal=colour=red")
+    rig.run(
+        "create",
+        "configmap",
+        name,
+        f"--from-literal=password={stage.canaries.path()}",
+        "--from-literal=colour=red",
+    )
     shown = rig.run("get", "configmap", name, "-o", "json").text
     stage.expect_hidden(shown, rig.run("describe", "configmap", name).text)
     assert json.loads(shown)["data"]["colour"] == "red"
@@ -228,14 +270,17 @@ def test_configuration_and_environment_are_hidden_where_their_paths_say(stage: S
         rig.run("get", "deployment", name, "-o", "yaml").text,
         rig.run("get", "deployment", name, "-o", "wide", "-o", "json").text,
         rig.run("get", "replicasets", "-l", f"app={name}", "-o", "json").text,
-        rig.run("scale", "deployment", name, "--replicas=0").text + rig.run("set", "env", f"deployment/{name}", "--list").text,
+        rig.run("scale", "deployment", name, "--replicas=0").text
+        + rig.run("set", "env", f"deployment/{name}", "--list").text,
     )
     rig.run("delete", "deployment", name)
 
 
 def test_a_key_written_in_two_pieces_is_hidden_in_logs(stage: Stage, tmp_path: Path) -> None:
     rig, name, key = stage.rig(tmp_path), stage.rig(tmp_path).name("talker"), stage.canaries.key()
-    script = f"while true; do printf 'key {key[:9]}'; sleep 0.4; printf '{key[9:]} and more\\n'; sleep 0.2; done"
+    script = (
+        f"while true; do printf 'key {key[:9]}'; sleep 0.4; printf '{key[9:]} and more\\n'; sleep 0.2; done"
+    )
     # Both halves stand in the command line of the pod: shown to nobody through the gateway, so made by the admin.
     stage.admin.run("create", "-f", "-", stdin=yaml.safe_dump(pod(name, ["sh", "-c", script])).encode())
     stage.admin.run("wait", "--for=condition=Ready", f"pod/{name}", "--timeout=50s")
@@ -297,7 +342,9 @@ def test_events_are_hidden_where_they_look_like_a_key(stage: Stage, tmp_path: Pa
 )
 def test_clients_of_other_encodings_get_nothing_unmasked(stage: Stage, secret: str, accept: str) -> None:
     for target in ("secrets", f"secrets/{secret}", "secrets?watch=1&timeoutSeconds=1"):
-        status, body = _get(stage.front.member, f"/api/v1/namespaces/{stage.scene.namespace}/{target}", accept)
+        status, body = _get(
+            stage.front.member, f"/api/v1/namespaces/{stage.scene.namespace}/{target}", accept
+        )
         assert status in (200, 406)
         assert stage.canaries.found_in(body) == []
 
@@ -335,7 +382,12 @@ def _vaults(group: str) -> dict[str, Any]:
 
 
 def _vault(group: str, password: str) -> bytes:
-    item = {"apiVersion": f"{group}/v1", "kind": "Vault", "metadata": {"name": "main"}, "spec": {"password": password}}
+    item = {
+        "apiVersion": f"{group}/v1",
+        "kind": "Vault",
+        "metadata": {"name": "main"},
+        "spec": {"password": password},
+    }
     return json.dumps(item).encode()
 
 

@@ -51,7 +51,9 @@ def event(**changes: object) -> AuditEvent:
             {"request_uri": "/api/v1/services/s/proxy/?access_token=secret&a=1"},
         ),
         (
-            {"target": "/api/v1/namespaces/a/pods/b/exec?command=echo&command=x+%5Bmasked+by+p%2Fkeys%5D+y&stdin=true"},
+            {
+                "target": "/api/v1/namespaces/a/pods/b/exec?command=echo&command=x+%5Bmasked+by+p%2Fkeys%5D+y&stdin=true"
+            },
             {"request_uri": "/api/v1/namespaces/a/pods/b/exec?command=echo&command=x+AKIA0123+y&stdin=true"},
         ),
         ({"target": "/x/[masked%20by%20p/keys]/y"}, {"request_uri": "/x/AKIA0123/y"}),
