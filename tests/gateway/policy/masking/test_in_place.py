@@ -20,14 +20,12 @@ KEY_ID = "AKIAIOSFODNN7EXAMPLE"
 HIDDEN = placeholder("p/r")
 PODS = parse_call(b"GET", b"/api/v1/pods")
 HEAD = ResponseHead(200, ((b"content-type", b"application/json"),))
-MASKER = Masker(
-    (Mask("p/r", detectors=("aws-key", "card", "private-key", "comma")),),
-    (CustomDetector("comma", r"^,$"),),
-)
+MASKER = Masker((Mask("p/r", detectors=("aws-key", "card", "private-key")),))
+COMMAS = Masker((Mask("p/r", detectors=("comma",)),), (CustomDetector("comma", r"^,$"),))
 
 
-def shown(body: bytes) -> tuple[bytes, int]:
-    answer = MASKER.answer(PODS, HEAD)
+def shown(body: bytes, masker: Masker = MASKER) -> tuple[bytes, int]:
+    answer = masker.answer(PODS, HEAD)
     assert answer is not None
     answer.feed(body)
     return answer.finish(), answer.counts.total()
@@ -96,5 +94,5 @@ def test_what_has_no_place_is_hidden_by_decoding(value: dict[str, object]) -> No
 
 
 def test_signs_between_strings_are_no_text() -> None:
-    assert shown(b'["a","b"]') == (b'["a","b"]', 0)
-    assert json.loads(shown(b'["a",","]')[0]) == ["a", HIDDEN]
+    assert shown(b'["a","b"]', COMMAS) == (b'["a","b"]', 0)
+    assert json.loads(shown(b'["a",","]', COMMAS)[0]) == ["a", HIDDEN]
