@@ -396,6 +396,12 @@ def _key_problem(gateway: Gateway) -> str:
     return keys.problem if keys is not None and not keys.is_ready else ""
 
 
+def _state_problem(gateway: Gateway) -> str:
+    """Without a policy nothing is held or granted, and revocations stay in force whatever the state does."""
+    services = gateway.services
+    return services.state.problem() if services.policy.source is not None else ""
+
+
 def _ready_checks(gateway: Gateway) -> list[Check]:
     recorder, pool = gateway.recorder, gateway.services.pool
     policy = gateway.services.policy
@@ -407,6 +413,6 @@ def _ready_checks(gateway: Gateway) -> list[Check]:
         ("upstream", lambda: pool.last_error),
         ("identity", gateway.services.authenticator.problem),
         ("shutdown", lambda: "kubetape is shutting down" if gateway.draining.is_set() else ""),
-        ("state", gateway.services.state.problem),
+        ("state", lambda: _state_problem(gateway)),
         (mode, policy.problem),
     ]

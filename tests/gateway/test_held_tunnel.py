@@ -116,9 +116,7 @@ async def test_what_was_typed_while_it_waited_reaches_the_command(
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
-async def test_a_terminal_is_told_on_its_screen_with_crlf(
-    tmp_path: Path, transport: tuple[str, str]
-) -> None:
+async def test_a_terminal_is_told_on_its_screen_with_crlf(tmp_path: Path, transport: tuple[str, str]) -> None:
     async with (
         open_policed_cluster(tmp_path, rules(HELD)) as (rig, _),
         open_session(rig, TERMINAL, transport) as session,
@@ -277,11 +275,11 @@ async def test_what_the_policy_says_after_the_wait_counts(tmp_path: Path) -> Non
         open_session(rig, SCRIPT) as session,
     ):
         hold = await next_hold(rig)
-        write_policy(tmp_path, rules("{name: no, match: {resources: [pods/exec]}, action: {deny: closed}}"))
+        write_policy(tmp_path, rules("{name: shut, match: {resources: [pods/exec]}, action: {deny: closed}}"))
         await _reload(rig)
         await approve(rig, hold)
         channels = await session.end()
-        assert b"kubetape policy p/no: closed" in channels[Channel.STDERR]
+        assert b"kubetape policy p/shut: closed" in channels[Channel.STDERR]
 
 
 async def test_more_than_fits_while_it_waits_is_held_back_and_nothing_is_lost(tmp_path: Path) -> None:

@@ -91,7 +91,12 @@ async def open_session(
         assert head.status == 101, head.body
         session = Session(client, open_channel_machine(kind, *transport, Side.CLIENT))
         if transport[0] == "spdy" and kind != "portforward":
-            names = {b"stdin": Channel.STDIN, b"stdout": Channel.STDOUT, b"stderr": Channel.STDERR}
+            names = {
+                b"stdin": Channel.STDIN,
+                b"stdout": Channel.STDOUT,
+                b"stderr": Channel.STDERR,
+                b"tty": Channel.RESIZE,
+            }
             wanted = [channel for name, channel in names.items() if name + b"=true" in query]
             await session.say(*(ChannelOpened(channel) for channel in (Channel.ERROR, *wanted)))
         yield session
