@@ -18,7 +18,10 @@ from gateway.demo.tour import Options, run_demo
 )
 @click.option("--pace", default=1.0, show_default=True, help="How fast the agent works; 0: without pauses.")
 @click.option(
-    "--kubectl", metavar="FILE", help="The kubectl to use. Default: the one on PATH; none: HTTP by ourselves."
+    "--kubectl",
+    type=click.Path(exists=True, dir_okay=False),
+    metavar="FILE",
+    help="The kubectl to use. Default: the one on PATH; none: HTTP by ourselves.",
 )
 @click.option("--stay", is_flag=True, help="Keep serving after the tour, until Ctrl-C: try it by hand.")
 @click.option("--no-tour", is_flag=True, help="Only serve, until Ctrl-C.")

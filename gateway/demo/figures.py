@@ -62,11 +62,16 @@ def _figures(library: Library) -> Figures:
         requests=len(rows),
         streams=sum(row.kind in STREAMS for row in rows),
         masked_values=sum(row.masked for row in rows),
-        blocked=sum(row.decision == "deny" for row in rows),
+        blocked=sum(_is_blocked(row) for row in rows),
         held_s=tuple(round(row.held_us / 1e6, 1) for row in reversed(rows) if row.holds != "[]"),
         added_p50_ms=round(cuts[_P50], 2),
         added_p99_ms=round(cuts[_P99], 2),
     )
+
+
+def _is_blocked(row: CallRow) -> bool:
+    """Denied by a rule, as a whole or for a line typed in it; not what a person denied."""
+    return row.decision == "deny" or (row.later_rules != "[]" and row.holds == "[]")
 
 
 def _added_ms(library: Library, row: CallRow) -> float | None:

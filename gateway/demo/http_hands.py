@@ -14,7 +14,6 @@ from protocol.events import (
     BodyChunk,
     Channel,
     ChannelData,
-    ChannelEnded,
     EndOfBody,
     Event,
     Headers,
@@ -30,6 +29,8 @@ from protocol.side import Side
 from protocol.status import parse_status
 
 STEP_TIMEOUT_S: Final = 60.0
+THINKING_S: Final = 0.5
+"""The prompt of the line before is there by then."""
 WEBSOCKET_KEY: Final = b"a2V5IG9mIHRoZSBkZW1vIQ=="
 BROKEN_OFF: Final = "error: unexpected EOF"
 """kubectl's words for an answer that is broken off."""
@@ -76,12 +77,11 @@ class HttpHands:
         if not isinstance(events[-1], Upgraded):
             return await _read_answer(stream, http, events)
         machine = open_channel_machine("exec", "websocket", "v5.channel.k8s.io", Side.CLIENT)
-        if step.terminal:
-            typed = "".join(line + "\r" for line in step.terminal).encode()
-            machine.send(ChannelData(Channel.STDIN, typed))
-        machine.send(ChannelEnded(Channel.STDIN))
-        await stream.send_all(machine.data_to_send())
-        return await _read_channels(stream, machine, events[-1].leftover)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_type, stream, machine, step.terminal)
+            shown = await _read_channels(stream, machine, events[-1].leftover)
+            nursery.cancel_scope.cancel()
+        return shown
 
     def _head(
         self, method: str, target: str, headers: Headers, *, content_length: int = 0, upgrade: bytes = b""
@@ -134,6 +134,14 @@ async def _read_answer(stream: TlsStream, machine: Http1Client, events: list[Eve
     if status >= 300:
         return shown_refusal(status, bytes(answer))
     return shown_answer(bytes(answer)) + ("" if is_whole else f"\n{BROKEN_OFF}")
+
+
+async def _type(stream: TlsStream, machine: Machine, lines: tuple[str, ...]) -> None:
+    """Line by line, like a person who reads before she goes on."""
+    for line in lines:
+        await trio.sleep(THINKING_S)
+        machine.send(ChannelData(Channel.STDIN, line.encode() + b"\r"))
+        await stream.send_all(machine.data_to_send())
 
 
 async def _read_channels(stream: TlsStream, machine: Machine, data: bytes) -> str:

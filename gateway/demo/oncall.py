@@ -36,7 +36,9 @@ async def next_request(kubeconfig: Path) -> ApprovalDocument:
 
 async def decide(screen: Screen, approval: ApprovalDocument, *, scripted: bool, thinking_s: float) -> bool:
     """Yes or no, by a key if somebody is there and as scripted otherwise. thinking_s: of the script."""
-    what = f"{approval.requester.user} wants to {wants(approval.call)}: {approval.reason or approval.rules[0]}"
+    what = (
+        f"{approval.requester.user} wants to {wants(approval.call)}: {approval.reason or approval.rules[0]}"
+    )
     if not (screen.is_for_people and has_person()):
         await trio.sleep(thinking_s)
         return scripted

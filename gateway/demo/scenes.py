@@ -1,5 +1,7 @@
 """What is shown, scene by scene. Each is a few steps of the two people; `tour` puts them in order."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Final
 
 import trio
@@ -62,9 +64,7 @@ async def be_granted_and_revoked(stage: Stage) -> None:
     grant = asked.split()[0]
     await stage.pause(1.0)
     await stage.kubetape(ONCALL.name, "grants", "approve", grant)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(stage.act, AGENT, FOLLOW_LOG)
-        nursery.start_soon(stage.act, AGENT, WATCH_PODS)
+    async with _under_way(stage, FOLLOW_LOG, WATCH_PODS):
         await _wait_for_streams(stage, 2)
         await trio.sleep(max(RUNNING_S * stage.pace, MIN_RUNNING_S))
         await stage.kubetape(ONCALL.name, "grants", "revoke", grant, "--reason", INCIDENT_OVER)
@@ -74,14 +74,19 @@ async def show_record(stage: Stage, log_key: str) -> None:
     """The record, through the same command line a person uses."""
     where, screen = ("--data-dir", str(stage.directory)), stage.screen
     screen.title("all of it is recorded, masked as it was answered")
-    await stage.kubetape("", "sessions", "ls", *where)
+    await stage.kubetape("", "sessions", "ls", "--limit", "12", *where)
     screen.title("what would a stricter policy have said?")
     packs = ("--pack", "protect-prod", "--pack", "no-escape")
-    policies = ("--policy", str(stage.directory / "policy"), "--policy", str(stage.directory / "stricter.yaml"))
+    policies = (
+        "--policy",
+        str(stage.directory / "policy"),
+        "--policy",
+        str(stage.directory / "stricter.yaml"),
+    )
     await stage.kubetape("", "policy", "replay", *policies, *packs, "--user", AGENT.name, *where)
     screen.title("the terminal, replayed (idle time cut, four times as fast)")
     listed = await stage.kubetape(
-        "", "sessions", "search", f"user:{ONCALL.name} command:exec", "-o", "name", *where, quiet=True
+        "", "sessions", "search", f"user:{ONCALL.name} kind:exec", "-o", "name", *where, quiet=True
     )
     if not listed.split():
         raise TourFailed("the terminal is not in the index")
@@ -93,19 +98,38 @@ async def show_record(stage: Stage, log_key: str) -> None:
 
 
 async def _held(stage: Stage, step: Step, *, scripted: bool) -> None:
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(stage.act, AGENT, step)
+    async with _under_way(stage, step):
         kubeconfig = stage.kubeconfigs[ONCALL]
         try:
             with trio.fail_after(WAIT_S):
                 approval = await next_request(kubeconfig)
         except trio.TooSlowError as error:
-            raise TourFailed(f"`kubectl {' '.join(step.words)}` was not held") from error
+            raise TourFailed(f"`{step.command}` was not held") from error
         await stage.kubetape(ONCALL.name, "approvals", "ls")
         thinking_s = THINKING_S * stage.pace
         said = await decide(stage.screen, approval, scripted=scripted, thinking_s=thinking_s)
-        words = ("approve", approval.short_id) if said else ("deny", approval.short_id, "--note", _note(scripted))
+        words = (
+            ("approve", approval.short_id) if said else ("deny", approval.short_id, "--note", _note(scripted))
+        )
         await stage.kubetape(ONCALL.name, "approvals", *words)
+
+
+@asynccontextmanager
+async def _under_way(stage: Stage, *steps: Step) -> AsyncIterator[None]:
+    """agent-7 is busy with these steps while the block runs; what they printed is shown when all have ended."""
+    printed: dict[Step, str] = {}
+
+    async def perform(step: Step) -> None:
+        printed[step] = await stage.perform(AGENT, step)
+
+    async with trio.open_nursery() as nursery:
+        for step in steps:
+            stage.begin(AGENT, step)
+            nursery.start_soon(perform, step)
+        yield
+    for step in steps:
+        stage.end(AGENT, step, printed[step])
+    await stage.pause(steps[0].pause_s)
 
 
 def _note(scripted: bool) -> str:
@@ -115,7 +139,8 @@ def _note(scripted: bool) -> str:
 
 async def _wait_for_streams(stage: Stage, count: int) -> None:
     with trio.move_on_after(WAIT_S):
-        while stage.gateway.services.live.long_running < count:
+        while True:
+            if stage.gateway.services.live.long_running >= count:
+                return
             await trio.sleep(POLL_S)
-        return
     raise TourFailed("the streams of the grant did not begin")

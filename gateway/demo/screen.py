@@ -8,7 +8,11 @@ import click
 from storage.ansi import printable
 
 MAX_LINES: Final = 14
+LAST_LINES: Final = 2
+"""Shown even of what is too long: how it ended."""
 MAX_COLUMNS: Final = 400
+MAX_CELL: Final = 40
+"""Wider ones push what is behind them to the right."""
 
 
 class Screen:
@@ -17,6 +21,7 @@ class Screen:
     def __init__(self, *, as_json: bool) -> None:
         self._as_json = as_json
         self._steps: list[dict[str, str]] = []
+        self._last = ("", "")
 
     @property
     def is_for_people(self) -> bool:
@@ -34,18 +39,38 @@ class Screen:
         """A command is given now; it may take its time."""
         if why:
             self.say(f"\n# {why}")
+        self._last = (who, command)
         self.say(f"{who}$ {command}")
 
     def end(self, who: str, command: str, output: str) -> None:
         """And this is what it printed."""
         self._steps.append({"who": who, "command": command, "output": output})
-        lines = output.replace("\r\n", "\n").replace("\r", "\n").rstrip().split("\n")
-        for line in lines[:MAX_LINES]:
-            self.say(f"  {printable(line)[:MAX_COLUMNS]}")
-        if len(lines) > MAX_LINES:
-            self.say(f"  ... {len(lines) - MAX_LINES} more lines, all recorded")
+        if self._last != (who, command):  # something else was begun meanwhile
+            self.say(f"[{who}: {command}]")
+            self._last = (who, command)
+        lines = _aligned(output.replace("\r\n", "\n").replace("\r", "\n").rstrip().split("\n"))
+        left_out = len(lines) - MAX_LINES
+        for number, line in enumerate(lines):
+            if left_out <= 0 or not MAX_LINES - LAST_LINES <= number < len(lines) - LAST_LINES:
+                self.say(f"  {printable(line)[:MAX_COLUMNS]}")
+            elif number == MAX_LINES - LAST_LINES:
+                self.say(f"  ... {left_out} more lines")
 
     def document(self, **facts: object) -> None:
         """The end: everything that was shown, and `facts`."""
         if self._as_json:
             click.echo(json.dumps({"steps": self._steps, **facts}, indent=2))
+
+
+def _aligned(lines: list[str]) -> list[str]:
+    """Columns that a program separated with tabs, as a terminal would get them."""
+    rows = [line.split("\t") for line in lines]
+    widths: dict[tuple[int, int], int] = {}  # (number of columns, column) -> width
+    for row in rows:
+        for column, text in enumerate(row):
+            place = (len(row), column)
+            widths[place] = max(widths.get(place, 0), min(len(text), MAX_CELL))
+    return [
+        "  ".join(text.ljust(widths[len(row), column]) for column, text in enumerate(row)).rstrip()
+        for row in rows
+    ]

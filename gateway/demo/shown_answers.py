@@ -1,5 +1,6 @@
 """What came over HTTP, in a few words for a person: lists by their names, refusals as kubectl prints them. Pure."""
 
+import base64
 import json
 
 from protocol.status import parse_status
@@ -36,8 +37,25 @@ def _shown_json(text: bytes) -> str:
 
 def _named(found: dict[str, object]) -> str:
     """Kind, name, message and data, as far as there are any."""
-    parts = [found.get("kind"), _name(found), found.get("message"), found.get("data")]
+    status = found.get("status")
+    parts = [
+        found.get("kind"),
+        _name(found),
+        status if isinstance(status, str) else "",
+        found.get("message"),
+        _data(found),
+    ]
     return " ".join(str(part) for part in parts if part)
+
+
+def _data(found: dict[str, object]) -> str:
+    """Of a Secret or ConfigMap; a Secret's values decoded, as somebody who reads one would."""
+    data = found.get("data")
+    if not isinstance(data, dict):
+        return ""
+    if found.get("kind") != "Secret":
+        return str(data)
+    return str({key: base64.b64decode(str(value)).decode("utf-8", "replace") for key, value in data.items()})
 
 
 def _name(found: object) -> str:

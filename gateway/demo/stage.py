@@ -1,6 +1,7 @@
 """What every scene of the demo works with: two people, their hands and command lines, the gateway, the screen."""
 
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -33,17 +34,25 @@ class Stage:
     screen: Screen
     pace: float
 
-    async def act(self, who: Person, step: Step) -> str:
-        """Do one step as this person, and show it. Returns what was printed. Raises TourFailed."""
-        command = f"kubectl {' '.join(step.words)}"
-        self.screen.begin(who.name, command, step.say)
-        try:
-            output = await self.hands[who].run(step)
-        except trio.TooSlowError as error:
-            raise TourFailed(f"`{command}` did not end") from error
-        self.screen.end(who.name, command, output)
+    async def act(self, who: Person, step: Step) -> None:
+        """Do one step as this person, and show it. Raises TourFailed."""
+        self.begin(who, step)
+        self.end(who, step, await self.perform(who, step))
         await self.pause(step.pause_s)
-        return output
+
+    def begin(self, who: Person, step: Step) -> None:
+        """Show that it is given now."""
+        self.screen.begin(who.name, step.command, step.say)
+
+    async def perform(self, who: Person, step: Step) -> str:
+        """What it printed, not shown yet. Raises TourFailed."""
+        try:
+            return await self.hands[who].run(step)
+        except trio.TooSlowError as error:
+            raise TourFailed(f"`{step.command}` did not end") from error
+
+    def end(self, who: Person, step: Step, output: str) -> None:
+        self.screen.end(who.name, step.command, output)
 
     async def pause(self, seconds: float) -> None:
         await trio.sleep(seconds * self.pace)
@@ -53,7 +62,7 @@ class Stage:
 
         who: whose kubeconfig it uses; "" for what reads the data directory.
         """
-        shown = f"kubetape {' '.join(_quoted(word) for word in words)}"
+        shown = f"kubetape {shlex.join(words)}"
         environment = dict(os.environ)
         environment |= {"KUBECONFIG": str(self.directory / who / "kubeconfig")} if who else {}
         if not quiet:
@@ -72,8 +81,3 @@ class Stage:
         if not quiet:
             self.screen.end(who, shown, output)
         return output
-
-
-def _quoted(word: str) -> str:
-    """As one would type it."""
-    return f"'{word}'" if " " in word or "*" in word else word

@@ -3,6 +3,7 @@
 Each step also says how to do the same without kubectl, so that the demo runs on a machine that has none.
 """
 
+import shlex
 from dataclasses import dataclass
 from typing import Final
 
@@ -25,6 +26,11 @@ class Step:
     http: tuple[str, str, bytes] | None = None
     pause_s: float = 1.5
 
+    @property
+    def command(self) -> str:
+        """As one types it."""
+        return f"kubectl {shlex.join(self.words)}"
+
 
 # --- agent-7 --------------------------------------------------------------------------------------------
 
@@ -35,7 +41,7 @@ LIST_PODS: Final = Step(
 )
 READ_SECRET: Final = Step(
     "it reads a Secret: the values are hidden before they reach it",
-    ("get", "secret", "database", "-n", NAMESPACE, "-o", "jsonpath={.data}"),
+    ("get", "secret", "database", "-n", NAMESPACE, "-o", "go-template={{.data.password | base64decode}}"),
     http=("GET", f"/api/v1/namespaces/{NAMESPACE}/secrets/database", b""),
 )
 READ_CUSTOMERS: Final = Step(

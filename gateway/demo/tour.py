@@ -49,7 +49,9 @@ async def run_demo(options: Options) -> None:
     tokens = give_tokens(directory)
     _write_policies(directory)
     async with trio.open_nursery() as nursery:
-        standin: Standin = await nursery.start(serve_standin, StandinSettings(directory=directory / "standin"))
+        standin: Standin = await nursery.start(
+            serve_standin, StandinSettings(directory=directory / "standin")
+        )
         gateway: Gateway = await nursery.start(open_gateway, _settings(directory))
         kubeconfigs = write_kubeconfigs(
             directory, tokens, port=gateway.port, console_port=gateway.console_port
@@ -58,9 +60,7 @@ async def run_demo(options: Options) -> None:
         screen.say(f"gateway:             https://127.0.0.1:{gateway.port}, recording to {directory}")
         screen.say(f"management API:      https://127.0.0.1:{gateway.console_port}")
         screen.say(f"policy:              {directory / 'policy'}, and the packs {', '.join(PACKS)}")
-        stage = Stage(
-            directory, gateway, kubeconfigs, _hands(options, kubeconfigs), screen, options.pace
-        )
+        stage = Stage(directory, gateway, kubeconfigs, _hands(options, kubeconfigs), screen, options.pace)
         if options.tour:
             await _play(stage, with_kubectl=options.kubectl is not None)
         _go_on(options, stage)
@@ -73,7 +73,11 @@ async def run_demo(options: Options) -> None:
 
 
 async def _play(stage: Stage, *, with_kubectl: bool) -> None:
-    how = "with the real kubectl" if with_kubectl else "without kubectl, which is not here: over HTTP and WebSocket"
+    how = (
+        "with the real kubectl"
+        if with_kubectl
+        else "without kubectl, which is not here: over HTTP and WebSocket"
+    )
     stage.screen.say(f"\nagent-7 (group agents) and oncall (group sre) work through the gateway, {how}")
     await look_and_be_masked(stage)
     await be_blocked(stage)
@@ -128,10 +132,14 @@ def _go_on(options: Options, stage: Stage) -> None:
     stage.screen.title("go on by hand")
     if options.stay:
         for person in (AGENT, ONCALL):
-            say(f"  export KUBECONFIG={stage.kubeconfigs[person].resolve()}     # as {person.name}: kubectl get pods -A")
+            say(
+                f"  export KUBECONFIG={stage.kubeconfigs[person].resolve()}     # as {person.name}: kubectl get pods -A"
+            )
         say("  kubetape approvals watch; kubetape grants ls     as oncall, while agent-7 deletes a pod")
     else:
-        say('  make demo ARGS="--stay"         keeps serving, to try kubectl and `kubetape approvals` against it')
+        say(
+            '  make demo ARGS="--stay"         keeps serving, to try kubectl and `kubetape approvals` against it'
+        )
     if not options.kept:
         say('  make demo ARGS="--keep DIR"     leaves the recording and the policy in DIR')
     if options.kept or options.stay:
