@@ -128,29 +128,32 @@ def _hands(options: Options, kubeconfigs: dict[Person, Path]) -> dict[Person, Ku
 
 
 def _go_on(options: Options, stage: Stage) -> None:
-    say, directory = stage.screen.say, options.directory
+    say = stage.screen.say
     stage.screen.title("go on by hand")
     if options.stay:
         for person in (AGENT, ONCALL):
-            say(
-                f"  export KUBECONFIG={stage.kubeconfigs[person].resolve()}     # as {person.name}: kubectl get pods -A"
-            )
+            where = stage.kubeconfigs[person].resolve()
+            say(f"  export KUBECONFIG={where}     # as {person.name}: kubectl get pods -A")
         say("  kubetape approvals watch; kubetape grants ls     as oncall, while agent-7 deletes a pod")
     else:
         say(
-            '  make demo ARGS="--stay"         keeps serving, to try kubectl and `kubetape approvals` against it'
+            '  make demo ARGS="--stay"         keeps serving: kubectl, `kubetape approvals`, `kubetape grants`'
         )
     if not options.kept:
-        say('  make demo ARGS="--keep DIR"     leaves the recording and the policy in DIR')
-    if options.kept or options.stay:
-        packs = " ".join(f"--pack {name}" for name in PACKS)
-        policy = f"{directory / 'policy'} {packs}"
-        request = "DELETE /api/v1/namespaces/payments/pods/worker"
-        say(f"  kubetape sessions ls --data-dir {directory}")
-        say(f"  kubetape sessions search 'decision:hold' --data-dir {directory}")
-        say(f"  kubetape policy explain --as {AGENT.name} --group agents {request!r} {policy}")
-        say(
-            f"  kubetape policy replay --policy {directory / 'policy'} --policy {directory / 'stricter.yaml'} {packs} "
-            f"--data-dir {directory}"
-        )
+        say('  make demo ARGS="--keep DIR"     leaves the recording and the policy in DIR; then')
+    _about_record(stage.screen, str(options.directory) if options.kept or options.stay else "DIR")
     say("  kubetape serve --upstream-kubeconfig ~/.kube/config --policy DIR     in front of a cluster")
+
+
+def _about_record(screen: Screen, directory: str) -> None:
+    packs = " ".join(f"--pack {name}" for name in PACKS)
+    request = "DELETE /api/v1/namespaces/payments/pods/worker"
+    screen.say(f"  kubetape sessions ls --data-dir {directory}")
+    screen.say(f"  kubetape sessions search 'decision:hold' --data-dir {directory}")
+    screen.say(
+        f"  kubetape policy explain --as {AGENT.name} --group agents {request!r} {packs} {directory}/policy"
+    )
+    screen.say(
+        f"  kubetape policy replay --policy {directory}/policy --policy {directory}/stricter.yaml {packs} "
+        f"--data-dir {directory}"
+    )

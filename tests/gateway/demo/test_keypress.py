@@ -7,6 +7,7 @@ import termios
 from collections.abc import Callable, Iterator
 
 import pytest
+import trio
 
 from gateway.demo.keypress import has_person, press_one_of
 
@@ -31,6 +32,7 @@ async def test_the_first_key_that_is_an_answer_counts(terminal: int) -> None:
 
 async def test_what_was_typed_before_the_question_is_no_answer(terminal: int) -> None:
     os.write(terminal, b"y\n")
+    await trio.lowlevel.wait_readable(sys.stdin.fileno())
     assert await press_one_of("yn", 30, typing(terminal, b"n")) == "n"
 
 
