@@ -10,9 +10,11 @@ is too old for its transport (`tunnel_dial`).
 from gateway import held_tunnel
 from gateway.admission import Admitted
 from gateway.budgets.account import Account
+from gateway.denial import Denial, refuse
 from gateway.errors import UpstreamLost
 from gateway.gate import passed
 from gateway.live import LiveExchange
+from gateway.policy.ports import judge_ports
 from gateway.server.request import ClientRequest
 from gateway.services import Services
 from gateway.tape import Tape
@@ -37,6 +39,10 @@ async def serve(
     request: ClientRequest, tape: Tape, services: Services, live: LiveExchange, admitted: Admitted
 ) -> None:
     """Ask the API server for the stream; carry it, or answer with its refusal."""
+    if (port := judge_ports(admitted.verdict.streams, admitted.call.ports)) is not None:
+        raise refuse(
+            Denial("", port.reason), admitted.call, tape.exchange
+        )  # no channel of it will name it again
     if held_tunnel.waits_inside(admitted):
         await held_tunnel.serve(request, tape, services, live, admitted)
         return

@@ -113,20 +113,23 @@ class DetectorSet:
     def mask(self, text: bytes, placeholder: Placeholder) -> tuple[bytes, Counter[str]]:
         """The text with every hit replaced, and how many hits there were by detector."""
         hits = self.hits(text)
-        counts: Counter[str] = Counter()
         if not hits:
-            return text, counts
-        parts: list[bytes] = []
-        at = 0
-        for start, end, name in hits:
-            parts += (text[at:start], placeholder(name))
-            at = end
-            counts[name] += 1
-        return b"".join((*parts, text[at:])), counts
+            return text, Counter()
+        return replace_hits(text, hits, placeholder), Counter(name for _, _, name in hits)
 
     def finds(self, text: bytes) -> bool:
         """Whether anything would be hidden."""
         return bool(self.hits(text))
+
+
+def replace_hits(text: bytes, hits: Iterable[Hit], placeholder: Placeholder) -> bytes:
+    """The text with every hit replaced. hits: in order, without overlaps."""
+    parts: list[bytes] = []
+    at = 0
+    for start, end, name in hits:
+        parts += (text[at:start], placeholder(name))
+        at = end
+    return b"".join((*parts, text[at:]))
 
 
 def _line_around(text: bytes, at: int) -> tuple[int, int]:
