@@ -5,14 +5,17 @@ import datetime
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager, asynccontextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
 
 from tests.crash.processes import Oracle
+from tests.kit.cable import Cable, cabled
 from tests.kit.postgres_server import PostgresServer, why_not
 from tests.kit.raw_client import Response
 from tests.kit.replica_clients import Person, Streams
@@ -399,3 +402,109 @@ async def test_a_gateway_killed_while_approvals_are_being_used_uses_none_twice(p
             assert shown["uses"] == 1, mark
         # Those of which nobody had begun to make use were there for who came back.
         assert all(counts[mark] == 1 for mark in marks[ROUNDS // 2 :])
+
+
+# --- partitions -----------------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def in_threads(blocking: AbstractContextManager[Pair]) -> AsyncIterator[Pair]:
+    """Begin and end in threads, for the network of these processes is a task of ours."""
+    with trio.CancelScope(shield=True):
+        pair = await trio.to_thread.run_sync(blocking.__enter__)
+    error: BaseException | None = None
+    try:
+        yield pair
+    except BaseException as raised:
+        error = raised
+    with trio.CancelScope(shield=True):
+        await trio.to_thread.run_sync(blocking.__exit__, type(error) if error else None, error, None)
+    if error is not None:
+        raise error
+
+
+async def readyz(replica: Replica) -> tuple[int, str]:
+    return await trio.to_thread.run_sync(replica.readyz)
+
+
+async def said_by_readyz(replica: Replica, words: str) -> None:
+    while words not in (await readyz(replica))[1]:
+        await trio.sleep(0.05)
+
+
+async def statuses(*answers: tuple[Person, str]) -> list[int]:
+    return [(await person.call("GET", target)).status for person, target in answers]
+
+
+async def test_a_gateway_cut_off_from_the_database_goes_on_with_its_base_policy_and_gives_nobody_more(
+    server: PostgresServer, oracle: Oracle, tmp_path: Path
+) -> None:
+    async with cabled(server.new_database(), server) as (cable, through_cable), in_threads(
+        run_pair(
+            tmp_path, oracle, (through_cable, server.dsn(through_cable.rpartition("/")[2])),
+            ("dev", "gone", "soon"), ("guest",), shares_key=False,
+        )
+    ) as pair:  # fmt: skip
+        with trio.fail_after(60):
+            await _cut_off(pair, cable)
+
+
+async def _cut_off(pair: Pair, cable: Cable) -> None:
+    at_a = {user: Person(pair.a, token) for user, token in pair.tokens.items()}
+    at_b = {user: Person(pair.b, token) for user, token in pair.tokens.items()}
+    await granted(pair, "guest", "1h")
+    unused = await leave_behind(at_a["dev"], at_b["bob"], "unused")
+    await approve(at_b["bob"], unused)
+    pending = await leave_behind(at_a["dev"], at_b["bob"], "undecided")
+    await at_b["adm"].asked("revocations", {"kind": "user", "subject": "gone", "reason": "left"}, 201)
+    await at_a["bob"].shown(f"approvals/{unused}", lambda hold: hold["state"] == "approved")
+    streams = Streams()
+    async with trio.open_nursery() as nursery:
+        await streams.open(nursery, "on a grant", partial(at_a["guest"].watch, WATCH))
+        await streams.open(nursery, "of a developer", partial(at_a["dev"].watch, WATCH))
+        cable.cut()
+        await _not_known_to_be_stale_yet(at_a)
+        await said_by_readyz(
+            pair.a, "state failed: shared state: out of date, grants and approvals count as expired"
+        )
+        await _only_the_base_policy(at_a, streams)
+        await _the_other_goes_on(pair, at_b, pending)
+        assert (await carried_out(pair)).keys().isdisjoint({"unused", "undecided", "new"})
+        cable.mend()
+        await said_by_readyz(pair.a, "[+]state ok")
+        assert streams.ended.keys() == {"on a grant"}
+        nursery.cancel_scope.cancel()
+    assert await statuses((at_a["guest"], POD), (at_a["gone"], POD), (at_a["soon"], POD)) == [200, 403, 403]
+    for mark in ("unused", "undecided"):
+        assert [(await create(at["dev"], mark)).status for at in (at_a, at_b)] == [201, 429]
+        assert await done(pair, mark) == 1
+
+
+async def _not_known_to_be_stale_yet(at_a: dict[str, Person]) -> None:
+    """For ten seconds what was known counts; what has to be written down first cannot be done."""
+    assert await statuses((at_a["guest"], POD), (at_a["dev"], POD), (at_a["gone"], POD)) == [200, 200, 403]
+    answer = await create(at_a["dev"], "unused")
+    assert answer.status == 503
+    assert b"kubetape cannot use the approval now" in answer.body
+
+
+async def _only_the_base_policy(at_a: dict[str, Person], streams: Streams) -> None:
+    """Of grants and approvals nothing is left, of the rest everything."""
+    assert await statuses((at_a["guest"], POD), (at_a["dev"], POD), (at_a["gone"], POD)) == [403, 200, 403]
+    for mark in ("unused", "undecided", "new"):
+        answer = await create(at_a["dev"], mark)
+        assert answer.status == 503
+        assert b"kubetape cannot ask for an approval now: shared state" in answer.body
+    code, status = await at_a["bob"].console("GET", "/api/v1/approvals")
+    assert (code, status["reason"]) == (503, "ServiceUnavailable")
+    while "on a grant" not in streams.ended:
+        await trio.sleep(0.05)
+    assert b"is no longer in force" in streams.heard["on a grant"]
+
+
+async def _the_other_goes_on(pair: Pair, at_b: dict[str, Person], pending: str) -> None:
+    """And says what the one that is cut off will hear of later."""
+    assert (await readyz(pair.b))[0] == 200
+    await approve(at_b["bob"], pending)
+    await at_b["adm"].asked("revocations", {"kind": "user", "subject": "soon", "reason": "left"}, 201)
+    assert await statuses((at_b["guest"], POD), (at_b["soon"], POD)) == [200, 403]
