@@ -1,6 +1,6 @@
 """What a decision costs at 200 rules: known and new kinds of callers, with and without CEL. Microseconds of one core.
 
-Run: python -m benchmarks.decisions [--rules 200] [--json FILE]. The policy: ten teams, each with the rules a team has
+Run: python -m benchmarks.decisions [--rules 200] [--packs] [--json FILE]. The policy: ten teams, each with the rules a team has
 (read and write in its namespaces, exec with an argv list, masks, holds, denials), one rule in ten with a condition.
 """
 
@@ -13,6 +13,7 @@ from benchmarks.report import environment, summary, write_json
 from gateway.policy.decide import Policy
 from gateway.policy.load import load_policy
 from gateway.policy.model import Facts
+from gateway.policy_packs import pack_names, read_packs
 from gateway.principal import Principal
 from protocol.apicall import parse_call
 
@@ -47,9 +48,10 @@ CALLS = {
 }
 
 
-def policy_of(rules: int) -> Policy:
+def policy_of(rules: int, *, with_packs: bool = False) -> Policy:
     parts = [RULES_OF_A_TEAM.format(t=TEAMS[number % 10], n=number // 10) for number in range(rules // 10)]
-    return load_policy({"bench.yaml": (HEAD + "".join(parts)).encode()})
+    packs = read_packs(pack_names()) if with_packs else {}
+    return load_policy({"bench.yaml": (HEAD + "".join(parts)).encode(), **packs})
 
 
 def facts_of(method: str, target: str, team: str, user: str) -> Facts:
@@ -73,9 +75,10 @@ def measure(policy: Policy, facts: Sequence[Facts]) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rules", type=int, default=200)
+    parser.add_argument("--packs", action="store_true", help="with all shipped packs beside the rules")
     parser.add_argument("--json")
     options = parser.parse_args()
-    policy = policy_of(options.rules)
+    policy = policy_of(options.rules, with_packs=options.packs)
     figures: dict[str, dict[str, float]] = {}
     mixed: list[Facts] = []
     for name, (method, target) in CALLS.items():

@@ -2,11 +2,16 @@
 
 app           the only place where long-lived objects are made and meet (services: what an exchange gets)
 server/       listener (TLS, limits) and connections (bytes -> requests)
-exchange      one API call, head to last byte: the heart. Before it admission, beside it upload (large
-              bodies), answer (waiting for one), ending and farewell (when it goes wrong)
-tunnel        one upgraded connection; tunnel_record: what happens in it as records
+exchange      one API call, head to last byte: the heart. Before it admission (judgement: what rules look at), the gate
+              (holds, budgets); beside it upload (large bodies), asking and answer (the way up), answer_masking (the
+              way down), own_answers, ending and farewell (when it goes wrong)
+holds         a call that waits for people: hold_opening, hold_request, preview (dry run), deciding (a vote)
+tunnel        one upgraded connection: tunnel_pumps carry it, tunnel_guard watches it (typed_guard, copy_guard,
+              port_guard), tunnel_record writes it down; held_tunnel: one that waits for people behind its own 101
 identity/     bearer token or certificate -> Principal; sessions: which session a call belongs to
 policy/       facts -> Verdict (pure); evidence: facts -> Intent (pure); durability: what waits (pure)
+state/        what workers and replicas share: holds, grants, revocations, budgets; decision_parts ties it all together
+console/      the management API; notify/: webhooks and Slack
 recorder      the only door to storage for writing; tape: one exchange's way through it
 upstream/     kubeconfig -> credentials, connections, pool
 live          exchanges under way, so that any can be ended with a reason; revocations: whose access ended, when

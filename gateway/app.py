@@ -17,7 +17,7 @@ import trio
 from gateway import exchange, heartbeat, journal
 from gateway.config import BadConfig, Settings, check_settings, parse_address
 from gateway.console.context import ConsoleServices
-from gateway.console.serve import serve_console
+from gateway.console.serve import effective_admins, serve_console
 from gateway.decision_parts import load_policy, open_decision_parts
 from gateway.errors import refusal_for
 from gateway.evidence import build_intent
@@ -193,8 +193,19 @@ async def _start(
     if gateway.first_token and certificate.ca is not None:
         server = f"https://{'127.0.0.1' if host == '0.0.0.0' else host}:{gateway.port}"
         gateway.kubeconfig = write_kubeconfig(
-            gateway.data_dir, gateway.first_token, server=server, ca_file=certificate.ca
+            gateway.data_dir,
+            gateway.first_token,
+            server=server,
+            ca_file=certificate.ca,
+            console=_console_url(gateway),
         )
+
+
+def _console_url(gateway: Gateway) -> str:
+    """For the first user, who is on this machine."""
+    host, _ = parse_address(gateway.settings.console_address or "127.0.0.1:0")
+    name = f"[{host}]" if ":" in host else host
+    return f"https://{name}:{gateway.console_port}" if gateway.console_port else ""
 
 
 def _console_services(gateway: Gateway) -> ConsoleServices:
@@ -205,7 +216,7 @@ def _console_services(gateway: Gateway) -> ConsoleServices:
         host_names=services.host_names,
         policy=lambda: services.policy.current,
         session_of=services.sessions.open_session,
-        admins=gateway.settings.console.admins,
+        admins=effective_admins(gateway.settings),
     )
 
 
@@ -385,6 +396,12 @@ def _key_problem(gateway: Gateway) -> str:
     return keys.problem if keys is not None and not keys.is_ready else ""
 
 
+def _state_problem(gateway: Gateway) -> str:
+    """Without a policy nothing is held or granted, and revocations stay in force whatever the state does."""
+    services = gateway.services
+    return services.state.problem() if services.policy.source is not None else ""
+
+
 def _ready_checks(gateway: Gateway) -> list[Check]:
     recorder, pool = gateway.recorder, gateway.services.pool
     policy = gateway.services.policy
@@ -396,6 +413,6 @@ def _ready_checks(gateway: Gateway) -> list[Check]:
         ("upstream", lambda: pool.last_error),
         ("identity", gateway.services.authenticator.problem),
         ("shutdown", lambda: "kubetape is shutting down" if gateway.draining.is_set() else ""),
-        ("state", gateway.services.state.problem),
+        ("state", lambda: _state_problem(gateway)),
         (mode, policy.problem),
     ]

@@ -118,7 +118,8 @@ def _decoded(asked: Asked, body: bytes) -> JsonObject | None:
 
 
 def _may_have_old_object(call: Call) -> bool:
-    return call.is_resource and bool(call.name) and call.verb not in ("create", "list", "watch", "proxy")
+    """What is created by name is something of an object that is there: an exec over SPDY, an eviction."""
+    return call.is_resource and bool(call.name) and call.verb not in ("list", "watch", "proxy")
 
 
 async def _old_object(asked: Asked, tape: Tape, services: Services) -> JsonObject | None:
@@ -128,6 +129,7 @@ async def _old_object(asked: Asked, tape: Tape, services: Services) -> JsonObjec
     """
     call = asked.call
     target = call.target.partition(b"?")[0]
+    target = target.removesuffix(call.subpath.encode())  # below `proxy`, where the same words may stand again
     if call.subresource:
         target = target[: target.rindex(b"/" + call.subresource.encode())]
     status, body = await ask(services, tape, Question("old-object", asked.upstream, b"GET", target))

@@ -1,7 +1,8 @@
 """Ports of a port-forward that a rule leaves closed: the connection is answered with an error, the others live on.
 
 Over SPDY each forwarded connection opens an error channel, then a data channel. Both are accepted, the error is said
-where kubectl looks for it, and nothing of them reaches the cluster.
+where kubectl looks for it, and nothing of them reaches the cluster. The legacy WebSocket names its ports in the request
+only: it is refused there (`tunnel`).
 """
 
 from gateway.policy.model import StreamRules

@@ -20,6 +20,14 @@ from storage.records import SubRequest
 DEADLINE_S: Final = 10.0
 MAX_ANSWER_BYTES: Final = 4 * 1024 * 1024
 """An object is at most 3 MiB; what is larger is a list nobody could review."""
+_OF_THE_CALL_ALONE: Final = frozenset(
+    (
+        *(b"content-type", b"if-none-match", b"if-match"),
+        *(b"connection", b"upgrade", b"x-stream-protocol-version"),
+        *(b"sec-websocket-version", b"sec-websocket-key", b"sec-websocket-protocol"),
+    )
+)
+"""Its body, its conditions, and the handshake of a call that upgrades: a question about a shell is no shell."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +72,7 @@ def _head(services: Services, question: Question, audit_id: bytes) -> RequestHea
     kept: Headers = tuple(
         pair
         for pair in question.head.headers
-        if pair[0] not in replaced and pair[0] not in (b"content-type", b"if-none-match", b"if-match")
+        if pair[0] not in replaced and pair[0] not in _OF_THE_CALL_ALONE
     )
     headers = kept + tuple(replaced.items())
     if question.body:

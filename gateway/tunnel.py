@@ -3,19 +3,23 @@ then re-encoded for the other side: log and wire cannot disagree, and all frames
 
 The API server is asked first: only after its 101, checked, do we send ours. Whatever else it answers is an
 ordinary response, and that connection is closed: it never becomes a pipe. One case is the other way round: a
-command that waits for people (`held_tunnel`).
+command that waits for people (`held_tunnel`). And a port-forward people approved is not refused because the API server
+is too old for its transport (`tunnel_dial`).
 """
 
 from gateway import held_tunnel
 from gateway.admission import Admitted
 from gateway.budgets.account import Account
+from gateway.denial import Denial, refuse
 from gateway.errors import UpstreamLost
 from gateway.gate import passed
 from gateway.live import LiveExchange
+from gateway.policy.ports import judge_ports
 from gateway.server.request import ClientRequest
 from gateway.services import Services
 from gateway.tape import Tape
 from gateway.tunnel_asking import ask
+from gateway.tunnel_dial import Dialled, dial_over_spdy, may_fall_back
 from gateway.tunnel_guard import TunnelGuard
 from gateway.tunnel_leg import Leg
 from gateway.tunnel_pumps import Pumps
@@ -26,7 +30,7 @@ from gateway.upstream.response import client_head
 from gateway.waiting import Waiting
 from protocol.channels import open_channel_machine
 from protocol.errors import RemoteProtocolError
-from protocol.events import Event, Machine, ResponseHead, Upgraded
+from protocol.events import Event, ResponseHead, Upgraded
 from protocol.side import Side
 from protocol.upgrade import check_upgrade_response, client_upgrade_headers
 
@@ -35,6 +39,10 @@ async def serve(
     request: ClientRequest, tape: Tape, services: Services, live: LiveExchange, admitted: Admitted
 ) -> None:
     """Ask the API server for the stream; carry it, or answer with its refusal."""
+    if (port := judge_ports(admitted.verdict.streams, admitted.call.ports)) is not None:
+        raise refuse(
+            Denial("", port.reason), admitted.call, tape.exchange
+        )  # no channel of it will name it again
     if held_tunnel.waits_inside(admitted):
         await held_tunnel.serve(request, tape, services, live, admitted)
         return
@@ -46,7 +54,14 @@ async def serve(
         try:
             answer = await ask(request, tape, services, admitted, connection)
             if isinstance(answer, Upgraded):
-                await _carry(request, tape, services, live, admitted, account, connection, answer)
+                dialled = _dialled(admitted, connection, answer)
+                await _carry(request, tape, services, live, admitted, account, dialled)
+            elif may_fall_back(admitted):
+                dialled = await dial_over_spdy(request, tape, services, admitted)
+                try:
+                    await _carry(request, tape, services, live, admitted, account, dialled)
+                finally:
+                    dialled.connection.close()
             else:
                 await _refuse(request, tape, services, admitted, answer)
         finally:
@@ -74,6 +89,20 @@ async def _refuse(
     await request.send(*events)
 
 
+def _dialled(admitted: Admitted, connection: UpstreamConnection, upgraded: Upgraded) -> Dialled:
+    """What the API server's 101 began. Raises UpstreamLost when it is not the one we asked for."""
+    call, upgrade = admitted.call, admitted.upgrade
+    assert upgrade is not None
+    try:
+        protocol = check_upgrade_response(upgraded.head, upgrade, admitted.websocket_key)
+    except RemoteProtocolError as error:
+        raise UpstreamLost(f"the API server's 101 is not acceptable: {error.why}") from error
+    machine = open_channel_machine(
+        call.stream_kind, upgrade.transport, protocol, Side.CLIENT, ports=call.ports
+    )
+    return Dialled(connection, machine, upgraded.leftover, protocol)
+
+
 async def _carry(
     request: ClientRequest,
     tape: Tape,
@@ -81,15 +110,10 @@ async def _carry(
     live: LiveExchange,
     admitted: Admitted,
     account: Account,
-    connection: UpstreamConnection,
-    upgraded: Upgraded,
+    dialled: Dialled,
 ) -> None:
-    call, upgrade = admitted.call, admitted.upgrade
+    call, upgrade, protocol = admitted.call, admitted.upgrade, dialled.protocol
     assert upgrade is not None
-    try:
-        protocol = check_upgrade_response(upgraded.head, upgrade, admitted.websocket_key)
-    except RemoteProtocolError as error:
-        raise UpstreamLost(f"the API server's 101 is not acceptable: {error.why}") from error
     record = TunnelRecord(tape, call, upgrade.transport, protocol)
     record.started()
     head = ResponseHead(101, client_upgrade_headers(upgrade, protocol))
@@ -97,17 +121,16 @@ async def _carry(
     await tape.flow()
     tape.answer_begun = True
     stream, leftover = await request.upgrade(head)
-
-    def machine(side: Side) -> Machine:
-        return open_channel_machine(call.stream_kind, upgrade.transport, protocol, side, ports=call.ports)
-
-    client = Leg(stream, machine(Side.SERVER))
-    cluster = Leg(connection.stream, machine(Side.CLIENT))
+    machine = open_channel_machine(
+        call.stream_kind, upgrade.transport, protocol, Side.SERVER, ports=call.ports
+    )
+    client = Leg(stream, machine)
+    cluster = Leg(dialled.connection.stream, dialled.machine)
     guard = open_guard(admitted, tape, services, live, account, request)
     pumps = Pumps(client, cluster, tape, record, live, guard)
     try:
         first = client.machine.receive(leftover) if leftover else []
-        await pumps.run(services, first, upgraded.leftover)
+        await pumps.run(services, first, dialled.leftover)
     finally:
         await pumps.conclude(protocol)
         await stream.aclose()

@@ -360,7 +360,8 @@ class FileCopied(Record, frozen=True, array_like=True, tag=36):
 
 
 class SubRequest(Record, frozen=True, array_like=True, tag=37):
-    """A request of the gateway's own on behalf of a call: purpose "old-object", "dry-run", "access-review".
+    """A request of the gateway's own on behalf of a call: purpose "old-object", "dry-run", "access-review",
+    "spdy" (the stream of a WebSocket client, asked for in the way the API server speaks).
 
     Bodies are left out: of a dry run it is that of the call. Recorded twice: before it is sent (status 0), durable then, and with its answer.
     """

@@ -11,6 +11,9 @@ hints         what would be allowed instead; explain: why each rule is or is not
 
 load          files -> Policy, or every mistake; with syntax (the words), reading (text), match_checks, problems
 cases         a test of a file -> facts; testing runs them; schema: the JSON Schema
+packs/        policies that come with kubetape (docs/policy-packs.md); lint: ways out that a policy leaves open
+compare       two sets of files -> what changes; flips: which tests end differently
+hindsight     a recorded call -> what a policy would have said, or why that cannot be told; replaying: does it flip
 
 typed_lines  keys and echo -> lines, with a stop before each line end (edited_line, screen_line); command: judges them
 argv     what an exec runs, the allow-list; files: kubectl cp; ports: port-forward (word_glob: globs)

@@ -23,7 +23,7 @@ OLD_OBJECT: Final = "the object as it was in the cluster"
 SENT: Final = "what was sent"
 GRANT: Final = "to know whether a grant was held"
 
-_WITHOUT_OLD: Final = frozenset(("create", "list", "watch", "proxy"))
+_WITHOUT_OLD: Final = frozenset(("list", "watch", "proxy"))
 _DELETING: Final = frozenset(("delete", "deletecollection"))
 
 

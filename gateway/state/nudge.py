@@ -1,10 +1,12 @@
 """Telling the other processes of a host that there is something new: one empty datagram each. Blocking, in threads.
 
-Every listener has a Unix socket in `nudge/` of the data directory; whoever appends sends to all of them. A nudge says
-nothing but "look now", so one that is lost, late or forged costs 200 ms or one look. Paths go through
-/proc/self/fd, because a socket's path may have 107 bytes only and data directories may be deeper (unix(7)).
+Every listener leaves an empty file in `nudge/` of the data directory, whose name is its address; whoever appends sends
+to all of them. A nudge says nothing but "look now", so one that is lost, late or forged costs 200 ms or one look.
+The sockets themselves are in Linux' abstract namespace (unix(7)): a data directory that is copied while it is used, or
+after a kill, holds nothing but files. Processes in other network namespaces do not hear each other: they poll.
 """
 
+import hashlib
 import os
 import secrets
 import socket
@@ -30,14 +32,14 @@ class NudgeSocket:
         self._thread = threading.Thread(target=self._listen, name="state-nudge", daemon=True)
         with suppress(OSError):
             self._path.parent.mkdir(mode=0o700, exist_ok=True)
-            with _reachable(self._path.parent) as directory:
-                self._socket.bind(f"{directory}/{self._path.name}")
+            self._socket.bind(address_of(data_dir, self._path.name))
+            self._path.touch(mode=0o600)
             self._thread.start()
 
     def close(self) -> None:
         if self._thread.is_alive():
-            with suppress(OSError), _reachable(self._path.parent) as directory, _sender() as sender:
-                sender.sendto(self._token, f"{directory}/{self._path.name}")
+            with suppress(OSError), _sender() as sender:
+                sender.sendto(self._token, self._socket.getsockname())
             self._thread.join(timeout=1.0)
         with suppress(OSError):
             self._path.unlink()
@@ -51,25 +53,21 @@ class NudgeSocket:
 
 def nudge_all(data_dir: Path) -> None:
     """Wake every listener. Never fails and never waits: a full queue means that one is on its way already."""
-    with suppress(OSError), _reachable(data_dir / DIRECTORY) as directory, _sender() as sender:
-        for name in os.listdir(directory)[:MAX_LISTENERS]:
+    with suppress(OSError), _sender() as sender:
+        for name in os.listdir(data_dir / DIRECTORY)[:MAX_LISTENERS]:
             try:
-                sender.sendto(b"", f"{directory}/{name}")
+                sender.sendto(b"", address_of(data_dir, name))
             except ConnectionRefusedError:  # its process is gone
                 with suppress(OSError):
-                    os.unlink(f"{directory}/{name}")
+                    (data_dir / DIRECTORY / name).unlink()
             except OSError:
                 continue
 
 
-@contextmanager
-def _reachable(directory: Path) -> Iterator[str]:
-    """A short path of the directory."""
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        yield f"/proc/self/fd/{fd}"
-    finally:
-        os.close(fd)
+def address_of(data_dir: Path, name: str) -> bytes:
+    """The abstract address of one listener: of this data directory, however deep it lies."""
+    directory = hashlib.sha256(os.fsencode(data_dir.resolve())).hexdigest()[:32]
+    return b"\0kubetape-nudge/" + directory.encode() + b"/" + os.fsencode(name)[:32]
 
 
 @contextmanager

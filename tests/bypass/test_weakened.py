@@ -42,7 +42,7 @@ def test_every_attack_has_a_build_against_which_it_succeeds() -> None:
 
 
 def test_every_number_is_tested_or_said_to_be_pending() -> None:
-    numbers = {f"S{number:02}" for number in range(1, 26)} | {"D1", "D2"}
+    numbers = {f"S{number:02}" for number in range(1, 26)} | {"D1", "D2", "D3"}
     tested = {weak.number for weak in WEAKENINGS}
     assert tested | set(PENDING) == numbers
     assert tested.isdisjoint(PENDING)

@@ -2,7 +2,13 @@
 
 from typing import Final
 
-from tests.bypass import weakened_limits, weakened_record, weakened_requests, weakened_streams
+from tests.bypass import (
+    weakened_limits,
+    weakened_policy,
+    weakened_record,
+    weakened_requests,
+    weakened_streams,
+)
 from tests.bypass.weakening import Weakening
 
 WEAKENINGS: Final[tuple[Weakening, ...]] = (
@@ -10,6 +16,7 @@ WEAKENINGS: Final[tuple[Weakening, ...]] = (
     *weakened_streams.WEAKENINGS,
     *weakened_limits.WEAKENINGS,
     *weakened_record.WEAKENINGS,
+    *weakened_policy.WEAKENINGS,
 )
 
 PENDING: Final[dict[str, str]] = {}

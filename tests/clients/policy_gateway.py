@@ -60,7 +60,14 @@ def run_policy_gateway(directory: Path, policy: str, *standin_options: str) -> I
         (policies / "p.yaml").write_text(policy)
         command = [sys.executable, "-m", "gateway.cli", "serve", "--data-dir", str(data_dir)]
         command += ["--upstream-kubeconfig", str(upstream.kubeconfig), "--policy", str(policies)]
-        command += ["--listen", "127.0.0.1:0", "--mgmt-listen", "127.0.0.1:0"]
+        command += [
+            "--listen",
+            "127.0.0.1:0",
+            "--mgmt-listen",
+            "127.0.0.1:0",
+            "--console-listen",
+            "127.0.0.1:0",
+        ]
         errors = directory / "gateway.stderr"
         with errors.open("wb") as stderr, subprocess.Popen(command, cwd=ROOT, stderr=stderr) as process:
             try:

@@ -30,7 +30,14 @@ def run_gateway(directory: Path, *standin_options: str, name: str = "gateway") -
         assert upstream.seen is not None
         command = [sys.executable, "-m", "gateway.cli", "serve", "--data-dir", str(directory)]
         command += ["--upstream-kubeconfig", str(upstream.kubeconfig)]
-        command += ["--listen", "127.0.0.1:0", "--mgmt-listen", "127.0.0.1:0"]
+        command += [
+            "--listen",
+            "127.0.0.1:0",
+            "--mgmt-listen",
+            "127.0.0.1:0",
+            "--console-listen",
+            "127.0.0.1:0",
+        ]
         errors = directory.parent / f"{directory.name}.stderr"
         with errors.open("wb") as stderr, subprocess.Popen(command, cwd=ROOT, stderr=stderr) as process:
             try:

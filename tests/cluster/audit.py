@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from storage.reconcile.compare import is_same_target
 from storage.records import SubRequest
 from tests.kit.tape_reading import Recorded
 
@@ -130,7 +131,7 @@ def _compare(recorded: Recorded, event: AuditEvent, acting: set[str]) -> str | N
     assert intent.principal is not None
     if event.verb != intent.call.verb:
         return "different verbs"
-    if event.request_uri.encode() != intent.upstream_target:
+    if not is_same_target(intent.upstream_target.decode(), event.request_uri):
         return "different targets"
     if event.acting not in acting:
         return "a user that is not ours"
@@ -145,8 +146,8 @@ def _compare(recorded: Recorded, event: AuditEvent, acting: set[str]) -> str | N
 
 
 def _differences_of_own(asked: SubRequest, event: AuditEvent) -> list[str]:
-    """A request of the gateway's own. Its recorded target is masked, so only the path is compared."""
-    if event.request_uri.partition("?")[0].encode() != asked.target.partition(b"?")[0]:
+    """A request of the gateway's own."""
+    if not is_same_target(asked.target.decode(), event.request_uri):
         return [f"different targets: asked {asked.target!r}, audited {event}"]
     status = event.response_status.code if event.response_status else 0
     if event.stage == "ResponseComplete" and status != asked.status:

@@ -6,6 +6,7 @@ gateway can use: what they did in the audit log was done by our gateways alone.
 """
 
 import json
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ import msgspec
 import yaml
 
 from tests.clients.programs import find_kubectls
-from tests.clients.rig import ClientRig
+from tests.clients.rig import DEADLINE_S, ClientRig
 from tests.cluster.surroundings import IMAGE, admin_kubeconfig
 
 SERVE = """
@@ -88,6 +89,7 @@ def open_scene(scratch: Path) -> Iterator[Scene]:
     bindings = [f"{name}-shared", f"{name}-impersonator"]
     try:
         admin.run("create", "namespace", name)
+        _wait_for_account(admin)
         admin.run("create", "-f", "-", stdin=yaml.safe_dump_all(_objects(scene)).encode())
         admin.run("wait", "--for=condition=Ready", "pod/web", "--timeout=60s")
         yield scene
@@ -95,6 +97,16 @@ def open_scene(scratch: Path) -> Iterator[Scene]:
         admin.run("delete", "namespace", name, "--ignore-not-found", "--wait=false", code=None)
         admin.run("delete", "clusterrolebinding", *bindings, "--ignore-not-found", code=None)
         admin.run("delete", "clusterrole", f"{name}-impersonator", "--ignore-not-found", code=None)
+
+
+def _wait_for_account(admin: ClientRig) -> None:
+    """A controller makes it a moment after the namespace; until then no pod may be created."""
+    deadline = time.monotonic() + DEADLINE_S
+    while admin.run("get", "serviceaccount", "default", code=None).code != 0:
+        assert time.monotonic() < deadline, (
+            "the namespace has no service account: is the controller manager running?"
+        )
+        time.sleep(0.1)
 
 
 def pod(name: str, command: list[str], **container: Any) -> dict[str, Any]:

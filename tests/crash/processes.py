@@ -135,7 +135,14 @@ class GatewayProcess:
             command = [sys.executable, "-m", self.program, "serve", "--config", str(self._config)]
             command += ["--upstream-kubeconfig", str(self._kubeconfig_of_cluster)]
             command += ["--data-dir", str(self.data_dir)]
-            command += ["--listen", "127.0.0.1:0", "--mgmt-listen", "127.0.0.1:0"]
+            command += [
+                "--listen",
+                "127.0.0.1:0",
+                "--mgmt-listen",
+                "127.0.0.1:0",
+                "--console-listen",
+                "127.0.0.1:0",
+            ]
             self._process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,

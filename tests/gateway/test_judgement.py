@@ -11,6 +11,7 @@ from storage.records import SubRequest
 from tests.kit.gateway_rig import open_rig
 from tests.kit.orc import Orc, OrcConnection, SeenRequest, answer
 from tests.kit.policed_rig import HEAD, open_policed, rules, the_call
+from tests.kit.tunnel_ends import websocket_fields
 
 POD = b"/api/v1/namespaces/prod/pods/web"
 MAPS = b"/api/v1/namespaces/default/configmaps"
@@ -224,3 +225,18 @@ async def test_of_a_subresource_the_object_it_belongs_to_is_looked_at(tmp_path: 
 
 def _asked(orc: Orc) -> list[tuple[bytes, bytes]]:
     return [(request.method, request.target) for request in orc.requests]
+
+
+async def test_the_pod_of_a_shell_is_looked_at_before_the_shell_is_asked_for(tmp_path: Path) -> None:
+    rule = "{name: host, match: {resources: [pods/exec], labels: {owner: [ops]}}, action: {deny: of ops}}"
+
+    async def pod(connection: OrcConnection, request: SeenRequest) -> None:
+        await connection.send(answer(200, b'{"metadata":{"labels":{"owner":"ops"}}}'))
+
+    async with open_policed(tmp_path, rules(rule), pod) as rig, rig.client() as client:
+        await client.send(
+            rig.request(b"GET", POD + b"/exec?command=sh", *websocket_fields(b"v5.channel.k8s.io"))
+        )
+        assert (await client.response()).status == 403
+        (looked,) = rig.orc.requests
+        assert (looked.method, looked.target, looked.header(b"upgrade")) == (b"GET", POD, None)

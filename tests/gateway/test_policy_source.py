@@ -9,6 +9,7 @@ import trio
 from gateway import policy_source
 from gateway.policy.decide import Policy
 from gateway.policy.problems import BadPolicy
+from gateway.policy_packs import read_packs
 from gateway.policy_source import PolicySource, UnreadablePolicy, read_policy_files
 from tests.kit.policies import HEAD
 
@@ -170,3 +171,37 @@ def test_a_huge_file_is_read_no_further_than_it_takes_to_refuse_it(tmp_path: Pat
     os.truncate(path, 8 * 1024 * 1024)
     _, files = read_policy_files(tmp_path)
     assert len(files["a.yaml"]) == policy_source.MAX_FILE_BYTES + 1
+
+
+async def test_packs_join_the_files_of_a_directory(tmp_path: Path) -> None:
+    (tmp_path / "p.yaml").write_text(GOOD)
+    source = PolicySource(tmp_path, packs=read_packs(["no-escape"]))
+    await source.load()
+    assert source.current is not None
+    assert source.current.files == ("p.yaml", "packs/no-escape.yaml")
+    (tmp_path / "p.yaml").write_text(HEAD + "rules: [{name: a, action: allow}]")
+    assert await source.poll()
+    assert source.current.files == ("p.yaml", "packs/no-escape.yaml")
+    assert source.current.rules[0].id == "p/a"
+
+
+async def test_packs_alone_are_a_policy_that_never_changes() -> None:
+    source = PolicySource(None, packs=read_packs(["read-only-agents"]))
+    await source.load()
+    assert source.current is not None
+    assert not await source.poll()
+    assert await source.reload()
+    await source.watch()
+
+
+async def test_a_directory_without_files_is_a_mistake_with_packs_too(tmp_path: Path) -> None:
+    source = PolicySource(tmp_path, packs=read_packs(["no-escape"]))
+    with pytest.raises(BadPolicy, match="there is no policy file"):
+        await source.load()
+
+
+async def test_a_copy_of_a_pack_beside_the_pack_is_a_mistake(tmp_path: Path) -> None:
+    packs = read_packs(["no-escape"])
+    (tmp_path / "mine.yaml").write_bytes(packs["packs/no-escape.yaml"])
+    with pytest.raises(BadPolicy, match="there is another policy 'no-escape'"):
+        await PolicySource(tmp_path, packs=packs).load()

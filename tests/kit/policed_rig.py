@@ -101,7 +101,7 @@ async def grant(rig: Rig, bundle: str, *, duration_s: int = 3600, name: str = "g
         state.now_ns(),
         grant_id,
         state.now_ns() + 600 * 10**9,
-        Requester(user_of(rig)),
+        Requester(user_of(rig), issuer="tokens.csv"),
         bundle,
         "a test",
         duration_s,

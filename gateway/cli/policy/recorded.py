@@ -65,13 +65,13 @@ def recorded_calls(source: RecordSource, archive: Archive, query: Query) -> Iter
 
 
 def _rows(archive: Archive, query: Query) -> Iterator[CallRow]:
-    """Page by page: the next begins at the time of the last call of this one."""
+    """Page by page: the next begins at the time of the last call of this one, and leaves out what was seen."""
     seen: set[bytes] = set()
     while True:
-        page = archive.calls(query, limit=PAGE_CALLS, oldest_first=True)
-        new = [row for row in page if row.exchange not in seen]
-        yield from new
-        if len(page) < PAGE_CALLS or not new:
+        limit = PAGE_CALLS + len(seen)
+        page = archive.calls(query, limit=limit, oldest_first=True)
+        yield from (row for row in page if row.exchange not in seen)
+        if len(page) < limit:
             return
         last_ns = page[-1].at_ns
         seen = {row.exchange for row in page if row.at_ns == last_ns}

@@ -2,14 +2,14 @@
 
 All patterns run in RE2, which is linear in the text whatever the pattern says; Python's `re` never sees one of a
 policy. Bytes are taken as Latin-1, so no text is undecodable and an offset is an offset. A text without hits costs one
-pass of one automaton (the set); only detectors that it names look again.
+pass of one automaton, all patterns in one; only in lines where it stops, a set says which detectors look again.
 
 The trap: a detector is a guess about text. What must not be seen is named by a path; detectors are the second net.
 Source: RE2 syntax and RE2::Set; the Python wrapper google-re2.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 import re2
@@ -25,6 +25,10 @@ MAX_MEMORY_BYTES: Final = 32 * 1024 * 1024
 
 NAMES: Final = tuple(pattern.name for pattern in PATTERNS)
 """The built-in detectors."""
+
+ALWAYS_AT_THE_END: Final = rb"\z"
+"""Matches every text: an answer of a set without it means that RE2 ran out of memory, and then every detector looks. At
+the end only: a pattern that matched everywhere would make the set half as fast."""
 
 _BUILT_IN: Final = {pattern.name: pattern for pattern in PATTERNS}
 
@@ -42,23 +46,23 @@ class _Detector:
     def __init__(self, name: str, pattern: Pattern, group: int | None) -> None:
         self.name, self.pattern = name, pattern.pattern
         self._expression = re2.compile(pattern.pattern, _options())
-        self._group, self._check = group, pattern.check
+        self._groups = (group,) if group is not None else (*range(1, self._expression.groups + 1), 0)
+        self._check = pattern.check
+        self.is_one_line = pattern.find is None
         self.spans: Spans = pattern.find or self._spans
 
     def _spans(self, text: bytes) -> Iterator[tuple[int, int]]:
         for match in self._expression.finditer(text):
-            start, end = match.span(self._hidden_group(match))
+            for group in self._groups:  # the first that took part is what is hidden
+                start, end = match.span(group)
+                if start >= 0:
+                    break
             if start >= end:
                 continue
             if self._check is None:
                 yield start, end
             else:
                 yield from self._check(text, start, end)
-
-    def _hidden_group(self, match: "re2._Match") -> int:
-        if self._group is not None:
-            return self._group
-        return next((at for at, found in enumerate(match.groups(), 1) if found is not None), 0)
 
 
 class DetectorSet:
@@ -74,41 +78,64 @@ class DetectorSet:
         self._set = re2.Set.SearchSet(_options(never_capture=True))
         for detector in self._detectors:
             self._set.Add(detector.pattern)
-        # Matches always: an answer without it means that RE2 ran out of memory, and then every detector looks.
-        self._all = range(self._set.Add(b"") + 1)
+        self._sentinel = self._set.Add(ALWAYS_AT_THE_END)
+        # [^\x00-\xff] matches nothing: there may be no detector
+        any_of_them = b"|".join((*(b"(?:" + one.pattern + b")" for one in self._detectors), rb"[^\x00-\xff]"))
         try:
             self._set.Compile()
+            self._any = re2.compile(any_of_them, _options(never_capture=True))
         except re2.error:
             raise ValueError("the patterns of all detectors together are too large: use fewer") from None
         self.names = tuple(detector.name for detector in self._detectors)
 
     def hits(self, text: bytes) -> list[Hit]:
         """What is hidden, in order, without overlaps."""
-        found = [
-            (start, end, which)
-            for which in self._set.Match(text) or self._all
-            if which != self._all[-1]
-            for start, end in self._detectors[which].spans(text)
-        ]
+        found: list[tuple[int, int, int]] = []
+        over_lines: set[int] = set()
+        at = 0
+        while at < len(text) and (match := self._any.search(text, at)) is not None:
+            start, end = _line_around(text, match.start())
+            for which in self._named_in(line := text[start:end]):
+                detector = self._detectors[which]
+                if detector.is_one_line:
+                    found += ((start + first, start + last, which) for first, last in detector.spans(line))
+                else:
+                    over_lines.add(which)
+            at = end + 1
+        found += ((*span, which) for which in over_lines for span in self._detectors[which].spans(text))
         return [(start, end, self._detectors[which].name) for start, end, which in _merged(found)]
+
+    def _named_in(self, line: bytes) -> Iterable[int]:
+        """The detectors whose patterns match somewhere in a line."""
+        named: list[int] = self._set.Match(line)
+        return [which for which in named if which != self._sentinel] if named else range(self._sentinel)
 
     def mask(self, text: bytes, placeholder: Placeholder) -> tuple[bytes, Counter[str]]:
         """The text with every hit replaced, and how many hits there were by detector."""
         hits = self.hits(text)
-        counts: Counter[str] = Counter()
         if not hits:
-            return text, counts
-        parts: list[bytes] = []
-        at = 0
-        for start, end, name in hits:
-            parts += (text[at:start], placeholder(name))
-            at = end
-            counts[name] += 1
-        return b"".join((*parts, text[at:])), counts
+            return text, Counter()
+        return replace_hits(text, hits, placeholder), Counter(name for _, _, name in hits)
 
     def finds(self, text: bytes) -> bool:
         """Whether anything would be hidden."""
         return bool(self.hits(text))
+
+
+def replace_hits(text: bytes, hits: Iterable[Hit], placeholder: Placeholder) -> bytes:
+    """The text with every hit replaced. hits: in order, without overlaps."""
+    parts: list[bytes] = []
+    at = 0
+    for start, end, name in hits:
+        parts += (text[at:start], placeholder(name))
+        at = end
+    return b"".join((*parts, text[at:]))
+
+
+def _line_around(text: bytes, at: int) -> tuple[int, int]:
+    """Where the line begins and ends, without its line end, that holds the byte `at`."""
+    end = text.find(b"\n", at)
+    return text.rfind(b"\n", 0, at) + 1, len(text) if end < 0 else end
 
 
 def _merged(found: list[tuple[int, int, int]]) -> list[tuple[int, int, int]]:

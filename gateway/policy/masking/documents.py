@@ -1,8 +1,9 @@
 """One JSON document -> the same without what is hidden: an object, a list of them, a Table, a Status.
 
-Lists and Tables are cut into their items undecoded, and only items that may hold something are decoded at all; the
-others keep their bytes. What is decoded is always encoded again, hit or not, so that a member that stands twice cannot
-hide its first value from us and show it to a client.
+Where only detectors hit, and only plain strings, these are replaced in the bytes as they are. Else lists and Tables are
+cut into their items undecoded, and only items that may hold something are decoded at all; the others keep their bytes.
+What is decoded is always encoded again, hit or not, so that a member that stands twice cannot hide its first value from
+us and show it to a client.
 Numbers keep their meaning: integers of any size exactly, others as the nearest double, as every Go client reads them.
 """
 
@@ -12,6 +13,7 @@ from typing import Final
 
 import msgspec
 
+from gateway.policy.masking.detectors import Hit
 from gateway.policy.masking.objects import ObjectMask
 from gateway.policy.masking.prefilter import Prefilter
 from gateway.policy.masking.refusal import Unmaskable
@@ -24,6 +26,7 @@ _ARE_OBJECTS: Final = re.compile(rb"\[\s*[{\]]")
 _SHELL: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _ITEMS: Final = msgspec.json.Decoder(list[msgspec.Raw])
 _TEXT: Final = msgspec.json.Decoder(str)
+_RAW: Final = msgspec.json.Decoder(msgspec.Raw)
 _ANY: Final = msgspec.json.Decoder()
 _ENCODER: Final = msgspec.json.Encoder()
 
@@ -49,13 +52,23 @@ class DocumentMask:
     def mask(self, body: bytes, counts: Counter[str]) -> bytes:
         """The document without what is hidden; the same bytes where nothing could be. Raises Unmaskable."""
         may_be_table = self._table.has_columns and b'"Table"' in body
-        if not may_be_table and not self._may_hide(body, self._kind):
+        hits = self._hits_in(body) if not may_be_table else None
+        if hits == []:
             return body
         try:
+            if hits is not None and self._texts is not None:
+                _RAW.decode(body)  # only of JSON it is known what is a string
+                return self._texts.in_place(body, hits, counts)
             masked = self._masked(body, counts)
         except UNDECODABLE:
             raise Unmaskable(502, "the API server's answer is not JSON that can be masked") from None
         return masked + b"\n" if body.endswith(b"\n") else masked
+
+    def _hits_in(self, body: bytes) -> list[Hit] | None:
+        """What is hidden, where that is known without decoding."""
+        if self._prefilter.may_have_path(body):
+            return None
+        return self._prefilter.hits_in(body, base64=self._kind == "Secret")
 
     def _may_hide(self, body: bytes, kind: str) -> bool:
         return self._prefilter.may_hide(body, base64=kind == "Secret")

@@ -39,14 +39,22 @@ def _mask_fields(
             name = key[:2] + _mask_key(key[2:], inner, rule, counts)
         else:
             inner = nodes
-        inner_rule = rule or next((node.rule for node in inner if node.rule), "")
-        is_tree = isinstance(below, dict) and (inner or inner_rule)
-        masked[name] = _mask_fields(below, inner, inner_rule, counts) if is_tree else below  # type: ignore[arg-type]
+        if isinstance(below, dict) and below and (inner or rule):
+            below = _mask_fields(below, inner, rule or _rule_of(inner), counts)
+        masked[name] = below
     return masked
 
 
+def _rule_of(nodes: list[Node]) -> str:
+    """The first rule that hides all of what these nodes are about, "" where none does."""
+    for node in nodes:
+        if node.rule:
+            return node.rule
+    return ""
+
+
 def _mask_key(text: str, nodes: list[Node], rule: str, counts: Counter[str]) -> str:
-    rule = rule or next((node.rule for node in nodes if node.rule), "")
+    rule = rule or _rule_of(nodes)
     if not rule and not any(_speaks_of(node, text) for node in nodes):
         return text
     try:
@@ -82,7 +90,10 @@ def _any_rule(node: Node) -> str:
 def _members(nodes: list[Node], name: str) -> list[Node]:
     found: list[Node] = []
     for node in nodes:
-        found += (child for child in (node.keys.get(name), node.any_key) if child is not None)
+        if (child := node.keys.get(name)) is not None:
+            found.append(child)
+        if node.any_key is not None:
+            found.append(node.any_key)
         if node.any_depth is not None:
             found += (*_members([node.any_depth], name), node.only_deeper())
     return found

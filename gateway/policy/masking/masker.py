@@ -88,7 +88,9 @@ class Masker:
 
     def stream(self, *, tty: bool) -> StreamMask | None:
         """A mask for one direction of a stream; None where no detector looks for anything."""
-        return StreamMask(self._detectors, self._rule_of, tty=tty) if self._detectors else None
+        if self._detectors is None or self._texts is None:
+            return None
+        return StreamMask(self._detectors, self._rule_of, tty, self._texts.placeholder)
 
     def headers(self, headers: Headers) -> Headers:
         """Header values for the record."""

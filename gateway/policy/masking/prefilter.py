@@ -10,7 +10,13 @@ from typing import Final
 
 import re2
 
-from gateway.policy.masking.detectors import DetectorSet
+from gateway.policy.masking.detectors import ALWAYS_AT_THE_END, DetectorSet, Hit
+from gateway.policy.masking.in_place import (
+    are_in_plain_values,
+    strings_as_lines,
+    strings_with_escapes,
+    without_text_quotes,
+)
 from gateway.policy.masking.paths import ANY_DEPTH, ANY_KEY, Path
 
 MAX_LEVELS: Final = 4
@@ -46,8 +52,7 @@ class Prefilter:
         for name in self._order:
             self._spelled.Add(_spellings(name))
         self._always = self._spelled.Add(_ALWAYS)
-        # Matches always: an answer without it means that RE2 ran out of memory.
-        self._ran = self._spelled.Add(b"")
+        self._ran = self._spelled.Add(ALWAYS_AT_THE_END)
         self._spelled.Compile()
         self._odd_escape = re2.compile(_ODD_ESCAPE, _options())
         self._detectors = detectors
@@ -70,11 +75,24 @@ class Prefilter:
         return any(needed <= names for needed in self._needed)
 
     def may_be_found(self, body: bytes, *, base64: bool = False) -> bool:
+        return self.hits_in(body, base64=base64) != []
+
+    def hits_in(self, body: bytes, *, base64: bool = False) -> list[Hit] | None:
+        """What detectors hide in JSON, each at its place in the bytes; None: it has to be decoded to know."""
         if self._detectors is None:
-            return False
+            return []
         if base64 or _any_in(body, _MAY_HOLD_BASE64):
-            return True
-        text = body
+            return None
+        quoted = without_text_quotes(body)
+        if b"\\" in body and self._may_be_escaped(strings_with_escapes(body, quoted)):
+            return None
+        hits = self._detectors.hits(strings_as_lines(quoted))
+        return hits if are_in_plain_values(quoted, hits) else None
+
+    def _may_be_escaped(self, strings: bytes) -> bool:
+        """Whether strings with escapes may hold a hit, on any level."""
+        assert self._detectors is not None
+        text = strings
         for _ in range(MAX_LEVELS):
             if self._odd_escape.search(text) is not None:
                 return True

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
+from gateway.policy.masking.detectors import Hit, replace_hits
 from gateway.policy.masking.hiding import placeholder
 
 MIN_NUMBER: Final = 10**11
@@ -44,6 +45,11 @@ class TextMask:
         for name, count in hits.items():
             counts[self._rule_of[name]] += count
         return masked
+
+    def in_place(self, body: bytes, hits: list[Hit], counts: Counter[str]) -> bytes:
+        """JSON bytes with these hits, of strings in it, replaced."""
+        counts.update(self._rule_of[name] for _, _, name in hits)
+        return replace_hits(body, hits, self.placeholder)
 
     def text(self, text: str, counts: Counter[str]) -> str:
         if text in self._clean:

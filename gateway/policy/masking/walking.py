@@ -15,42 +15,53 @@ def walk(value: object, node: Node, counts: Counter[str], *, encoded: bool = Fal
     if isinstance(value, dict):
         for key, child in node.keys.items():
             if key in value:
-                _at(value, key, child, counts, encoded)
+                value[key] = _walked(value[key], child, counts, encoded)
         if node.any_key is not None:
-            for key in value:
-                _at(value, key, node.any_key, counts, encoded)
+            for key, member in value.items():
+                value[key] = _walked(member, node.any_key, counts, encoded)
         if node.any_depth is not None:
             _walk_deep(value, node.any_depth, counts, encoded=encoded)
     elif isinstance(value, list):
         if node.any_item is not None:
-            _walk_items(value, node.any_item, counts, encoded)
+            value[:] = [_walked(item, node.any_item, counts, encoded) for item in value]
         if node.keys or node.any_key is not None or node.any_depth is not None:
             for item in value:
                 walk(item, node, counts, encoded=encoded)
 
 
-def _at(members: dict[str, object], key: str, child: Node, counts: Counter[str], encoded: bool) -> None:
-    if child.rule:
-        members[key] = hide(members[key], child.rule, counts, encoded=encoded)
-    else:
-        walk(members[key], child, counts, encoded=encoded)
-
-
-def _walk_items(items: list[object], child: Node, counts: Counter[str], encoded: bool) -> None:
-    if child.rule:
-        items[:] = [hide(item, child.rule, counts, encoded=encoded) for item in items]
-        return
-    for item in items:
-        walk(item, child, counts, encoded=encoded)
+def _walked(value: object, node: Node, counts: Counter[str], encoded: bool) -> object:
+    """What stands in the place of a value that a node is about: the value itself, where only parts of it are hidden."""
+    if node.rule:
+        return hide(value, node.rule, counts, encoded=encoded)
+    if type(value) is not str:  # nothing is below a text
+        walk(value, node, counts, encoded=encoded)
+    return value
 
 
 def _walk_deep(value: dict[str, object], node: Node, counts: Counter[str], *, encoded: bool) -> None:
-    """Walk from every map and list in the value; past those where nothing of this name is."""
-    is_by_name = node.any_key is None and node.any_item is None and node.any_depth is None
-    names = node.keys.keys()
+    """Walk from every map and list in the value."""
+    if node.any_key is None and node.any_item is None and node.any_depth is None:
+        _walk_named(value, node.keys, counts, encoded)
+        return
     for inner in containers_in(value):
-        if not is_by_name or (isinstance(inner, dict) and not names.isdisjoint(inner)):
-            walk(inner, node, counts, encoded=encoded)
+        walk(inner, node, counts, encoded=encoded)
+
+
+def _walk_named(
+    value: dict[str, object], children: dict[str, Node], counts: Counter[str], encoded: bool
+) -> None:
+    """Walk from every map in the value, of which only members with these names matter."""
+    waiting: list[object] = [value]
+    while waiting:
+        inner = waiting.pop()
+        if isinstance(inner, list):
+            waiting += inner
+        elif isinstance(inner, dict):
+            if not children.keys().isdisjoint(inner):
+                for name, child in children.items():
+                    if name in inner:
+                        inner[name] = _walked(inner[name], child, counts, encoded)
+            waiting += inner.values()
 
 
 def walk_top(
@@ -64,11 +75,11 @@ def walk_top(
     """Walk from the top of an object, where it is known which members stay and which hold base64."""
     for key, child in node.keys.items():
         if key in value and key not in kept:
-            _at(value, key, child, counts, key in encoded)
+            value[key] = _walked(value[key], child, counts, key in encoded)
     if node.any_key is not None:
         for key in value:
             if key not in kept:
-                _at(value, key, node.any_key, counts, key in encoded)
+                value[key] = _walked(value[key], node.any_key, counts, key in encoded)
     if node.any_depth is not None:
         walk_top(value, node.any_depth, counts, kept=kept, encoded=encoded)
         for key, member in value.items():

@@ -18,7 +18,7 @@ PUT = "PUT /api/v1/namespaces/dev/pods/web"
 CREATE = "POST /api/v1/namespaces/dev/pods"
 DELETE = "DELETE /api/v1/namespaces/dev/pods/web"
 ALLOW = "{name: a, action: allow}"
-NO_BODY = Known(body=False)
+ALL_KNOWN, NO_BODY = Known(), Known(body=False)
 GRANTS = (
     "rules: [{name: h, match: {verbs: [delete]}, action: {hold: {approvers: {users: [b]}}}}]\n"
     "grants:\n- {name: g, approvers: {users: [b]}, maxDuration: 1h, lifts: [h], "
@@ -26,7 +26,7 @@ GRANTS = (
 )
 
 
-def told(*lines: str, request: str = POD, known: Known = Known()) -> Action | tuple[Doubt, ...]:
+def told(*lines: str, request: str = POD, known: Known = ALL_KNOWN) -> Action | tuple[Doubt, ...]:
     found = decide_in_hindsight(rules(*lines), facts(request), known)
     return found.doubts if found.verdict is None else found.verdict.action
 

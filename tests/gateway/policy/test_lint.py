@@ -5,18 +5,19 @@ from tests.kit.policies import policy, rules
 
 NODES = "the kubelet, through nodes/proxy"
 EVERYTHING = [way.what for way in WAYS]
+TOKENS = "tokens of service accounts"
 
 
 def found(*lines: str) -> list[str]:
     return [opening.what for opening in find_openings(rules(*lines))]
 
 
-def test_a_rule_that_allows_everything_to_somebody_opens_all_ways() -> None:
-    assert found("{name: a, match: {groups: [admins]}, action: allow}") == EVERYTHING
-    assert (
-        found("{name: a, match: {users: [x], claims: {mfa: [y]}, namespaces: [z]}, action: allow}")
-        == EVERYTHING
-    )
+def test_a_rule_that_allows_everything_to_somebody_opens_all_ways_but_proxies() -> None:
+    but_proxies = [what for what in EVERYTHING if "proxy" not in what]
+    assert found("{name: a, match: {groups: [admins]}, action: allow}") == but_proxies
+    narrow = "{name: a, match: {users: [x], claims: {mfa: [y]}, namespaces: [z]}, action: allow}"
+    assert found(narrow) == but_proxies
+    assert found("{name: a, match: {resources: ['*', '*/proxy']}, action: allow}") == EVERYTHING
 
 
 def test_the_default_opens_them_too() -> None:
@@ -26,20 +27,22 @@ def test_the_default_opens_them_too() -> None:
 
 def test_what_is_denied_or_held_for_everybody_is_closed() -> None:
     allow = "{name: a, action: allow}"
-    deny = "{name: d, match: {resources: [nodes/proxy]}, action: deny}"
+    deny = "{name: d, match: {resources: [serviceaccounts/token]}, action: deny}"
     hold = deny.replace("action: deny", "action: {hold: {approvers: {users: [b]}}}")
-    assert NODES not in found(allow, deny)
-    assert NODES not in found(allow, hold)
-    assert NODES in found(allow, deny.replace("resources", "groups: [dev], resources"))
-    assert NODES in found(allow, deny.replace("action: deny", "action: deny, mode: shadow"))
-    assert NODES in found(allow, deny.replace("nodes/proxy", "nodes/proxy], names: [other"))
+    assert TOKENS not in found(allow, deny)
+    assert TOKENS not in found(allow, hold)
+    assert TOKENS in found(allow, deny.replace("resources", "groups: [dev], resources"))
+    assert TOKENS in found(allow, deny.replace("action: deny", "action: deny, mode: shadow"))
+    assert TOKENS in found(
+        allow, deny.replace("serviceaccounts/token", "serviceaccounts/token], names: [other")
+    )
 
 
 def test_a_rule_about_something_else_opens_nothing() -> None:
     assert found("{name: a, match: {verbs: [get, list], resources: [pods]}, action: allow}") == []
     assert found("{name: a, match: {resources: [pods/exec], argv: [[ls, ...]]}, action: allow}") == []
     assert found("{name: a, when: call.dryRun, action: allow}") == []
-    assert NODES in found("{name: a, when: '!call.dryRun', action: allow}")
+    assert TOKENS in found("{name: a, when: '!call.dryRun', action: allow}")
 
 
 def test_a_grant_is_asked_for_and_so_is_no_silence() -> None:

@@ -151,3 +151,15 @@ def test_all_bytes_come_out_and_lines_do_not_depend_on_the_cut(keys: bytes, cut:
     in_two = parts.receive_input(keys[:cut]) + parts.receive_input(keys[cut:])
     assert bytes_of(at_once) == bytes_of(in_two) == keys
     assert [p for p in at_once if isinstance(p, LineReady)] == [p for p in in_two if isinstance(p, LineReady)]
+
+
+def test_an_echo_that_comes_after_the_end_of_its_line_is_recognised() -> None:
+    typed = TypedLines(tty=True)
+    typed.receive_output(b"$ ")
+    *_, ready = typed.receive_input(b"echo hello\r")
+    assert isinstance(ready, LineReady)
+    assert not ready.is_echoed
+    assert not typed.shows("echo hello")
+    typed.receive_output(b"echo hello")
+    assert typed.shows("echo hello")
+    assert not typed.shows("  ")

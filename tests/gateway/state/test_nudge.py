@@ -1,10 +1,11 @@
 """Nudges between the processes of a host."""
 
 import queue
+import shutil
 import socket
 from pathlib import Path
 
-from gateway.state.nudge import DIRECTORY, NudgeSocket, nudge_all
+from gateway.state.nudge import DIRECTORY, NudgeSocket, address_of, nudge_all
 
 
 def test_every_listener_is_woken(tmp_path: Path) -> None:
@@ -24,8 +25,7 @@ def test_a_closed_listener_leaves_nothing_behind(tmp_path: Path) -> None:
 def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
     (tmp_path / DIRECTORY).mkdir()
     left = tmp_path / DIRECTORY / "4711-dead"
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as dead:
-        dead.bind(str(left))
+    left.touch()
     heard: queue.Queue[None] = queue.Queue()
     listener = NudgeSocket(tmp_path, lambda: heard.put(None))
     nudge_all(tmp_path)
@@ -59,6 +59,14 @@ def test_without_a_place_for_a_socket_there_is_just_polling(tmp_path: Path) -> N
 def test_a_flood_of_nudges_blocks_nobody(tmp_path: Path) -> None:
     (tmp_path / DIRECTORY).mkdir()
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as deaf:
-        deaf.bind(str(tmp_path / DIRECTORY / "deaf"))
+        deaf.bind(address_of(tmp_path, "deaf"))
+        (tmp_path / DIRECTORY / "deaf").touch()
         for _ in range(1000):
             nudge_all(tmp_path)
+
+
+def test_what_lies_in_the_directory_can_be_copied_with_it(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    listener = NudgeSocket(tmp_path / "data", lambda: None)
+    shutil.copytree(tmp_path / "data", tmp_path / "copy")
+    listener.close()

@@ -50,6 +50,13 @@ def event(**changes: object) -> AuditEvent:
             {"target": "/api/v1/services/s/proxy/?access_token=REDACTED&a=1"},
             {"request_uri": "/api/v1/services/s/proxy/?access_token=secret&a=1"},
         ),
+        (
+            {
+                "target": "/api/v1/namespaces/a/pods/b/exec?command=echo&command=x+%5Bmasked+by+p%2Fkeys%5D+y&stdin=true"
+            },
+            {"request_uri": "/api/v1/namespaces/a/pods/b/exec?command=echo&command=x+AKIA0123+y&stdin=true"},
+        ),
+        ({"target": "/x/[masked%20by%20p/keys]/y"}, {"request_uri": "/x/AKIA0123/y"}),
     ],
 )
 def test_the_same_story_has_no_differences(recorded: dict[str, object], audited: dict[str, object]) -> None:
@@ -60,6 +67,11 @@ def test_the_same_story_has_no_differences(recorded: dict[str, object], audited:
     ("recorded", "audited", "said"),
     [
         ({}, {"verb": "delete"}, "verb: recorded 'get', audited 'delete'"),
+        (
+            {"target": "/x?command=%5Bmasked+by+p%2Fkeys%5D"},
+            {"request_uri": "/x?command=AKIA&command=rm"},
+            "target: recorded '/x?command=%5Bmasked+by+p%2Fkeys%5D', audited '/x?command=AKIA&command=rm'",
+        ),
         (
             {},
             {"request_uri": "/api/v1/secrets"},

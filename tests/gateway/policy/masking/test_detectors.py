@@ -149,3 +149,8 @@ def test_patterns_that_are_too_large_together_are_refused() -> None:
     large = tuple(CustomDetector(f"p{n}", rf"{n}(?:[a-z]{{1,900}}[0-9]{{1,90}})x") for n in range(400))
     with pytest.raises(ValueError, match="together are too large"):
         DetectorSet(tuple(detector.name for detector in large), large)
+
+
+def test_a_group_that_took_no_part_hides_nothing() -> None:
+    detectors = DetectorSet(("own",), [CustomDetector("own", "a(b)?c", 1)])
+    assert detectors.hits(b"ac abc") == [(4, 5, "own")]

@@ -76,7 +76,7 @@ def test_maskers_are_made_once_and_bad_ones_refused() -> None:
 def test_a_stream_is_masked_where_detectors_look_for_something() -> None:
     stream = KEYS.stream(tty=False)
     assert stream is not None
-    assert stream.feed(f"key {KEY_ID}\n".encode()) == b"key [masked:aws-key]\n"
+    assert stream.feed(f"key {KEY_ID}\n".encode()) == b"key [masked by p/r]\n"
     assert PATHS.stream(tty=True) is None
 
 
