@@ -126,7 +126,7 @@ class _Held:
                 try:
                     account = await stack.enter_async_context(gate)
                 except Refusal as refusal:
-                    self._why = ("denied", refusal.message, refusal.answer.code)
+                    self._why = (refusal.answer.result, refusal.message, refusal.answer.code)
                 except ClientLeft:
                     self._why = ("client-left", "", CUT.code)
                 except LogFailed:
