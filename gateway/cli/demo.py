@@ -8,7 +8,8 @@ from pathlib import Path
 import click
 import trio
 
-from gateway.demo.tour import Tour, TourFailed
+from gateway.demo.stage import TourFailed
+from gateway.demo.tour import Options, run_demo
 
 
 @click.command("demo")
@@ -17,12 +18,21 @@ from gateway.demo.tour import Tour, TourFailed
 )
 @click.option("--pace", default=1.0, show_default=True, help="How fast the agent works; 0: without pauses.")
 @click.option(
-    "--kubectl", metavar="FILE", help="The kubectl to use. Default: the one on PATH; none: HTTP by ourselves."
+    "--kubectl",
+    type=click.Path(exists=True, dir_okay=False),
+    metavar="FILE",
+    help="The kubectl to use. Default: the one on PATH; none: HTTP by ourselves.",
 )
 @click.option("--stay", is_flag=True, help="Keep serving after the tour, until Ctrl-C: try it by hand.")
-def demo(keep: str | None, pace: float, kubectl: str | None, stay: bool) -> None:
-    """Start a stand-in API server (not Kubernetes) and a real gateway in front of it, let an agent work
-    through it for a minute, then show what was recorded: the list, a search, a replay.
+@click.option("--no-tour", is_flag=True, help="Only serve, until Ctrl-C.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document: every step, and the figures.")
+def demo(
+    keep: str | None, pace: float, kubectl: str | None, stay: bool, no_tour: bool, as_json: bool
+) -> None:
+    """Start a stand-in API server (not Kubernetes) and a real gateway in front of it, let a robot and a person
+    work through it for a minute: masked, blocked, held for approval, granted and revoked. Then show what was recorded.
+
+    At a terminal you are asked to approve or deny; without one the demo decides.
 
     \b
     Example:
@@ -31,14 +41,22 @@ def demo(keep: str | None, pace: float, kubectl: str | None, stay: bool) -> None
     """
     if pace < 0:
         raise click.BadParameter("a pace is 0 or more", param_hint="--pace")
+    if as_json and (stay or no_tour):
+        raise click.UsageError("--json is about the tour: it goes with neither --stay nor --no-tour")
     directory = Path(keep) if keep else Path(tempfile.mkdtemp(prefix="kubetape-demo-"))
-    tour = Tour(
-        directory, kubectl=kubectl or shutil.which("kubectl"), pace=pace, stay=stay, kept=keep is not None
+    options = Options(
+        directory=directory,
+        kubectl=kubectl or shutil.which("kubectl"),
+        pace=pace,
+        stay=stay or no_tour,
+        kept=keep is not None,
+        tour=not no_tour,
+        as_json=as_json,
     )
     try:
-        trio.run(tour.run)
+        trio.run(run_demo, options)
     except* (TourFailed, OSError) as group:
-        click.echo(f"error: {group.exceptions[0]}", err=True)
+        click.echo(f"error: {_first(group)}", err=True)
         sys.exit(1)
     except* KeyboardInterrupt:
         click.echo("stopped", err=True)
@@ -46,3 +64,11 @@ def demo(keep: str | None, pace: float, kubectl: str | None, stay: bool) -> None
     finally:
         if not keep:
             shutil.rmtree(directory, ignore_errors=True)
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Nurseries wrap what went wrong in groups of one."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

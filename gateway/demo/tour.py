@@ -1,7 +1,8 @@
-"""The tour: start everything, let the agent work, show the record. Honest about what is a stand-in."""
+"""The tour: start everything, play the scenes, show the figures. Honest about what is a stand-in."""
 
-import subprocess
-import sys
+from dataclasses import dataclass
+from functools import partial
+from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
@@ -9,133 +10,147 @@ import click
 import trio
 
 from gateway.app import Gateway, open_gateway
-from gateway.config import Cluster, KubeconfigSource, Listen, Record, Settings
-from gateway.demo.agent import HttpAgent, KubectlAgent
+from gateway.config import Cluster, KubeconfigSource, Listen, PolicySettings, Record, Settings
+from gateway.console.settings import Admins, ConsoleSettings
+from gateway.demo.figures import read_figures
+from gateway.demo.http_hands import HttpHands
+from gateway.demo.kubectl_hands import KubectlHands
+from gateway.demo.people import AGENT, ONCALL, PEOPLE, TOKEN_FILE, Person, give_tokens, write_kubeconfigs
+from gateway.demo.scenes import be_blocked, be_granted_and_revoked, be_held, look_and_be_masked, show_record
+from gateway.demo.screen import Screen
+from gateway.demo.stage import Stage, TourFailed
 from gateway.demo.standin.server import Standin, serve_standin
 from gateway.demo.standin.settings import StandinSettings
-from gateway.demo.steps import STEPS
-from gateway.errors import GatewayError
+from gateway.identity.settings import IdentitySettings
+from storage.errors import StorageError
 
-MAX_SHOWN_LINES: Final = 12
-
-
-class TourFailed(GatewayError):
-    """The tour cannot go on; the message says at what."""
+PACKS: Final = ("protect-prod", "no-escape")
+PATIENCE_S: Final = 60
+"""A held call stays open longer than a person has for a key, so that no client has to come back."""
 
 
-class Tour:
-    """One run of the demo. directory: where the gateway keeps its data."""
+@dataclass(frozen=True)
+class Options:
+    """directory: where the gateway keeps its data; kept: it is left there. kubectl: None: HTTP by ourselves."""
 
-    def __init__(self, directory: Path, *, kubectl: str | None, pace: float, stay: bool, kept: bool) -> None:
-        self._directory, self._kubectl, self._pace = directory, kubectl, pace
-        self._stay, self._kept = stay, kept
+    directory: Path
+    kubectl: str | None
+    pace: float
+    stay: bool
+    kept: bool
+    tour: bool
+    as_json: bool
 
-    async def run(self) -> None:
-        """Everything, in order. Raises TourFailed."""
-        _title("kubetape demo: a stand-in API server (not Kubernetes); everything else is the product")
-        async with trio.open_nursery() as nursery:
-            standin: Standin = await nursery.start(
-                serve_standin, StandinSettings(directory=self._directory / "standin")
+
+async def run_demo(options: Options) -> None:
+    """Everything, in order. Raises TourFailed, OSError."""
+    screen, directory = Screen(as_json=options.as_json), options.directory
+    screen.title("kubetape demo: a stand-in API server (not Kubernetes); everything else is the product")
+    tokens = give_tokens(directory)
+    _write_policies(directory)
+    async with trio.open_nursery() as nursery:
+        standin: Standin = await nursery.start(
+            serve_standin, StandinSettings(directory=directory / "standin")
+        )
+        gateway: Gateway = await nursery.start(open_gateway, _settings(directory))
+        kubeconfigs = write_kubeconfigs(
+            directory, tokens, port=gateway.port, console_port=gateway.console_port
+        )
+        screen.say(f"stand-in API server: {standin.url}")
+        screen.say(f"gateway:             https://127.0.0.1:{gateway.port}, recording to {directory}")
+        screen.say(f"management API:      https://127.0.0.1:{gateway.console_port}")
+        screen.say(f"policy:              {directory / 'policy'}, and the packs {', '.join(PACKS)}")
+        stage = Stage(directory, gateway, kubeconfigs, _hands(options, kubeconfigs), screen, options.pace)
+        if options.tour:
+            await _play(stage, with_kubectl=options.kubectl is not None)
+        _go_on(options, stage)
+        if options.stay:
+            screen.say("\nserving until Ctrl-C")
+            await trio.sleep_forever()
+        gateway.start_drain()
+        await gateway.ended.wait()
+        nursery.cancel_scope.cancel()
+
+
+async def _play(stage: Stage, *, with_kubectl: bool) -> None:
+    how = (
+        "with the real kubectl"
+        if with_kubectl
+        else "without kubectl, which is not here: over HTTP and WebSocket"
+    )
+    stage.screen.say(f"\nagent-7 (group agents) and oncall (group sre) work through the gateway, {how}")
+    await look_and_be_masked(stage)
+    await be_blocked(stage)
+    await be_held(stage)
+    await be_granted_and_revoked(stage)
+    await show_record(stage, stage.gateway.record.log_key)
+    try:
+        figures = await trio.to_thread.run_sync(partial(read_figures, stage.directory))
+    except (click.ClickException, StorageError) as error:
+        raise TourFailed(f"the record cannot be read: {error}") from error
+    stage.screen.title("in figures")
+    for line in figures.lines():
+        stage.screen.say(line)
+    stage.screen.document(figures=figures.as_data(), verified=True)
+
+
+def _settings(directory: Path) -> Settings:
+    admin = directory / "standin" / "admin.kubeconfig"
+    return Settings(
+        listen=Listen(data="127.0.0.1:0", management="127.0.0.1:0", console="127.0.0.1:0"),
+        clusters=[Cluster(name="stand-in", kubeconfig=KubeconfigSource(str(admin)))],
+        identity=IdentitySettings(token_file=str(directory / TOKEN_FILE)),
+        policy=PolicySettings(dir=str(directory / "policy"), packs=list(PACKS)),
+        record=Record(dir=str(directory)),
+        console=ConsoleSettings(admins=Admins(users=(ONCALL.name,))),
+        patience_seconds=PATIENCE_S,
+    )
+
+
+def _write_policies(directory: Path) -> None:
+    """What is in force into `directory`/policy; beside it what is only proposed."""
+    source = files("gateway.demo") / "policies"
+    (directory / "policy").mkdir(exist_ok=True)
+    (directory / "policy" / "payments.yaml").write_bytes((source / "payments.yaml").read_bytes())
+    (directory / "stricter.yaml").write_bytes((source / "stricter.yaml").read_bytes())
+
+
+def _hands(options: Options, kubeconfigs: dict[Person, Path]) -> dict[Person, KubectlHands | HttpHands]:
+    if options.kubectl is None:
+        return {person: HttpHands(kubeconfigs[person]) for person in PEOPLE}
+    homes = options.directory / "standin"
+    return {
+        person: KubectlHands(
+            options.kubectl, kubeconfigs[person], homes / f"home-{person.name}", pace=options.pace
+        )
+        for person in PEOPLE
+    }
+
+
+def _go_on(options: Options, stage: Stage) -> None:
+    say, directory = stage.screen.say, options.directory
+    stage.screen.title("go on by hand")
+    if options.stay:
+        for person in (AGENT, ONCALL):
+            say(
+                f"  export KUBECONFIG={stage.kubeconfigs[person].resolve()}     # as {person.name}: kubectl get pods -A"
             )
-            gateway: Gateway = await nursery.start(open_gateway, self._settings())
-            click.echo(f"stand-in API server: {standin.url}")
-            click.echo(
-                f"gateway:             https://127.0.0.1:{gateway.port}, recording to {self._directory}"
-            )
-            assert gateway.kubeconfig is not None
-            await self._work(gateway.kubeconfig)
-            await self._show(gateway.record.log_key)
-            self._go_on(gateway.kubeconfig)
-            if self._stay:
-                click.echo("\nserving until Ctrl-C")
-                await trio.sleep_forever()
-            gateway.start_drain()
-            await gateway.ended.wait()
-            nursery.cancel_scope.cancel()
-
-    def _settings(self) -> Settings:
-        admin = self._directory / "standin" / "admin.kubeconfig"
-        return Settings(
-            listen=Listen(data="127.0.0.1:0", management="127.0.0.1:0"),
-            clusters=[Cluster(name="stand-in", kubeconfig=KubeconfigSource(str(admin)))],
-            record=Record(dir=str(self._directory)),
+        say("  kubetape approvals watch; kubetape grants ls     as oncall, while agent-7 deletes a pod")
+    else:
+        say(
+            '  make demo ARGS="--stay"         keeps serving, to try kubectl and `kubetape approvals` against it'
         )
-
-    async def _work(self, kubeconfig: Path) -> None:
-        if self._kubectl:
-            home = self._directory / "standin" / "home"
-            home.mkdir(parents=True, exist_ok=True)
-            agent: KubectlAgent | HttpAgent = KubectlAgent(self._kubectl, kubeconfig, home, pace=self._pace)
-            _title(f"an on-call robot works through the gateway, with the real {self._kubectl}")
-        else:
-            agent = HttpAgent(kubeconfig)
-            _title("an on-call robot works through the gateway (no kubectl found: it speaks HTTP itself)")
-        for step in STEPS:
-            click.echo(f"\n# {step.say}\n$ kubectl {' '.join(step.words)}")
-            try:
-                output = await agent.run(step)
-            except trio.TooSlowError as error:
-                raise TourFailed(f"`kubectl {' '.join(step.words)}` did not end") from error
-            _show_output(output)
-            await trio.sleep(step.pause_s * self._pace)
-
-    async def _show(self, log_key: str) -> None:
-        """The record, through the same command line a person uses."""
-        await trio.sleep(1.0)  # the index follows within a quarter of a second
-        _title("what was recorded")
-        await self._kubetape("sessions", "ls")
-        _title("found again: who saw the customers?")
-        await self._kubetape("sessions", "search", "Lovelace")
-        _title("found again: what was deleted?")
-        await self._kubetape("sessions", "search", "verb:delete")
-        _title("the terminal session, replayed (idle time cut, four times as fast)")
-        listed = await self._kubetape("sessions", "search", "command:exec", "-o", "name", quiet=True)
-        if not listed.split():
-            raise TourFailed("the exec sessions are not in the index")
-        await self._kubetape("sessions", "play", listed.split()[0], "--speed", "4", "--idle-limit", "0.5")
-        _title("and nothing of it was changed, removed or added since (no key is needed to check that)")
-        await self._kubetape("verify", str(self._directory), "--vkey", log_key, in_directory=False)
-
-    def _go_on(self, kubeconfig: Path) -> None:
-        _title("go on by hand")
-        if self._kept:
-            click.echo(f"  kubetape sessions ls --data-dir {self._directory}")
-            click.echo(f"  kubetape sessions search 'verb:get resource:secrets' --data-dir {self._directory}")
-            click.echo(f"  kubetape sessions get <id> --bodies --data-dir {self._directory}")
-        else:
-            click.echo('  make demo ARGS="--keep DIR"     leaves the recording in DIR')
-        if self._stay:
-            click.echo(f"  export KUBECONFIG={kubeconfig.resolve()}; kubectl get pods -A")
-        else:
-            click.echo('  make demo ARGS="--stay"         keeps serving, to try kubectl against it')
-        click.echo(
-            "  kubetape serve --upstream-kubeconfig ~/.kube/config --data-dir ./tape     in front of a cluster"
+    if not options.kept:
+        say('  make demo ARGS="--keep DIR"     leaves the recording and the policy in DIR')
+    if options.kept or options.stay:
+        packs = " ".join(f"--pack {name}" for name in PACKS)
+        policy = f"{directory / 'policy'} {packs}"
+        request = "DELETE /api/v1/namespaces/payments/pods/worker"
+        say(f"  kubetape sessions ls --data-dir {directory}")
+        say(f"  kubetape sessions search 'decision:hold' --data-dir {directory}")
+        say(f"  kubetape policy explain --as {AGENT.name} --group agents {request!r} {policy}")
+        say(
+            f"  kubetape policy replay --policy {directory / 'policy'} --policy {directory / 'stricter.yaml'} {packs} "
+            f"--data-dir {directory}"
         )
-
-    async def _kubetape(self, *words: str, quiet: bool = False, in_directory: bool = True) -> str:
-        """in_directory: name the data directory by its option."""
-        where = ["--data-dir", str(self._directory)] if in_directory else []
-        command = [sys.executable, "-m", "gateway.cli", *words, *where]
-        if not quiet:
-            click.echo(f"$ kubetape {' '.join(words)}")
-        finished = await trio.run_process(
-            command, capture_stdout=True, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, check=False
-        )
-        output = finished.stdout.decode("utf-8", "replace")
-        if finished.returncode:
-            raise TourFailed(f"`kubetape {' '.join(words)}` failed: {output.strip()}")
-        if not quiet:
-            click.echo(output.rstrip())
-        return output
-
-
-def _title(text: str) -> None:
-    click.echo(f"\n=== {text}")
-
-
-def _show_output(output: str) -> None:
-    lines = output.replace("\r\n", "\n").rstrip().split("\n")
-    for line in lines[:MAX_SHOWN_LINES]:
-        click.echo(f"  {line}")
-    if len(lines) > MAX_SHOWN_LINES:
-        click.echo(f"  ... {len(lines) - MAX_SHOWN_LINES} more lines, all recorded")
+    say("  kubetape serve --upstream-kubeconfig ~/.kube/config --policy DIR     in front of a cluster")

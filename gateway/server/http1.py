@@ -94,7 +94,7 @@ class Http1Connection:
                     return
                 self.idle, self._body_ended = False, False
                 await serve(Http1Request(self, head))
-                if self._upgraded:
+                if self._upgraded or not self._usable:  # what was broken off leaves nothing to finish
                     return
                 await self._finish_request()
         except ClientLeft:
