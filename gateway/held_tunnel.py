@@ -125,7 +125,7 @@ class _Held:
                 try:
                     account = stack.enter_context(await passed(waiting, on_open=self._room.tell))
                 except Refusal as refusal:
-                    self._why = ("denied", refusal.message, refusal.answer.code)
+                    self._why = (refusal.answer.result, refusal.message, refusal.answer.code)
                 except ClientLeft:
                     self._why = ("client-left", "", CUT.code)
                 except LogFailed:

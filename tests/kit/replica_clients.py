@@ -182,8 +182,8 @@ class Streams:
             assert name not in self.ended, f"{name} ended before it began"
             await self._news.wait()
 
-    async def all_ended(self) -> None:
-        while self.heard.keys() - self.ended.keys():
+    async def have_ended(self, *names: str) -> None:
+        while set(names) - self.ended.keys():
             await self._news.wait()
 
     def _tell(self) -> None:

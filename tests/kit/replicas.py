@@ -15,7 +15,6 @@ from typing import Any, Final
 from gateway.identity.tokens import append_token
 from gateway.record_opening import gateway_id
 from gateway.state.signing import open_seal
-from storage.tlog.note import generate_signer
 from tests.crash.processes import GatewayProcess, Oracle
 
 PATIENCE_S: Final = 5
@@ -33,6 +32,9 @@ rules:
 - name: people
   match: {verbs: [create], resources: [configmaps], namespaces: [prod]}
   action: {hold: {approvers: {groups: [sre]}, scope: request, wait: 10m}}
+- name: people-for-shells
+  match: {resources: [pods/exec], namespaces: [payments]}
+  action: {hold: {approvers: {groups: [sre]}}}
 grants:
 - name: repair
   requesters: {groups: [guests]}
@@ -92,6 +94,7 @@ def run_pair(
     guests: tuple[str, ...] = (),
     *,
     shares_key: bool = True,
+    patience_s: int = PATIENCE_S,
 ) -> Iterator[Pair]:
     """Both, until the block ends; then they must end well.
 
@@ -106,7 +109,8 @@ def run_pair(
         pair = []
         for name, dsn in zip("ab", dsns, strict=True):
             (directory / f"{name}.dsn").write_text(dsn)
-            sections = _sections(directory, {"postgres": {"dsnFile": str(directory / f"{name}.dsn")}, **keys})
+            state = {"postgres": {"dsnFile": str(directory / f"{name}.dsn")}, **keys}
+            sections = _sections(directory) | {"state": state, "patienceSeconds": patience_s}
             replica = Replica(directory / name, oracle, directory / f"{name}.err", more=sections)
             stack.callback(replica.kill)
             replica.spawn()
@@ -120,14 +124,13 @@ def run_pair(
 
 
 def _one_key(directory: Path) -> dict[str, Any]:
-    key = directory / "state.key"
-    key.touch(mode=0o600)
-    key.write_text(generate_signer("kubetape-state/two")[0])
-    return {"signingKeyFile": str(key)}
+    """The key that one gateway made at its first start, given to both."""
+    open_seal(directory / "first", "first", "cluster")
+    return {"signingKeyFile": str(directory / "first" / "keys" / "state.key")}
 
 
 def _their_own_keys(directory: Path) -> dict[str, Any]:
-    """The keys that a first start makes; each is told of both, its own included, as one file for all would say."""
+    """The keys that a first start makes; each is told of both: its own does no harm."""
     vkeys = []
     for data_dir in (directory / "a", directory / "b"):
         data_dir.mkdir(mode=0o700)
@@ -136,12 +139,9 @@ def _their_own_keys(directory: Path) -> dict[str, Any]:
     return {"trustedKeys": vkeys}
 
 
-def _sections(directory: Path, state: dict[str, Any]) -> dict[str, Any]:
+def _sections(directory: Path) -> dict[str, Any]:
     return {
-        "listen": {"console": "127.0.0.1:0"},
         "identity": {"tokenFile": str(directory / "tokens.csv")},
         "policy": {"dir": str(directory / "policies")},
         "console": {"admins": {"groups": ["admins"]}},
-        "state": state,
-        "patienceSeconds": PATIENCE_S,
     }
