@@ -7,7 +7,7 @@ import os
 import sys
 import termios
 import tty
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import trio
@@ -18,13 +18,15 @@ def has_person() -> bool:
     return sys.stdin.isatty() and sys.stdout.isatty()
 
 
-async def press_one_of(keys: str, timeout_s: float) -> str:
+async def press_one_of(keys: str, timeout_s: float, ask: Callable[[], None]) -> str:
     """The first of these keys that is pressed, in lower case; "" when none was in time, or the terminal is gone.
 
-    Ctrl-C stays what it is.
+    ask: shows the question, once keys are listened to; what was typed before that answers nothing. Ctrl-C stays what
+    it is.
     """
     descriptor = sys.stdin.fileno()
     with _single_keys(descriptor), trio.move_on_after(timeout_s):
+        ask()
         while True:
             await trio.lowlevel.wait_readable(descriptor)
             pressed = os.read(descriptor, 64).decode("ascii", "replace").lower()
@@ -39,7 +41,7 @@ async def press_one_of(keys: str, timeout_s: float) -> str:
 @contextmanager
 def _single_keys(descriptor: int) -> Iterator[None]:
     before = termios.tcgetattr(descriptor)
-    tty.setcbreak(descriptor)
+    tty.setcbreak(descriptor, termios.TCSAFLUSH)
     try:
         yield
     finally:

@@ -42,8 +42,8 @@ async def decide(screen: Screen, approval: ApprovalDocument, *, scripted: bool, 
     if not (screen.is_for_people and has_person()):
         await trio.sleep(thinking_s)
         return scripted
-    screen.say(f">>> {what}\n>>> you are oncall: y approves, n denies ({KEY_S:.0f} s) ")
-    key = await press_one_of("yn", KEY_S)
+    question = f">>> {what}\n>>> you are oncall: y approves, n denies ({KEY_S:.0f} s)"
+    key = await press_one_of("yn", KEY_S, partial(screen.say, question))
     if not key:
         screen.say(">>> no key: the demo decides")
     return scripted if not key else key == "y"

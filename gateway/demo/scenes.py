@@ -68,6 +68,7 @@ async def be_granted_and_revoked(stage: Stage) -> None:
         await _wait_for_streams(stage, 2)
         await trio.sleep(max(RUNNING_S * stage.pace, MIN_RUNNING_S))
         await stage.kubetape(ONCALL.name, "grants", "revoke", grant, "--reason", INCIDENT_OVER)
+    stage.screen.say("# a log holds the container's words only, so it just breaks off; the record says why")
 
 
 async def show_record(stage: Stage, log_key: str) -> None:
