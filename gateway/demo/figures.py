@@ -4,6 +4,7 @@ The delay we add is what a call took beyond the time between our asking the API 
 calls nobody waited for and that end by themselves.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 from statistics import quantiles
 from typing import Final
@@ -23,7 +24,7 @@ _P50, _P99 = 49, 98
 
 
 class Figures(msgspec.Struct, frozen=True, rename="camel"):
-    """blocked: what kubectl tried again another way (an exec over SPDY) counts once. added: milliseconds. held_s: how long people took, each."""
+    """streams, blocked: what kubectl tried again another way (an exec over SPDY) counts once. added: milliseconds. held_s: how long people took, each."""
 
     requests: int
     streams: int
@@ -60,13 +61,17 @@ def _figures(library: Library) -> Figures:
     cuts = quantiles(added, n=100, method="inclusive") if len(added) > 1 else [0.0] * 99
     return Figures(
         requests=len(rows),
-        streams=sum(row.kind in STREAMS for row in rows),
+        streams=_count(row for row in rows if row.kind in STREAMS),
         masked_values=sum(row.masked for row in rows),
-        blocked=len({(row.command, row.target) for row in rows if _is_blocked(row)}),
+        blocked=_count(row for row in rows if _is_blocked(row)),
         held_s=tuple(round(row.held_us / 1e6, 1) for row in reversed(rows) if row.holds != "[]"),
         added_p50_ms=round(cuts[_P50], 2),
         added_p99_ms=round(cuts[_P99], 2),
     )
+
+
+def _count(rows: Iterable[CallRow]) -> int:
+    return len({(row.command, row.target) for row in rows})
 
 
 def _is_blocked(row: CallRow) -> bool:

@@ -13,11 +13,10 @@ from gateway.demo.keypress import has_person, press_one_of
 
 @pytest.fixture
 def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
-    """The person's end of a terminal that is our stdin and stdout."""
+    """The person's end of a terminal that is our stdin."""
     ours, theirs = pty.openpty()
-    with os.fdopen(theirs, "r") as stdin, os.fdopen(os.dup(theirs), "w") as stdout:
+    with os.fdopen(theirs, "r") as stdin:
         monkeypatch.setattr(sys, "stdin", stdin)
-        monkeypatch.setattr(sys, "stdout", stdout)
         yield ours
     os.close(ours)
 
@@ -27,7 +26,6 @@ def typing(terminal: int, keys: bytes) -> Callable[[], None]:
 
 
 async def test_the_first_key_that_is_an_answer_counts(terminal: int) -> None:
-    assert has_person()
     assert await press_one_of("yn", 30, typing(terminal, b"x?Ny")) == "n"
 
 
@@ -44,6 +42,14 @@ async def test_afterwards_the_terminal_is_as_it_was(terminal: int) -> None:
     before = termios.tcgetattr(sys.stdin.fileno())
     await press_one_of("yn", 30, typing(terminal, b"y"))
     assert termios.tcgetattr(sys.stdin.fileno()) == before
+
+
+def test_a_person_has_a_terminal_for_both_reading_and_answering(
+    terminal: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not has_person()  # the output of a test is captured
+    monkeypatch.setattr(sys, "stdout", sys.stdin)
+    assert has_person()
 
 
 def test_a_pipe_is_no_person(monkeypatch: pytest.MonkeyPatch) -> None:
