@@ -169,8 +169,7 @@ async def _understand(
 def _readable(upstream: RequestHead, call: Call, judgement: Judgement) -> RequestHead:
     """Asked so that the answer comes as JSON, where it is masked or counted."""
     headers = judgement.masker.request_headers(upstream.headers, call)
-    counters = {terms.counter for terms in judgement.verdict.budgets}
-    if counters and (counts_in_answer(call) or call.is_secret_read):
+    if judgement.verdict.budgets and (counts_in_answer(call) or call.is_secret_read):
         headers = ask_plainly(headers, call)
     return upstream if headers is upstream.headers else msgspec.structs.replace(upstream, headers=headers)
 

@@ -7,8 +7,7 @@ The trap: a document can only be masked whole, so its head waits for its last by
 wait: what may still become a secret is held back, and let go after `hold_s` when nothing follows.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 
 from gateway.budgets.account import Account
 from gateway.errors import FORBIDDEN, LOST, Answer, Refusal
@@ -24,10 +23,10 @@ from storage.errors import LogFailed
 
 
 class MaskedAnswer:
-    """Masks the events of one answer, and counts them against the budgets of its call."""
+    """Masks the events of one answer, and counts them against the budgets of its call. Enter it while the answer runs."""
 
-    def __init__(self, masker: Masker, call: Call, account: Account) -> None:
-        self._masker, self._call, self._account = masker, call, account
+    def __init__(self, masker: Masker, call: Call, account: Account, tape: Tape) -> None:
+        self._masker, self._call, self._account, self._tape = masker, call, account, tape
         self._mask: AnswerMask | None = None
         self._held: HeldBytes | None = None
         self._waiting: list[Event] = []  # not to be sent before the document is whole
@@ -60,20 +59,18 @@ class MaskedAnswer:
         self._charge(shown)
         return shown
 
-    def note(self, tape: Tape) -> None:
+    def note(self) -> None:
         """Record how many values each rule hid, once: before the Outcome."""
         if self._mask is not None and not self._noted:
             self._noted = True
-            tape.masked("answer", self._mask.counts)
+            self._tape.masked("answer", self._mask.counts)
 
-    @contextmanager
-    def noted(self, tape: Tape) -> Iterator[None]:
-        """However the answer ends."""
-        try:
-            yield
-        finally:
-            with suppress(LogFailed):  # it has been reported
-                self.note(tape)
+    def __enter__(self) -> None:
+        """Run the answer: however it ends, what was hidden in it is recorded."""
+
+    def __exit__(self, *raised: object) -> None:
+        with suppress(LogFailed):  # it has been reported
+            self.note()
 
     def _masked(self, event: Event) -> list[Event]:
         if isinstance(event, ResponseHead):

@@ -96,10 +96,10 @@ async def _forward(
         body,
         services.patience_s,
     )
-    async with passed(waiting) as account:
+    with await passed(waiting) as account:
         if services.durability.intent_before_forward(admitted.call.durability_class):
             await tape.intent_durable()
-        answer = MaskedAnswer(admitted.judgement.masker, admitted.call, account)
+        answer = MaskedAnswer(admitted.judgement.masker, admitted.call, account, tape)
         if complete:
             connection, events = await ask(request, tape, services, admitted, body)
             async with closing_unless_reusable(services.pool, connection):
@@ -196,7 +196,7 @@ async def _relay_batches(
     wait_for_outcome = services.durability.outcome_before_end(admitted.call.durability_class)
     if services.durability.intent_before_answer():
         await tape.intent_durable()
-    with answer.noted(tape):
+    with answer:
         while True:
             if events and isinstance(events[0], ResponseHead):
                 services.heard_status(events[0].status)
@@ -207,7 +207,7 @@ async def _relay_batches(
                 tape.response(event)
             if last:
                 tape.mark("upstream_end_us")
-                answer.note(tape)
+                answer.note()
                 if wait_for_outcome:
                     tape.end("completed", urgent=True)
                     await tape.durable()

@@ -1,7 +1,6 @@
 """The last thing before a call goes ahead: people who must agree, and budgets that must not be used up. Conduct."""
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
@@ -21,11 +20,10 @@ MAX_RAISES: Final = 4
 """Budgets of one call that people may raise one after the other: one per counter that can be held."""
 
 
-@asynccontextmanager
-async def passed(
-    waiting: Waiting, *, on_open: Callable[[HoldState], None] = lambda _: None
-) -> AsyncIterator[Account]:
-    """Wait until the call may go ahead, and charge its budgets while it does. See `wait_for_approval`.
+async def passed(waiting: Waiting, *, on_open: Callable[[HoldState], None] = lambda _: None) -> Account:
+    """Wait until the call may go ahead; it is charged then. Enter the account for as long as it runs.
+
+    See `wait_for_approval` for what is raised.
 
     waiting.terms: of the verdict, where it is a hold; without meaning otherwise.
     """
@@ -44,8 +42,7 @@ async def passed(
     def cross(crossed: Crossed) -> None:
         _record(waiting, crossed)
 
-    with services.budgets.account(waiting.live, admitted.verdict, admitted.call, cross) as account:
-        yield account
+    return services.budgets.account(waiting.live, admitted.verdict, admitted.call, cross)
 
 
 async def _over_budget(waiting: Waiting, crossed: Crossed, on_open: Callable[[HoldState], None]) -> None:

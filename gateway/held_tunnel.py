@@ -118,15 +118,14 @@ class _Held:
             self._admitted,
             self._admitted.terms,
         )
-        gate = passed(waiting, on_open=self._room.tell)
         with self._services.live.cuttable(self._live):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._room.run, leftover)
                 nursery.start_soon(self._room.speak)
                 try:
-                    account = await stack.enter_async_context(gate)
+                    account = stack.enter_context(await passed(waiting, on_open=self._room.tell))
                 except Refusal as refusal:
-                    self._why = ("denied", refusal.message, refusal.answer.code)
+                    self._why = (refusal.answer.result, refusal.message, refusal.answer.code)
                 except ClientLeft:
                     self._why = ("client-left", "", CUT.code)
                 except LogFailed:

@@ -38,6 +38,7 @@ class _Result(Enum):
     LEFT = "left"
     RETRY = "retry"
     CUT = "revoked"
+    UNKNOWN = "unknown"
 
 
 async def wait_for_approval(
@@ -58,6 +59,9 @@ async def wait_for_approval(
             ended, result = await _decided(waiting, hold, until_s)
         except ClientLeft:
             result = _Result.LEFT
+            raise
+        except Refusal:
+            result = _Result.UNKNOWN
             raise
         finally:
             waiting.services.counts.approval_ended(result.value, trio.current_time() - began_s)
@@ -81,7 +85,8 @@ def notice(hold: HoldState) -> str:
 
 
 async def _decided(waiting: Waiting, hold: HoldState, until_s: float) -> tuple[HoldState, _Result]:
-    """How the waiting ends: approved and claimed, decided otherwise, or still pending."""
+    """How the waiting ends: approved and claimed, decided otherwise, or still pending. Raises Refusal when nobody can
+    tell, ClientLeft."""
     gone = False
     problem: Exception | None = None
     ended, result = hold, _Result.CUT
@@ -112,15 +117,17 @@ async def _wait(waiting: Waiting, hold: HoldState, until_s: float) -> tuple[Hold
     while True:
         now_ns = state.now_ns()
         known = state.hold(hold.id)
-        if known is None:  # the state is stale: nothing counts until it is not
-            known, expires_s = hold, until_s
-        else:
-            if known.covers(waiting.digest, waiting.command, now_ns) and await _claim(waiting, known):
-                return known, _Result.APPROVED
-            standing = known.state(now_ns)
-            if standing != "pending":
-                return known, _RESULTS.get(standing, _Result.RETRY)
-            expires_s = trio.current_time() + (known.request.expires_ns - now_ns) / 1e9
+        if known is None:  # the state is stale, and nobody knows for how long
+            raise Refusal(
+                STATE_UNAVAILABLE,
+                f"kubetape cannot tell whether {short_id(hold.id)} is approved: {state.problem()}; repeat the command later",
+            )
+        if known.covers(waiting.digest, waiting.command, now_ns) and await _claim(waiting, known):
+            return known, _Result.APPROVED
+        standing = known.state(now_ns)
+        if standing != "pending":
+            return known, _RESULTS.get(standing, _Result.RETRY)
+        expires_s = trio.current_time() + (known.request.expires_ns - now_ns) / 1e9
         if trio.current_time() >= until_s:
             return known, _Result.RETRY
         with trio.move_on_at(min(until_s, expires_s)):

@@ -56,7 +56,8 @@ class Revocations:
     def rests_on(self, exchange: LiveExchange, grants: Iterable[ActiveGrant]) -> None:
         """It is known which grants allow this exchange: it ends with the first of them. Raises Refusal."""
         exchange.grants = tuple(grants)
-        self._must_still_run(exchange)
+        if exchange.grants:  # without, nothing is new since `enter`
+            self._must_still_run(exchange)
 
     def changed(self) -> None:
         """The shared state changed."""

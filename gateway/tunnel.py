@@ -47,7 +47,7 @@ async def serve(
         await held_tunnel.serve(request, tape, services, live, admitted)
         return
     waiting = Waiting(request.head, request.wait_left, tape, services, live, admitted, admitted.terms)
-    async with passed(waiting) as account:
+    with await passed(waiting) as account:
         if services.durability.intent_before_forward(admitted.call.durability_class):
             await tape.intent_durable()
         connection = await services.pool.acquire(fresh=True)

@@ -315,7 +315,8 @@ class Held(Record, frozen=True, array_like=True, tag=32):
 
 
 class HoldEnded(Record, frozen=True, array_like=True, tag=33):
-    """result: "approved", "denied", "expired", "left" (the client), "retry" (told to come back), "revoked"."""
+    """result: "approved", "denied", "expired", "left" (the client), "retry" (told to come back), "revoked",
+    "unknown" (the shared state was away)."""
 
     exchange: bytes
     at_us: int

@@ -6,7 +6,7 @@ deleted by a deletecollection are counted when they are gone; the next call is r
 """
 
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final, Protocol, Self
 
 import trio
 
@@ -39,9 +39,13 @@ class Purse(Protocol):
 
     def freeze(self, crossed: Crossed) -> None: ...
 
+    def follow(self, account: "Account") -> None: ...
+
+    def leave(self, account: "Account") -> None: ...
+
 
 class Account:
-    """One call that goes ahead. crossed: told when a limit is crossed mid-way, before the exchange is cut."""
+    """One call that goes ahead; entered while it does, so that its minutes count. crossed: told when a limit is crossed mid-way, before the exchange is cut."""
 
     def __init__(
         self,
@@ -60,6 +64,15 @@ class Account:
         self._is_first_byte = True
         if self._counters:
             self._charge(known_cost(call))
+
+    def __enter__(self) -> Self:
+        if self.is_timed:
+            self._purse.follow(self)
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        if self.is_timed:
+            self._purse.leave(self)
 
     @property
     def must_count_answer(self) -> bool:

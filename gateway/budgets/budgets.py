@@ -6,8 +6,7 @@ way: asked for again, it is held. Workers learn of each other within a second, s
 by what they do within it; near a limit they are told at once.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Final
 
 import trio
@@ -46,25 +45,25 @@ class Budgets:
                 self.freeze(crossed)
         return crossed
 
-    @contextmanager
     def account(
         self,
         exchange: LiveExchange,
         verdict: Verdict,
         call: Call,
         crossed: Callable[[Crossed], None] = lambda crossed: None,
-    ) -> Iterator[Account]:
-        """Charge a call that goes ahead, and follow what it uses. Nothing may be awaited between `check` and this.
+    ) -> Account:
+        """Charge a call that goes ahead; what it uses is followed while the account is entered. Nothing may be awaited between `check` and this.
 
         exchange: identified. crossed: told when a limit is crossed mid-way, to record it.
         """
-        account = Account(self, exchange, verdict, call, crossed)
-        if account.is_timed:
-            self._timed.add(account)
-        try:
-            yield account
-        finally:
-            self._timed.discard(account)
+        return Account(self, exchange, verdict, call, crossed)
+
+    def follow(self, account: Account) -> None:
+        """Minutes pass for this one, until `leave`."""
+        self._timed.add(account)
+
+    def leave(self, account: Account) -> None:
+        self._timed.discard(account)
 
     def would_cross(self, session: str, verdict: Verdict, cost: Cost | None) -> Crossed | None:
         """The strongest limit this would cross. cost: None for an answer that cannot be counted."""

@@ -24,6 +24,7 @@ from gateway.config import (
     Settings,
     check_settings,
     load_settings,
+    parse_address,
 )
 from gateway.durability import Durability
 from gateway.errors import GatewayError
@@ -271,6 +272,9 @@ def _announce(gateway: Gateway) -> None:
         f"the log is signed by {gateway.record.log_key}: give this to whoever verifies it; {_clear_text(gateway)}",
     ]
     lines.append(_what_decides(gateway))
+    if gateway.console_port:
+        host, _ = parse_address(gateway.settings.console_address)
+        lines.append(f"approvals, grants, revocations: https://{host}:{gateway.console_port}")
     if gateway.kubeconfig is not None:
         lines += [
             "There is no issuer: this machine's first user has a token. Use it with:",

@@ -26,8 +26,9 @@ class BadCase(Exception):
 
 
 class Case(msgspec.Struct, frozen=True):
-    """A test that can be run. Rules are full ids; None: not looked at."""
+    """A test that can be run. Rules are full ids; None: not looked at. policy: the name of the file's policy."""
 
+    policy: str
     file: str
     line: int
     name: str
@@ -55,6 +56,7 @@ def compile_case(spec: CaseSpec, *, policy: str, file: str, line: int) -> Case:
         return name if "/" in name else f"{policy}/{name}"
 
     return Case(
+        policy=policy,
         file=file,
         line=line,
         name=spec.name or f"{person.user}: {spec.request}",

@@ -73,7 +73,7 @@ class ScreenLine:
             self._line.erase_right(max(1, count))
         elif final == b"@":
             self._line.insert_blanks(max(1, count))
-        elif final == b"K" and not count:
+        elif final in (b"K", b"J") and not count:  # busybox erases with J, whose first line is this one
             self._line.erase_to_end()
         elif final in (b"H", b"J", b"A", b"B"):
             self._line.clear()

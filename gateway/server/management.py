@@ -5,6 +5,7 @@ Plain HTTP/1.1 by h11: no identity, no secrets, meant for a probe on the same ho
 
 from collections.abc import Callable
 from typing import Final
+from urllib.parse import parse_qsl
 
 import h11
 import trio
@@ -29,8 +30,10 @@ async def serve_management(
     metrics: Callable[[], bytes] | None = None,
     task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Answer GET /livez and /readyz, with ?verbose a line per check, as kube-apiserver does, and /metrics.
+    """Answer GET /livez and /readyz as kube-apiserver does, and /metrics.
 
+    ?verbose: a line per check; ?exclude=NAME: a check that does not count, for a probe that must not take every
+    replica out of service at once when something fails that they share.
     metrics: Prometheus' text.
     """
 
@@ -91,12 +94,15 @@ def _report(request: h11.Request, probes: dict[str, list[Check]]) -> tuple[int, 
     checks = probes.get(path)
     if request.method != b"GET" or checks is None:
         return 404, "only GET /livez, GET /readyz and GET /metrics are served here\n"
-    results = [(name, check()) for name, check in checks]
+    wishes = parse_qsl(query, keep_blank_values=True)
+    excluded = {value for key, value in wishes if key == "exclude"}
+    results = [(name, check()) for name, check in checks if name not in excluded]
     failed = any(why for _, why in results)
     lines = [f"[-]{name} failed: {why}" if why else f"[+]{name} ok" for name, why in results]
+    lines += [f"[+]{name} excluded: ok" for name, _ in checks if name in excluded]
     name = path.strip("/")
     if failed:
         return 503, "\n".join([*lines, f"{name} check failed"]) + "\n"
-    if "verbose" in query.split("&"):
+    if any(key == "verbose" for key, _ in wishes):
         return 200, "\n".join([*lines, f"{name} check passed"]) + "\n"
     return 200, "ok"

@@ -147,6 +147,13 @@ class Running:
         found, self.output = self.output[:end], self.output[end:]
         return found.decode(errors="replace")
 
+    def read_rest(self) -> str:
+        """All that it still says until it ends."""
+        while piece := _read(self._descriptor):
+            self.output += piece
+        found, self.output = self.output, b""
+        return found.decode(errors="replace")
+
     def type(self, data: bytes) -> None:
         """Write to its stdin."""
         assert self.process.stdin is not None

@@ -66,7 +66,7 @@ def run_gateway(
     tokens = [append_token(directory / "tokens", user=user, groups=(GROUP,)) for user in users]
     command = [sys.executable, "-m", "gateway.cli", "serve", "--data-dir", str(directory / "data")]
     command += ["--upstream-kubeconfig", str(credential), "--upstream-identity", mode]
-    command += ["--listen", "127.0.0.1:0", "--mgmt-listen", "127.0.0.1:0"]
+    command += ["--listen", "127.0.0.1:0", "--mgmt-listen", "127.0.0.1:0", "--console-listen", "127.0.0.1:0"]
     command += ["--token-file", str(directory / "tokens")]
     if policy:
         (directory / "policy").mkdir()

@@ -5,80 +5,26 @@ One gateway for all tests. When it closes, its record, its index and its metrics
 
 import base64
 import json
-import ssl
+import re
 from collections.abc import Iterator
-from http.client import HTTPSConnection
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
-from storage.records import Masked
-from tests.clients.programs import find_kubectls
 from tests.clients.rig import ClientRig
-from tests.cluster.canaries import Canaries, encoded
-from tests.cluster.gateways import Front, run_gateway
+from tests.cluster.canaries import encoded
+from tests.cluster.masked_stage import Stage, dies_of_custom_kinds, get_raw, open_stage, vault, vaults
 from tests.cluster.scene import Scene, pod
 from tests.cluster.surroundings import why_not
-from tests.kit.tape_reading import read_records
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.skipif(bool(why_not()), reason=why_not())]
-
-POLICY = """
-apiVersion: kubetape/v1
-kind: Policy
-metadata: {name: masks}
-default: allow
-rules:
-- {name: secrets, match: {resources: [secrets]}, action: {mask: {paths: ["data.*", "stringData.*"]}}}
-- {name: config, match: {resources: [configmaps]}, action: {mask: {paths: [data.password]}}}
-- {name: vaults, match: {resources: ["vaults.*"]}, action: {mask: {paths: [spec.password]}}}
-- {name: hosts, match: {resources: [services]}, action: {mask: {paths: [spec.externalName]}}}
-- name: env
-  match: {resources: [pods, deployments.apps, replicasets.apps]}
-  action: {mask: {paths: ["spec.containers[*].env[*].value", "spec.template.spec.containers[*].env[*].value"]}}
-- {name: keys, action: {mask: {detectors: [aws-key]}}}
-"""
-PLACEHOLDER = "[masked by masks/"
-
-
-class Stage:
-    """The gateway, its secrets, and a client of each side: `rig` through the gateway, `admin` around it."""
-
-    def __init__(self, scene: Scene, front: Front, canaries: Canaries) -> None:
-        self.scene, self.front, self.canaries = scene, front, canaries
-        self.admin = scene.admin
-
-    def rig(self, scratch: Path, at: int = -1) -> ClientRig:
-        return ClientRig(find_kubectls()[at], self.front.member, scratch)
-
-    def expect_hidden(self, *shown: bytes | str) -> None:
-        """There is something masked in each, and no secret."""
-        for text in shown:
-            assert self.canaries.found_in(text) == []
-            plain = text.decode() if isinstance(text, bytes) else text
-            in_base64 = encoded(PLACEHOLDER)[:-4]
-            assert PLACEHOLDER in plain or in_base64 in plain, plain[:2000]
-
-    def stored(self, *arguments: str) -> Any:
-        """An object as the cluster has it."""
-        return json.loads(self.admin.run("get", *arguments, "-o", "json").stdout)
 
 
 @pytest.fixture(scope="module")
 def stage(scene: Scene, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    canaries = Canaries()
-    with run_gateway(scene, tmp_path_factory.mktemp("masks") / "gateway", "shared", policy=POLICY) as front:
-        yield Stage(scene, front, canaries)
-        assert canaries.found_in_metrics(front) == []
-    assert canaries.found_in_record(front) == []
-    counted = {
-        rule for one in read_records(front.data_dir) if isinstance(one, Masked) for rule, _ in one.counts
-    }
-    assert counted == {
-        f"masks/{rule}" for rule in ("secrets", "config", "hosts", "env", "keys")
-    } | counted & {"masks/vaults"}
+    with open_stage(scene, tmp_path_factory.mktemp("masks")) as opened:
+        yield opened
 
 
 @pytest.fixture
@@ -120,10 +66,10 @@ def test_a_printer_column_of_a_custom_kind_is_hidden_in_tables_watches_and_descr
     if dies_of_custom_kinds(admin):
         pytest.skip("this API server's build (before 1.24, by Go 1.18 or newer) crashes on any custom object")
     group = f"{stage.scene.namespace}.test"
-    admin.run("apply", "-f", "-", stdin=yaml.safe_dump(_vaults(group)).encode())
+    admin.run("apply", "-f", "-", stdin=yaml.safe_dump(vaults(group)).encode())
     try:
         admin.run("wait", "--for=condition=Established", f"crd/vaults.{group}", "--timeout=30s")
-        admin.run("create", "-f", "-", stdin=_vault(group, stage.canaries.path()))
+        admin.run("create", "-f", "-", stdin=vault(group, stage.canaries.path()))
         table = rig.run("get", f"vaults.{group}").text
         assert "PASSWORD" in table
         stage.expect_hidden(table, rig.run("describe", f"vaults.{group}", "main").text)
@@ -135,7 +81,7 @@ def test_a_printer_column_of_a_custom_kind_is_hidden_in_tables_watches_and_descr
                 "-",
                 "--server-side",
                 "--force-conflicts",
-                stdin=_vault(group, stage.canaries.path()),
+                stdin=vault(group, stage.canaries.path()),
             )
             changed = watching.read_until("MODIFIED") + watching.read_until("\n")
         stage.expect_hidden(seen, changed)
@@ -177,15 +123,6 @@ def test_each_event_of_a_watch_is_hidden_and_bookmarks_pass(
         stage.admin.run("patch", "secret", secret, "-p", change)
         second = watching.read_until('"MODIFIED"') + watching.read_until("}}\n")
     stage.expect_hidden(first, second)
-    path = f"/api/v1/namespaces/{stage.scene.namespace}/secrets?watch=1&allowWatchBookmarks=true&timeoutSeconds=5"
-    lines = [json.loads(line) for line in rig.run("get", "--raw", path).stdout.splitlines()]
-    kinds = [line["type"] for line in lines]
-    assert "ADDED" in kinds
-    assert "BOOKMARK" in kinds
-    bookmark = lines[kinds.index("BOOKMARK")]["object"]
-    assert bookmark["metadata"]["resourceVersion"]
-    assert "masked" not in json.dumps(bookmark)
-    assert stage.canaries.found_in(json.dumps(lines)) == []
 
 
 def test_apply_echoes_nothing_and_the_cluster_has_the_real_values(stage: Stage, tmp_path: Path) -> None:
@@ -342,7 +279,7 @@ def test_events_are_hidden_where_they_look_like_a_key(stage: Stage, tmp_path: Pa
 )
 def test_clients_of_other_encodings_get_nothing_unmasked(stage: Stage, secret: str, accept: str) -> None:
     for target in ("secrets", f"secrets/{secret}", "secrets?watch=1&timeoutSeconds=1"):
-        status, body = _get(
+        status, body = get_raw(
             stage.front.member, f"/api/v1/namespaces/{stage.scene.namespace}/{target}", accept
         )
         assert status in (200, 406)
@@ -358,46 +295,12 @@ def test_a_secret_sent_as_protobuf_arrives_and_is_recorded_masked(stage: Stage, 
     rig.run("delete", "secret", name)
 
 
-def dies_of_custom_kinds(admin: ClientRig) -> bool:
-    """Releases before 1.24 bring a library that Go broke in 1.18: a build by such a Go ends at the first custom object."""
-    version = json.loads(admin.run("get", "--raw", "/version").stdout)
-    go_minor = int(version["goVersion"].removeprefix("go1.").partition(".")[0])
-    return int(version["minor"].rstrip("+")) < 24 and go_minor >= 18
-
-
-def _vaults(group: str) -> dict[str, Any]:
-    """A kind whose table has a column with the secret in it."""
-    text = {"type": "string"}
-    schema = {"type": "object", "properties": {"spec": {"type": "object", "properties": {"password": text}}}}
-    version = {
-        "name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema},
-        "additionalPrinterColumns": [{"name": "Password", "type": "string", "jsonPath": ".spec.password"}],
-    }  # fmt: skip
-    names = {"plural": "vaults", "singular": "vault", "kind": "Vault", "listKind": "VaultList"}
-    return {
-        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"vaults.{group}"},
-        "spec": {"group": group, "names": names, "scope": "Namespaced", "versions": [version]},
-    }  # fmt: skip
-
-
-def _vault(group: str, password: str) -> bytes:
-    item = {
-        "apiVersion": f"{group}/v1",
-        "kind": "Vault",
-        "metadata": {"name": "main"},
-        "spec": {"password": password},
-    }
-    return json.dumps(item).encode()
-
-
-def _get(kubeconfig: Path, path: str, accept: str) -> tuple[int, bytes]:
-    content = yaml.safe_load(kubeconfig.read_text())
-    cluster, user = content["clusters"][0]["cluster"], content["users"][0]["user"]
-    trust = ssl.create_default_context(cafile=cluster["certificate-authority"])
-    connection = HTTPSConnection(cluster["server"].removeprefix("https://"), context=trust, timeout=30)
-    connection.request("GET", path, headers={"Authorization": f"Bearer {user['token']}", "Accept": accept})
-    answer = connection.getresponse()
-    body = answer.read()
-    connection.close()
-    return answer.status, body
+def test_a_bookmark_passes_as_it_is(stage: Stage, tmp_path: Path, secret: str) -> None:
+    """The API server sends one a minute, so this watch was begun by the fixture."""
+    del secret
+    events = [json.loads(line) for line in stage.bookmarked.read_until('"BOOKMARK"').splitlines()[:-1]]
+    bookmark = stage.bookmarked.read_until("\n")
+    assert re.fullmatch(r',"object":\{"kind":"Secret",.*"resourceVersion":"\d+".*\}\}\n', bookmark)
+    assert '"data"' not in bookmark
+    assert {event["type"] for event in events} >= {"ADDED", "MODIFIED", "DELETED"}
+    stage.expect_hidden(json.dumps(events))

@@ -158,6 +158,10 @@ class GatewayProcess:
     def start_or_die(self) -> bool:
         """Start it and wait until it says where it listens; False if it ended before."""
         self.spawn()
+        return self.wait_ready()
+
+    def wait_ready(self) -> bool:
+        """Until it says where it listens; False if it ended before."""
         give_up_s = time.monotonic() + START_S
         while time.monotonic() < give_up_s:
             said = self.said()

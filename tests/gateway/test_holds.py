@@ -455,3 +455,21 @@ async def test_a_vote_that_came_too_late_counts_for_nothing(tmp_path: Path) -> N
         after = state.view.hold(hold.id)
         assert after is not None
         assert after.state(max(late_ns, time.time_ns())) == "expired"
+
+
+async def test_when_the_state_is_away_who_waits_is_told_and_nothing_goes_ahead(tmp_path: Path) -> None:
+    async with open_policed(tmp_path, rules(HELD)) as rig:
+        state = rig.gateway.services.state
+
+        async def the_store_goes_away() -> None:
+            await waiting(rig)
+            state._stale_after_s = 0.0
+
+        got = await ask_and(rig, delete(rig), the_store_goes_away)
+        assert got.status == 503
+        assert b"kubetape cannot tell whether" in got.body
+        assert b"repeat the command later" in got.body
+        exchange = await the_call(rig)
+        (ended,) = exchange.all(HoldEnded)
+        assert (ended.result, ended.by, exchange.outcome.result) == ("unknown", (), "failed")
+        assert deleted(rig) == []

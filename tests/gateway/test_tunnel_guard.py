@@ -15,7 +15,7 @@ from tests.kit.websocket_bytes import close_frame, frame
 
 WEB = b"/api/v1/namespaces/default/pods/web/"
 CANARY = b"EMP-123456"
-MASK = b"[masked:staff-id]"
+MASK = b"[masked by p/hide]"
 POLICY = (
     HEAD
     + """

@@ -14,8 +14,12 @@ def walk(value: object, node: Node, counts: Counter[str], *, encoded: bool = Fal
     """
     if isinstance(value, dict):
         for key, child in node.keys.items():
-            if key in value:
-                value[key] = _walked(value[key], child, counts, encoded)
+            if key not in value:
+                continue
+            if child.rule:
+                value[key] = hide(value[key], child.rule, counts, encoded=encoded)
+            else:
+                walk(value[key], child, counts, encoded=encoded)
         if node.any_key is not None:
             for key, member in value.items():
                 value[key] = _walked(member, node.any_key, counts, encoded)
@@ -33,8 +37,7 @@ def _walked(value: object, node: Node, counts: Counter[str], encoded: bool) -> o
     """What stands in the place of a value that a node is about: the value itself, where only parts of it are hidden."""
     if node.rule:
         return hide(value, node.rule, counts, encoded=encoded)
-    if type(value) is not str:  # nothing is below a text
-        walk(value, node, counts, encoded=encoded)
+    walk(value, node, counts, encoded=encoded)
     return value
 
 

@@ -11,6 +11,8 @@ from gateway.policy.screen_line import ScreenLine
         (b"one\r\n$ ls", "$ ls"),
         (b"$ lx\x08s", "$ ls"),
         (b"$ lx\x08\x1b[Ks", "$ ls"),
+        (b"$ rm -rX\x08\x1b[Jf /", "$ rm -rf /"),
+        (b"$ lx\x1b[2Js", "s"),
         (b"10%\r20%", "20%"),
         (b"\x1b[1m$\x1b[0m \x07ls", "$ ls"),
         (b"ab\x1b[2Dc", "cb"),

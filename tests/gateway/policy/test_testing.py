@@ -2,6 +2,7 @@
 
 import pytest
 
+from gateway.policy.load import load_policy
 from gateway.policy.testing import run_tests
 from tests.kit.policies import policy
 
@@ -60,3 +61,16 @@ def test_a_test_that_is_wrong_says_what_the_policy_says() -> None:
         "expected in shadow none; it was p/s",
         "expected the recording scope metadata; it was full",
     ]
+
+
+def test_masks_of_other_files_add_up_and_are_no_concern_of_a_test() -> None:
+    rule = "rules: [{name: m, match: {resources: [pods]}, action: {mask: {paths: [spec.x]}}}]"
+    case = "tests: [{as: {user: u}, request: GET /api/v1/namespaces/a/pods/p, expect: deny, masks: [m]}]"
+    head = "apiVersion: kubetape/v1\nkind: Policy\nmetadata: {name: %s}\n"
+    files = {
+        "a.yaml": f"{head % 'a'}{rule}\n{case}\n".encode(),
+        "b.yaml": f"{head % 'b'}{rule}\n".encode(),
+    }
+    (result,) = run_tests(load_policy(files))
+    assert len(result.verdict.masks) == 2
+    assert result.failures == ()

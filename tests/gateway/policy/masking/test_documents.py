@@ -90,6 +90,14 @@ def test_a_table_is_masked_by_row() -> None:
     assert json.loads(shown(COLUMNS, json.dumps({**table, "rows": None}).encode())[0])["rows"] is None
 
 
+def test_a_row_without_a_hit_keeps_its_bytes_in_a_table_that_is_decoded() -> None:
+    rows = rb'[{"cells":["say \"%s\""]},{ "cells":[1e3]}]' % KEY_ID.encode()
+    found, count = shown(KEYS, b'{"kind":"Table","apiVersion":"meta.k8s.io/v1","rows":' + rows + b"}")
+    assert json.loads(found)["rows"][0]["cells"] == [f'say "{HIDDEN}"']
+    assert b'{ "cells":[1e3]}' in found
+    assert count == 1
+
+
 def test_a_kind_called_table_of_another_group_is_an_object() -> None:
     body = b'{"kind":"Table","apiVersion":"example.com/v1","spec":{"token":"s"},"rows":[]}'
     assert json.loads(shown(TOKEN, body)[0])["spec"] == {"token": HIDDEN}
