@@ -155,12 +155,15 @@ def serve(config: Path | None, accept_loss: str, **flags: object) -> None:
         click.echo(f"error: {error}", err=True)
         sys.exit(EXIT_BAD_CONFIG)
     _prepare_process()
+    code = 0
     try:
         trio.run(_serve, settings, accept_loss, strict_exception_groups=True)
     except* (BadConfig, BadKubeconfig) as group:
-        _fail(group, EXIT_BAD_CONFIG)
+        code = _report(group, EXIT_BAD_CONFIG)
     except* (GatewayError, StorageError, OSError) as group:
-        _fail(group, EXIT_FAILED)
+        code = code or _report(group, EXIT_FAILED)
+    if code:
+        sys.exit(code)  # not within: what is raised there comes out as a group, with a traceback
 
 
 def _prepare_process() -> None:
@@ -308,9 +311,10 @@ def _clear_text(gateway: Gateway) -> str:
     return f"it is {log}, {index[index_mode(settings)]}"
 
 
-def _fail(group: BaseExceptionGroup[Exception], code: int) -> None:
+def _report(group: BaseExceptionGroup[Exception], code: int) -> int:
+    """Say what went wrong in one line; returns the exit code."""
     error: BaseException = group
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     click.echo(f"error: {error}", err=True)
-    sys.exit(code)
+    return code
