@@ -40,7 +40,7 @@ async def upgrade_elsewhere(rig: Rig) -> None:
             response = await answer_to(rig, rig.request(method, target, *fields))
             assert response is not None
             assert response.status != 101, "a stream was opened that nobody here can read"
-            assert response.status == 403
+            assert response.status == 403, "what nobody here can read was not refused before it was asked for"
     assert rig.orc.requests == [], "the cluster was asked for a stream that nobody here can read"
     assert len(await recorded(rig)) == len(ELSEWHERE) * 3
 

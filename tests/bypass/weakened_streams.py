@@ -57,7 +57,8 @@ WEAKENINGS: Final = (
         edit(response._stays_here, 'return location.startswith(b"/") and location[1:2] not in (b"/", b"\\\\")', "return True"),
     ),
     Weakening(
-        "S11", "an upgrade is carried wherever it is asked for", upgrade_elsewhere, "a stream was opened",
+        "S11", "an upgrade is carried wherever it is asked for", upgrade_elsewhere,
+        "not refused before it was asked for",
         edit(admission._check_carried, "if upgrade is not None and not call.stream_kind:", "if False:"),
     ),
     Weakening(

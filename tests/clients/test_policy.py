@@ -182,10 +182,10 @@ def test_detectors_hide_in_objects_descriptions_and_streams(rig: ClientRig) -> N
     assert masked in rig.run("describe", "configmap", name).text
     script = "echo by EMP-123456 in May; echo EMP-654321 >&2; exit 3"
     done = rig.run("exec", "web", "--", "sh", "-c", script, code=3)
-    assert done.text == "by [masked:staff-id] in May\n"
-    assert done.stderr.startswith("[masked:staff-id]\n")
+    assert done.text == "by [masked by house/hide-staff] in May\n"
+    assert done.stderr.startswith("[masked by house/hide-staff]\n")
     copied = rig.run("exec", "-i", "web", "--", "cat", stdin=b"EMP-123456\n" * 3)
-    assert copied.text == "[masked:staff-id]\n" * 3
+    assert copied.text == "[masked by house/hide-staff]\n" * 3
     rig.run("delete", "configmap", name)
 
 
