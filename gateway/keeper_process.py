@@ -99,8 +99,11 @@ async def _lock(path: Path) -> int:
 
 
 if __name__ == "__main__":
+    failed = False
     try:
         trio.run(main)
     except* OSError as group:
         journal.problem("keeper", f"the keeper cannot work: {group.exceptions[0]}")
-        sys.exit(1)
+        failed = True
+    if failed:
+        sys.exit(1)  # not within: what is raised there comes out as a group

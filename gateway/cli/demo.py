@@ -53,17 +53,20 @@ def demo(
         tour=not no_tour,
         as_json=as_json,
     )
+    code = 0
     try:
         trio.run(run_demo, options)
     except* (TourFailed, OSError) as group:
         click.echo(f"error: {_first(group)}", err=True)
-        sys.exit(1)
+        code = 1
     except* KeyboardInterrupt:
         click.echo("stopped", err=True)
-        sys.exit(130)
+        code = 130
     finally:
         if not keep:
             shutil.rmtree(directory, ignore_errors=True)
+    if code:
+        sys.exit(code)  # not within: what is raised there comes out as a group
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

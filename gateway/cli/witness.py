@@ -99,12 +99,15 @@ def _run(host: str, port: int, signer: SignerKey, keys: Sequence[VerifierKey], d
         opened = WitnessState(REAL_FILES, directory)
     except StorageError as error:
         _fail(error)
+    problem: BaseException | None = None
     try:
         trio.run(serve, opened, strict_exception_groups=True)
     except* GatewayError as group:
-        _fail(_first(group))
+        problem = _first(group)
     finally:
         opened.close()
+    if problem is not None:
+        _fail(problem)  # not within: what is raised there comes out as a group
 
 
 def _first(group: BaseException) -> BaseException:

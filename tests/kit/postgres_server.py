@@ -111,7 +111,10 @@ class PostgresServer:
     def close(self) -> None:
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(signal.SIGQUIT)
-            self._process.wait(timeout=20)
+            try:
+                self._process.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                self.kill()  # a server that was stopped in the middle of something need not end by itself
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def _signal_all(self, number: int) -> None:
