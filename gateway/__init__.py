@@ -6,8 +6,9 @@ exchange      one API call, head to last byte: the heart. Before it admission (j
               (holds, budgets); beside it upload (large bodies), asking and answer (the way up), answer_masking (the
               way down), own_answers, ending and farewell (when it goes wrong)
 holds         a call that waits for people: hold_opening, hold_request, preview (dry run), deciding (a vote)
-tunnel        one upgraded connection: tunnel_pumps carry it, tunnel_guard watches it (typed_guard, copy_guard,
-              port_guard), tunnel_record writes it down; held_tunnel: one that waits for people behind its own 101
+tunnel        one upgraded connection: tunnel_opening answers its client, tunnel_pumps carry it, tunnel_guard watches
+              it (typed_guard, copy_guard, port_guard), tunnel_record writes it down; held_tunnel: one that waits
+              for people behind its own 101
 identity/     bearer token or certificate -> Principal; sessions: which session a call belongs to
 policy/       facts -> Verdict (pure); evidence: facts -> Intent (pure); durability: what waits (pure)
 state/        what workers and replicas share: holds, grants, revocations, budgets; decision_parts ties it all together

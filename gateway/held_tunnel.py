@@ -24,17 +24,13 @@ from gateway.services import Services
 from gateway.state.hold_state import HoldState
 from gateway.tape import Tape
 from gateway.tunnel_dial import dial
-from gateway.tunnel_guard import TunnelGuard
 from gateway.tunnel_leg import Leg, Lobby
+from gateway.tunnel_opening import answer_client, open_guard
 from gateway.tunnel_pumps import UNRECORDED, Pumps
 from gateway.tunnel_record import TunnelRecord
-from gateway.typed_holds import people_for_lines
 from gateway.waiting import Waiting
 from protocol.apicall import Call
-from protocol.channels import open_channel_machine
-from protocol.events import Channel, ChannelAccepted, ChannelData, ChannelOpened, Event, ResponseHead
-from protocol.side import Side
-from protocol.upgrade import client_upgrade_headers
+from protocol.events import Channel, ChannelAccepted, ChannelData, ChannelOpened, Event
 from storage.errors import LogFailed
 
 
@@ -47,23 +43,16 @@ async def serve(
     request: ClientRequest, tape: Tape, services: Services, live: LiveExchange, admitted: Admitted
 ) -> None:
     """Answer, wait, dial, carry; or say why not."""
-    call, upgrade = admitted.call, admitted.upgrade
-    assert upgrade is not None
-    protocol = upgrade.protocols[0] if upgrade.protocols else ""
-    record = TunnelRecord(tape, call, upgrade.transport, protocol)
-    record.started()
-    head = ResponseHead(101, client_upgrade_headers(upgrade, protocol))
-    tape.response_head(head.status, head.headers)
-    await tape.flow()
-    tape.answer_begun = True
-    stream, leftover = await request.upgrade(head)
-    client = Leg(stream, open_channel_machine(call.stream_kind, upgrade.transport, protocol, Side.SERVER))
-    session = _Held(request, tape, services, live, admitted, client, record)
+    assert admitted.upgrade is not None
+    offered = admitted.upgrade.protocols
+    protocol = offered[0] if offered else ""
+    opened = await answer_client(request, tape, admitted, protocol)
+    session = _Held(request, tape, services, live, admitted, opened.client, opened.record)
     try:
-        await session.run(leftover, protocol)
+        await session.run(opened.leftover, protocol)
     finally:
         await session.conclude(protocol)
-        await stream.aclose()
+        await opened.client.stream.aclose()
 
 
 class _Held:
@@ -100,7 +89,7 @@ class _Held:
                 self._why = ("failed", str(error), 502)
                 return
             stack.callback(dialled.connection.close)
-            guard = self._guard(account)
+            guard = open_guard(self._admitted, self._tape, self._services, self._live, account, self._request)
             cluster = Leg(dialled.connection.stream, dialled.machine)
             self._pumps = Pumps(self._client, cluster, self._tape, self._record, self._live, guard)
             await self._pumps.run(self._services, self._room.events, dialled.leftover)
@@ -135,12 +124,6 @@ class _Held:
             self._why = ("cut", self._live.reason, self._live.answer.code)
             return None
         return account
-
-    def _guard(self, account: Account) -> TunnelGuard:
-        admitted = self._admitted
-        ask = people_for_lines(self._request.head, self._tape, self._services, self._live, admitted)
-        masker = admitted.judgement.masker
-        return TunnelGuard(admitted.call, masker, admitted.verdict.streams, self._tape, account, ask)
 
     async def conclude(self, protocol: str) -> None:
         """The end of the tunnel, or the reason why there was none."""

@@ -20,11 +20,9 @@ from gateway.services import Services
 from gateway.tape import Tape
 from gateway.tunnel_asking import ask
 from gateway.tunnel_dial import Dialled, dial_over_spdy, may_fall_back
-from gateway.tunnel_guard import TunnelGuard
 from gateway.tunnel_leg import Leg
+from gateway.tunnel_opening import answer_client, open_guard
 from gateway.tunnel_pumps import Pumps
-from gateway.tunnel_record import TunnelRecord
-from gateway.typed_holds import people_for_lines
 from gateway.upstream.connection import UpstreamConnection
 from gateway.upstream.response import client_head
 from gateway.waiting import Waiting
@@ -32,7 +30,7 @@ from protocol.channels import open_channel_machine
 from protocol.errors import RemoteProtocolError
 from protocol.events import Event, ResponseHead, Upgraded
 from protocol.side import Side
-from protocol.upgrade import check_upgrade_response, client_upgrade_headers
+from protocol.upgrade import check_upgrade_response
 
 
 async def serve(
@@ -112,40 +110,13 @@ async def _carry(
     account: Account,
     dialled: Dialled,
 ) -> None:
-    call, upgrade, protocol = admitted.call, admitted.upgrade, dialled.protocol
-    assert upgrade is not None
-    record = TunnelRecord(tape, call, upgrade.transport, protocol)
-    record.started()
-    head = ResponseHead(101, client_upgrade_headers(upgrade, protocol))
-    tape.response_head(head.status, head.headers)
-    await tape.flow()
-    tape.answer_begun = True
-    stream, leftover = await request.upgrade(head)
-    machine = open_channel_machine(
-        call.stream_kind, upgrade.transport, protocol, Side.SERVER, ports=call.ports
-    )
-    client = Leg(stream, machine)
+    opened = await answer_client(request, tape, admitted, dialled.protocol)
     cluster = Leg(dialled.connection.stream, dialled.machine)
     guard = open_guard(admitted, tape, services, live, account, request)
-    pumps = Pumps(client, cluster, tape, record, live, guard)
+    pumps = Pumps(opened.client, cluster, tape, opened.record, live, guard)
     try:
-        first = client.machine.receive(leftover) if leftover else []
+        first = opened.client.machine.receive(opened.leftover) if opened.leftover else []
         await pumps.run(services, first, dialled.leftover)
     finally:
-        await pumps.conclude(protocol)
-        await stream.aclose()
-
-
-def open_guard(
-    admitted: Admitted,
-    tape: Tape,
-    services: Services,
-    live: LiveExchange,
-    account: Account,
-    request: ClientRequest,
-) -> TunnelGuard:
-    """The guard of this call's stream."""
-    ask_people = people_for_lines(request.head, tape, services, live, admitted)
-    return TunnelGuard(
-        admitted.call, admitted.judgement.masker, admitted.verdict.streams, tape, account, ask_people
-    )
+        await pumps.conclude(dialled.protocol)
+        await opened.client.stream.aclose()

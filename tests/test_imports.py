@@ -74,7 +74,17 @@ def test_storage_knows_neither_trio_nor_the_gateway() -> None:
 
 def test_what_is_folded_from_the_state_is_pure() -> None:
     """The decision path asks these, so they must answer from memory and from the time they are given."""
-    pure = ("entries", "hold_state", "grant_state", "revocations", "ledgers", "view", "voting", "claims")
+    pure = (
+        "entries",
+        "ballot",
+        "hold_state",
+        "grant_state",
+        "revocations",
+        "ledgers",
+        "view",
+        "voting",
+        "claims",
+    )
     for name in pure:
         path = f"gateway/state/{name}.py"
         imported = imports_of(ROOT / path)

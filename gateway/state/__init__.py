@@ -3,6 +3,7 @@
 Pure:
 entries      what can be said, one frozen struct a kind, as JSON
 hold_state   one hold, folded         grant_state  one grant, folded
+ballot       the votes on one request, counted
 revocations  whose access is revoked  ledgers      what of its budget a session has used
 view         entries -> what is in force; the decision path asks it and nothing else
 voting       who may decide, and whether this vote still counts

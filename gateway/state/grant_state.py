@@ -7,6 +7,7 @@ neither a new connection nor a restart nor a clock that is set back makes a gran
 import msgspec
 
 from gateway.policy.model import ActiveGrant
+from gateway.state import ballot
 from gateway.state.entries import GrantRequested, GrantVoted, Revoked
 from gateway.state.hold_state import NS_PER_S
 
@@ -59,9 +60,7 @@ class GrantState(msgspec.Struct, frozen=True):
     @property
     def decided_by(self) -> str:
         """The people on whose word, "a" or "a, b"; "" while undecided."""
-        if self._denial is not None:
-            return self._denial.by.user
-        return ", ".join(vote.by.user for vote in self._approvals) if self._deciding is not None else ""
+        return ", ".join(ballot.deciders(self.votes, self.request.quorum))
 
     @property
     def note(self) -> str:
@@ -74,14 +73,12 @@ class GrantState(msgspec.Struct, frozen=True):
 
     @property
     def _approvals(self) -> tuple[GrantVoted, ...]:
-        return tuple(vote for vote in self.votes if vote.approve)
+        return ballot.approvals(self.votes)
 
     @property
     def _denial(self) -> GrantVoted | None:
-        return next((vote for vote in self.votes if not vote.approve), None)
+        return ballot.denial(self.votes)
 
     @property
     def _deciding(self) -> GrantVoted | None:
-        """The vote that completed the quorum."""
-        approvals, needed = self._approvals, max(self.request.quorum, 1)
-        return approvals[needed - 1] if len(approvals) >= needed else None
+        return ballot.deciding(self.votes, self.request.quorum)

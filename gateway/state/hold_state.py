@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 
+from gateway.state import ballot
 from gateway.state.entries import HoldRequested, HoldVoted
 
 NS_PER_S: Final = 1_000_000_000
@@ -69,9 +70,7 @@ class HoldState(msgspec.Struct, frozen=True):
     @property
     def deciders(self) -> tuple[str, ...]:
         """The people on whose word; () while undecided."""
-        if self._denial is not None:
-            return (self._denial.by.user,)
-        return tuple(vote.by.user for vote in self._approvals) if self._deciding is not None else ()
+        return ballot.deciders(self.votes, self.request.quorum)
 
     @property
     def decided_by(self) -> str:
@@ -106,14 +105,12 @@ class HoldState(msgspec.Struct, frozen=True):
 
     @property
     def _approvals(self) -> tuple[HoldVoted, ...]:
-        return tuple(vote for vote in self.votes if vote.approve)
+        return ballot.approvals(self.votes)
 
     @property
     def _denial(self) -> HoldVoted | None:
-        return next((vote for vote in self.votes if not vote.approve), None)
+        return ballot.denial(self.votes)
 
     @property
     def _deciding(self) -> HoldVoted | None:
-        """The vote that completed the quorum."""
-        approvals, needed = self._approvals, max(self.request.quorum, 1)
-        return approvals[needed - 1] if len(approvals) >= needed else None
+        return ballot.deciding(self.votes, self.request.quorum)
