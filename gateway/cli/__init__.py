@@ -48,7 +48,7 @@ VERBS: Final = {
 }
 
 _EPILOG: Final = (
-    "Exit codes: 0 done, 1 failed or not found, 2 wrong usage, 4 denied, 5 not authenticated, "
+    "Exit codes: 0 done, 1 failed or not found, 2 wrong usage, 3 invalid configuration or policy, 4 denied, 5 not authenticated, "
     "6 store or gateway unreachable, 8 timed out waiting, 130 interrupted."
 )
 
