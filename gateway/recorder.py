@@ -3,6 +3,10 @@
 Appending never blocks and never reorders. Waiting is explicit: `Tape.durable` for what must survive a
 power cut before the next step (class D1 and D2), `Tape.flow` for the bounded lag of stream chunks (D0).
 Once the log has failed, every append raises `LogFailed` and every waiter is woken with it: fail closed.
+
+An append does not wake the log's thread: it would then fight the loop for the interpreter just when a task wants
+to send what it recorded. The thread is woken when somebody waits for it, and else when the loop has nothing left
+to do but wait for I/O, which is when the bytes are on their way.
 """
 
 import heapq
@@ -75,6 +79,8 @@ class Recorder:
             floor=floor,
         )
         self.last_append_s = time.monotonic()
+        self._bell = _Bell(self._log)
+        trio.lowlevel.add_instrument(self._bell)
 
     @property
     def recovered(self) -> tuple[SegmentRecovered, ...]:
@@ -101,7 +107,7 @@ class Recorder:
         urgent: somebody is going to wait for it, so the next commit syncs at once. quiet: it is no reason to
         end a segment.
         """
-        position = self._log.append(encode_record(record), urgent=urgent, quiet=quiet)
+        position = self._log.append(encode_record(record), urgent=urgent, quiet=quiet, ring=False)
         now = self.last_append_s = time.monotonic()
         if not self._marks or now - self._marks[-1][0] >= MARK_INTERVAL_S:
             self._forget_marks()
@@ -119,6 +125,8 @@ class Recorder:
         while position > self._durable:
             if self.failure is not None:
                 raise self.failure
+            if self._log.is_due:
+                self._log.ring()
             event = trio.Event()
             self._order += 1
             heapq.heappush(self._waiting, (position, self._order, event))
@@ -150,7 +158,10 @@ class Recorder:
     async def close(self) -> None:
         """Seal the log. The recorder is unusable afterwards."""
         with trio.CancelScope(shield=True):
-            await trio.to_thread.run_sync(self._log.close, CLOSE_DEADLINE_S)
+            try:
+                await trio.to_thread.run_sync(self._log.close, CLOSE_DEADLINE_S)
+            finally:
+                self._bell.stop()
 
     # --- called in the log's writer thread -----------------------------------------------------
 
@@ -187,6 +198,21 @@ class Recorder:
     def _wake_flow(self) -> None:
         self._progress.set()
         self._progress = trio.Event()
+
+
+class _Bell(trio.abc.Instrument):
+    """Wakes the log's thread for what is due, whenever the loop is about to wait."""
+
+    def __init__(self, log: SegmentLog) -> None:
+        self._log = log
+
+    def before_io_wait(self, timeout: float) -> None:
+        if self._log.is_due:
+            self._log.ring()
+
+    def stop(self) -> None:
+        with suppress(KeyError):  # it was stopped before
+            trio.lowlevel.remove_instrument(self)
 
 
 def _report_headroom(headroom: Headroom) -> None:

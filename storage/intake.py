@@ -1,8 +1,11 @@
 """Where records wait for the writer thread: the hand-over between any number of threads and one.
 
 `append` is on the path of every request, so it takes one short lock and wakes the writer only when that
-record makes something due earlier: a wake-up costs ten times the rest of the call. Here is also the latch:
-the first failure is kept for ever, empties the queue, and makes every later append raise.
+record makes something due earlier: a wake-up costs ten times the rest of the call, and the writer then wants
+the interpreter at the very moment its caller wants to send. So a caller may put the wake-up off (`is_due`,
+`ring`), and a writer that has just worked dozes for a moment before it sleeps: what comes meanwhile and is
+not urgent need not wake it. Here is also the latch: the first failure is kept for ever, empties the queue,
+and makes every later append raise.
 """
 
 import threading
@@ -14,10 +17,14 @@ from storage.pace import NEVER, NOW, Clock, LogSettings, Queued, write_due_s
 
 
 class Intake:
-    """The queue of one log. position: of the next record; durable_bytes: set by the writer thread."""
+    """The queue of one log. position: of the next record; durable_bytes: set by the writer thread.
+
+    is_due: something waits for the writer, which sleeps: `ring`.
+    """
 
     def __init__(self, directory: Path, settings: LogSettings, clock: Clock) -> None:
         self.failed: LogFailed | None = None
+        self.is_due = False
         self.position = 1
         self.appended_bytes = self.durable_bytes = 0
         self._directory, self._settings, self._clock = str(directory), settings, clock
@@ -27,19 +34,25 @@ class Intake:
         self._bell = threading.Lock()
         self._bell.acquire()  # held: silent. Rung by releasing it, at most once per sleep
         self._asleep_until_s = NOW  # NOW: awake
+        self._has_worked = False  # what was taken last held records
 
-    def append(self, record: bytes, urgent: bool, quiet: bool = False) -> int:
-        """Queue one record; returns its position. Raises LogFailed, ValueError."""
+    def append(self, record: bytes, urgent: bool, quiet: bool = False, ring: bool = True) -> int:
+        """Queue one record; returns its position. Raises LogFailed, ValueError.
+
+        ring: wake the writer if it sleeps too long for this record. Else the caller does, soon.
+        """
         size = len(record)
         if not 0 < size <= MAX_RECORD_BYTES:
             raise ValueError(f"a record of {size} bytes; the log takes 1 to {MAX_RECORD_BYTES}")
         with self._mutex:
             if self.failed is not None or self._closing:
                 raise self.refusal()
-            if self.pending_bytes + size > self._settings.max_pending_bytes:
+            appended_bytes = self.appended_bytes + size
+            if appended_bytes - self.durable_bytes > self._settings.max_pending_bytes:
                 why = f"{self.pending_bytes} bytes wait for the disk"
                 self._latch(LogFailed("append", self._directory, why))
                 raise self.refusal()
+            self.appended_bytes = appended_bytes
             queued = self._queued
             if not queued.records:
                 queued.since_s = self._clock.monotonic_s()
@@ -49,12 +62,18 @@ class Intake:
                 queued.urgent = True
             if not quiet:
                 queued.quiet = False
-            self.appended_bytes += size
             position = self.position
             self.position = position + 1
-            if write_due_s(queued, self._settings) < self._asleep_until_s:
-                self._ring()
+            if self._asleep_until_s != NOW and write_due_s(queued, self._settings) < self._asleep_until_s:
+                self.is_due = True
+                if ring:
+                    self._ring()
         return position
+
+    def ring(self) -> None:
+        """Wake the writer for what is due."""
+        with self._mutex:
+            self._ring()
 
     @property
     def pending_bytes(self) -> int:
@@ -66,6 +85,7 @@ class Intake:
 
         None once the intake is closed and empty. Raises LogFailed once it has failed.
         """
+        doze_until_s = self._clock.monotonic_s() + self._settings.company_s if self._has_worked else NOW
         while True:
             with self._mutex:
                 if self.failed is not None:
@@ -76,7 +96,10 @@ class Intake:
                 wake_s = min(write_due_s(self._queued, self._settings), due_s)
                 if self._closing or wake_s <= now_s:
                     queued, self._queued = self._queued, Queued([])
+                    self._has_worked = bool(queued.records)
                     return queued
+                if now_s < doze_until_s < wake_s:
+                    wake_s = doze_until_s
                 self._asleep_until_s = wake_s
             self._sleep(wake_s - now_s)
 
@@ -103,6 +126,7 @@ class Intake:
 
     def _ring(self) -> None:
         """Wake the writer thread if it sleeps; the mutex is held."""
+        self.is_due = False
         if self._asleep_until_s != NOW:
             self._asleep_until_s = NOW
             self._bell.release()

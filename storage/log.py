@@ -180,15 +180,25 @@ class SegmentLog:
 
     # --- for callers ----------------------------------------------------------------------------
 
-    def append(self, record: bytes, *, urgent: bool, quiet: bool = False) -> int:
+    def append(self, record: bytes, *, urgent: bool, quiet: bool = False, ring: bool = True) -> int:
         """Queue one encoded record; returns its position: dense, from 1, going on after a restart.
 
         Nothing is durable on return, and the call never waits for the disk. An urgent record is written
         and synced at once with all before it; others within the bounds of LogSettings. A quiet record (a
-        heartbeat) does not age its segment: idle hours make few files. Raises LogFailed
-        once the log has failed or is closed, ValueError for a record no frame can hold (MAX_RECORD_BYTES).
+        heartbeat) does not age its segment: idle hours make few files. Without `ring` the caller wakes the
+        writer when `is_due` says so, and bounds how late that is. Raises LogFailed once the log has failed or
+        is closed, ValueError for a record no frame can hold (MAX_RECORD_BYTES).
         """
-        return self._intake.append(record, urgent, quiet)
+        return self._intake.append(record, urgent, quiet, ring)
+
+    @property
+    def is_due(self) -> bool:
+        """Whether records wait for a writer that sleeps: `ring`."""
+        return self._intake.is_due
+
+    def ring(self) -> None:
+        """Wake the writer for what was appended without `ring`."""
+        self._intake.ring()
 
     @property
     def next_position(self) -> int:
