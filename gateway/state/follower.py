@@ -1,6 +1,6 @@
 """Keeping a view of the shared state fresh, adding to it, and saying when it is not to be trusted. Conduct.
 
-`run` follows the store: a nudge or 200 ms, whichever is first. The decision path asks the view, which is in memory;
+`run` follows the store: a nudge or 200 ms, whichever is first, and a look every two seconds in any case. The decision path asks the view, which is in memory;
 it never waits for the store. Past 10 s without a successful look, or with a clock that disagrees, the wrappers here
 answer as if every grant and approval had expired, while revocations stay in force.
 
@@ -25,11 +25,13 @@ from gateway.state.entries import AnyEntry, Revoked
 from gateway.state.hold_state import HoldState
 from gateway.state.memory import Memory
 from gateway.state.news import News
+from gateway.state.nudge import POLL_S
 from gateway.state.signing import Seal
 from gateway.state.store import ClockSkew, StateError, StateStore, StateUnavailable, Stored
 from gateway.state.view import UserKey, View
 
-POLL_S: Final = 0.2
+LOOK_S: Final = 2.0
+"""How often the store is asked although it says that nothing is new: whether it still answers, and what time it is."""
 STALE_AFTER_S: Final = 10.0
 TIDY_S: Final = 60.0
 """How often what is over is dropped from memory, and what expired a month ago from the store."""
@@ -66,6 +68,8 @@ class SharedState:
         self._looking = trio.Lock()
         self._changed, self._nudged = trio.Event(), trio.Event()
         self._fresh_s = -float("inf")  # monotonic, when the last successful look began
+        self._told_stale = False
+        self._is_told = False  # of every append, by the store
         self._trouble = ""
         self._applied: deque[int] = deque(maxlen=RECENT)
         self._unkept: list[Stored] = []  # applied, not yet in the memory; waits for a disk that fails
@@ -154,7 +158,7 @@ class SharedState:
             if self._news.is_skewed:
                 raise ClockSkew(_skewed(self._news.skew_ns))
             token = trio.lowlevel.current_trio_token()
-            self._store.listen(lambda: _call_soon(token, self._nudge))
+            self._is_told = self._store.listen(lambda: _call_soon(token, self._nudge))
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._follow)
                 nursery.start_soon(self._watch_staleness)
@@ -168,13 +172,19 @@ class SharedState:
 
     async def _follow(self) -> None:
         while True:
-            with trio.move_on_after(POLL_S):
+            with trio.move_on_after(self._interval_s()):
                 await self._nudged.wait()
             self._nudged = trio.Event()
             try:
                 await self._look()
             except StateError as error:
                 self._trouble = str(error)
+
+    def _interval_s(self) -> float:
+        """Between two looks that nobody asked for. What failed is tried again soon."""
+        if self._trouble or self._unkept or not self._is_told:
+            return POLL_S
+        return min(LOOK_S, self._stale_after_s / 4)
 
     async def _look(self) -> None:
         """Read what is new and apply it. Raises StateUnavailable."""
@@ -187,6 +197,7 @@ class SharedState:
             self._fresh_s = began_s
             if news or self._news.refused != was_refused:
                 self._tell()
+            self._notice_staleness()
             if self._memory is not None:
                 self._unkept += [self._reckoned(entry, row) for entry, row in news]
                 if self._unkept:
@@ -200,12 +211,15 @@ class SharedState:
 
     async def _watch_staleness(self) -> None:
         """What waits or runs on a grant must hear when it stops to count, though nothing changed."""
-        told = self.is_stale
         while True:
-            await trio.sleep(min(POLL_S, self._stale_after_s))
-            if self.is_stale != told:
-                told = not told
-                self._tell()
+            self._notice_staleness()
+            left_s = self._fresh_s + self._stale_after_s - time.monotonic()
+            await trio.sleep(left_s if left_s > 0 else POLL_S)
+
+    def _notice_staleness(self) -> None:
+        if self.is_stale != self._told_stale:
+            self._told_stale = self.is_stale
+            self._tell()
 
     async def _tidy(self) -> None:
         while True:

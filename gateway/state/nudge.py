@@ -1,7 +1,8 @@
 """Telling the other processes of a host that there is something new: one empty datagram each. Blocking, in threads.
 
 Every listener leaves an empty file in `nudge/` of the data directory, whose name is its address; whoever appends sends
-to all of them. A nudge says nothing but "look now", so one that is lost, late or forged costs 200 ms or one look.
+to all of them. A nudge says nothing but "look now", so one that is lost, late or forged costs 200 ms or one look:
+so often the listening thread looks at the file itself, which takes a hundredth of waking the event loop for it.
 The sockets themselves are in Linux' abstract namespace (unix(7)): a data directory that is copied while it is used, or
 after a kill, holds nothing but files. Processes in other network namespaces do not hear each other: they poll.
 """
@@ -11,22 +12,53 @@ import os
 import secrets
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 DIRECTORY: Final = "nudge"
+POLL_S: Final = 0.2
+SETTLED_S: Final = 1.5
+"""How long a changed file counts as changing: file systems tell times to a second at worst, so two writes within
+one may look like one."""
 MAX_LISTENERS: Final = 256
 """More than one host runs; leftovers of killed processes are removed by whoever nudges them."""
 
 
-class NudgeSocket:
-    """One listener and its thread, from construction to `close`. Without a socket there is polling: never an error."""
+class FileWatch:
+    """Whether a file was written to, by its times: never blocks."""
 
-    def __init__(self, data_dir: Path, callback: Callable[[], None]) -> None:
+    def __init__(self, path: Path) -> None:
+        self._path = str(path)
+        self._seen: tuple[int, int, int] | None = None
+        self._since_s = 0.0  # monotonic
+
+    def may_have_changed(self) -> bool:
+        """True from a change on until no later one can look the same; also while there is no file."""
+        try:
+            found = os.stat(self._path)
+        except OSError:
+            self._seen = None
+            return True
+        seen, now_s = (found.st_ino, found.st_size, found.st_mtime_ns), time.monotonic()
+        if seen != self._seen:
+            self._seen, self._since_s = seen, now_s
+        return now_s - self._since_s < SETTLED_S
+
+
+class NudgeSocket:
+    """One listener and its thread, from construction to `close`. Without a socket there is polling: never an error.
+
+    callback: called for every nudge, and every POLL_S that `may_be_news` (asked in the thread) says so.
+    """
+
+    def __init__(
+        self, data_dir: Path, callback: Callable[[], None], may_be_news: Callable[[], bool] = lambda: False
+    ) -> None:
         self._path = data_dir / DIRECTORY / f"{os.getpid()}-{secrets.token_hex(4)}"
-        self._callback = callback
+        self._callback, self._may_be_news = callback, may_be_news
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._token = secrets.token_bytes(16)
         self._thread = threading.Thread(target=self._listen, name="state-nudge", daemon=True)
@@ -34,7 +66,12 @@ class NudgeSocket:
             self._path.parent.mkdir(mode=0o700, exist_ok=True)
             self._socket.bind(address_of(data_dir, self._path.name))
             self._path.touch(mode=0o600)
+            self._socket.settimeout(POLL_S)
             self._thread.start()
+
+    @property
+    def is_listening(self) -> bool:
+        return self._thread.is_alive()
 
     def close(self) -> None:
         if self._thread.is_alive():
@@ -47,7 +84,13 @@ class NudgeSocket:
 
     def _listen(self) -> None:
         with suppress(OSError):
-            while self._socket.recv(len(self._token)) != self._token:
+            while True:
+                try:
+                    if self._socket.recv(len(self._token)) == self._token:
+                        return
+                except TimeoutError:
+                    if not self._may_be_news():
+                        continue
                 self._callback()
 
 

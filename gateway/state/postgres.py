@@ -93,11 +93,12 @@ class PostgresStore:
     def clock_ns(self) -> int:
         return 1000 * self._number("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
 
-    def listen(self, callback: Callable[[], None]) -> None:
+    def listen(self, callback: Callable[[], None]) -> bool:
         self._listener = threading.Thread(
             target=self._listen, args=(callback,), name="state-listen", daemon=True
         )
         self._listener.start()
+        return False  # a notification is lost while the connection is
 
     def delete_expired(self, now_ns: int) -> int:
         limit_ns = now_ns - KEPT_AFTER_EXPIRY_NS

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from gateway.state.nudge import NudgeSocket, nudge_all
+from gateway.state.nudge import FileWatch, NudgeSocket, nudge_all
 from gateway.state.store import (
     KEPT_AFTER_EXPIRY_NS,
     MAX_ENTRY_BYTES,
@@ -105,8 +105,11 @@ class SqliteStore:
         )
         return max(time.time_ns(), newest)
 
-    def listen(self, callback: Callable[[], None]) -> None:
-        self._socket = NudgeSocket(self._data_dir, callback)
+    def listen(self, callback: Callable[[], None]) -> bool:
+        """Every commit writes to the write-ahead log, which is there as long as anybody has the file open."""
+        watch = FileWatch(self._path.with_name(self._path.name + "-wal"))
+        self._socket = NudgeSocket(self._data_dir, callback, watch.may_have_changed)
+        return self._socket.is_listening
 
     def delete_expired(self, now_ns: int) -> int:
         with self._speaking("write to"):

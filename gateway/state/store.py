@@ -68,8 +68,11 @@ class StateStore(Protocol):
     def clock_ns(self) -> int:
         """The store's clock, UTC nanoseconds."""
 
-    def listen(self, callback: Callable[[], None]) -> None:
-        """Call back, from a thread of the store's own, soon after somebody appended. May miss some: poll as well."""
+    def listen(self, callback: Callable[[], None]) -> bool:
+        """Call back, from a thread of the store's own, soon after somebody appended; possibly more often.
+
+        True: every append is told of within `nudge.POLL_S`. False: some may be missed, so poll as well.
+        """
 
     def delete_expired(self, now_ns: int) -> int:
         """Delete what expired more than 30 days ago; returns how many. The only deletion there is."""

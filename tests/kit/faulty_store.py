@@ -45,9 +45,8 @@ class FaultyStore:
         self._check()
         return self.inside.clock_ns()
 
-    def listen(self, callback: Callable[[], None]) -> None:
-        if not self.deaf:
-            self.inside.listen(callback)
+    def listen(self, callback: Callable[[], None]) -> bool:
+        return not self.deaf and self.inside.listen(callback)
 
     def delete_expired(self, now_ns: int) -> int:
         self._check()

@@ -4,6 +4,7 @@ import contextlib
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -84,3 +85,18 @@ def test_s30_its_clock_is_never_before_its_newest_entry(tmp_path: Path) -> None:
         other.execute("UPDATE entries SET stored_ns = ?", (later_ns,))
     assert store.clock_ns() == later_ns
     store.close()
+
+
+def test_an_append_is_told_of_though_the_nudge_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watching, writing = SqliteStore(tmp_path), SqliteStore(tmp_path)
+    monkeypatch.setattr("gateway.state.sqlite.nudge_all", lambda _: None)
+    monkeypatch.setattr("gateway.state.nudge.SETTLED_S", 1e-9)  # each change is told of once
+    told = threading.Semaphore(0)
+    assert watching.listen(told.release)
+    assert told.acquire(timeout=10), "nothing had been seen yet"
+    writing.append(b"x", b"s")
+    assert told.acquire(timeout=10)
+    watching.close()
+    writing.close()
