@@ -37,6 +37,7 @@ from storage.reader import Position
 from storage.records import (
     AnyRecord,
     Gap,
+    Heartbeat,
     Intent,
     LogStarted,
     LogStopped,
@@ -65,6 +66,11 @@ made of nothing but escape sequences takes a hundred times longer than text."""
 
 MAX_OPEN_DAYS: Final = 4
 """Day files kept open between steps: today, yesterday, and some while catching up."""
+
+_NOT_OF_A_CALL: Final = (
+    *(LogStarted, LogStopped, Gap, SegmentRecovered, Heartbeat, LossAccepted),
+    *(SessionOpened, PolicyLoaded, StateChanged, UnknownRecord),
+)
 
 _CRASHED: Final = "the gateway ended without recording an outcome"
 
@@ -200,17 +206,16 @@ class Indexer:
             return
         if isinstance(record, Intent):
             self._begin(log, at, record)
-        elif isinstance(record, LogStarted | LogStopped):
-            self._end_of_run(log, at)
-            self._note(log, at, record)
+        elif not isinstance(record, _NOT_OF_A_CALL):
+            self._continue(log, at, record)
         elif isinstance(record, SessionOpened):
             day = self._day(day_of(record.at_ns))
             if not day.has(log, at.record_seq):
                 day.note_session(record)
-        elif isinstance(record, Gap | SegmentRecovered | LossAccepted | PolicyLoaded | StateChanged):
+        elif not isinstance(record, Heartbeat | UnknownRecord):
+            if isinstance(record, LogStarted | LogStopped):
+                self._end_of_run(log, at)
             self._note(log, at, record)
-        elif not isinstance(record, UnknownRecord):
-            self._continue(log, at, record)
 
     def _begin(self, log: str, at: Position, intent: Intent) -> None:
         name = day_of(intent.at_ns)
@@ -247,7 +252,10 @@ class Indexer:
 
     def _early(self, log: str) -> EarlyRecords:
         assert self._state is not None  # a step is running
-        return self._state.early.setdefault(log, EarlyRecords())
+        early = self._state.early.get(log)
+        if early is None:
+            early = self._state.early[log] = EarlyRecords()
+        return early
 
     def _skip(self, log: str) -> None:
         """Records were stepped over that nobody can read: what is open may have had some of them."""

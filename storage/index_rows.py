@@ -9,6 +9,7 @@ bounded, and text beyond a limit is counted as cut, never silently dropped.
 import hashlib
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 import msgspec
@@ -33,6 +34,8 @@ from storage.records import (
 MAX_PIECE_CHARS: Final = 8192
 """Longest stretch of text found as one: some screens of output."""
 
+DAY_NS: Final = 86_400_000_000_000
+
 PIECE_SPAN_US: Final = 1_000_000
 """A hit tells the moment to one second."""
 
@@ -42,6 +45,9 @@ MIN_JUDGED_BYTES: Final = 1024
 _UNPRINTED: Final = bytes((*range(0x01, 0x07), *range(0x0E, 0x1A), *range(0x1C, 0x20), 0x7F))
 """Control bytes that no text and hardly a terminal uses: 9 % of random or compressed bytes. NUL is none of
 them: it pads tar archives of text."""
+
+_encode_json: Final = msgspec.json.Encoder().encode
+_encode_msgpack: Final = msgspec.msgpack.Encoder().encode
 
 _PADDING: Final = re.compile(rb"\0{16,}")
 
@@ -353,13 +359,18 @@ def command_id(intent: Intent) -> str:
     """
     who = intent.principal.credential_id if intent.principal else intent.source.rpartition(":")[0]
     run = ("run", intent.kubectl_session) if intent.kubectl_session else ("connection", intent.connection)
-    digest = hashlib.sha256(msgspec.msgpack.encode((who, *run))).hexdigest()
+    digest = hashlib.sha256(_encode_msgpack((who, *run))).hexdigest()
     return f"k{digest[:32]}"
 
 
 def day_of(at_ns: int) -> str:
     """UTC day, as in the name of an index file."""
-    return datetime.fromtimestamp(clamped(at_ns) // 1_000_000_000, UTC).strftime("%Y-%m-%d")
+    return _day_name(clamped(at_ns) // DAY_NS)
+
+
+@lru_cache(maxsize=16)
+def _day_name(day: int) -> str:
+    return datetime.fromtimestamp(day * (DAY_NS // 1_000_000_000), UTC).strftime("%Y-%m-%d")
 
 
 def clamped(number: int) -> int:
@@ -397,4 +408,4 @@ def is_binary(data: bytes) -> bool:
 
 
 def _json(values: tuple[str, ...] | tuple[int, ...]) -> str:
-    return msgspec.json.encode(values).decode()
+    return _encode_json(values).decode() if values else "[]"
