@@ -19,7 +19,8 @@ MAX_BACKOFF_S: Final = 30.0
 
 class Duty:
     """step: does a bounded piece of work and says whether there is more to do at once; called in a thread,
-    one call at a time. interval_s: from one round to the next. facts: figures for the metrics."""
+    one call at a time. interval_s: from one round to the next. facts: figures for the metrics. has_work: asked
+    before a round, outside of a thread: no spares it; not asked after a failure."""
 
     def __init__(
         self,
@@ -28,9 +29,11 @@ class Duty:
         interval_s: float,
         *,
         facts: Callable[[], dict[str, float]] = dict,
+        has_work: Callable[[], bool] = lambda: True,
     ) -> None:
         self.name = name
         self._step, self._interval_s, self._facts = step, interval_s, facts
+        self._has_work = has_work
         self._problem = ""
         self._busy = trio.Lock()
 
@@ -38,7 +41,9 @@ class Duty:
         """Until cancelled; a step under way is waited for."""
         backoff_s = FIRST_BACKOFF_S
         while True:
-            if await self.round():
+            if not self._problem and not self._has_work():
+                await trio.sleep(self._interval_s)
+            elif await self.round():
                 backoff_s = FIRST_BACKOFF_S
                 await trio.sleep(self._interval_s)
             else:

@@ -16,6 +16,7 @@ from gateway.duties import Duty
 from gateway.export.settings import Rows
 from gateway.keeper_messages import DutyStatus, KeeperStatus, Orders, SegmentKey
 from gateway.keeping.export import Export
+from gateway.keeping.growth import LogGrowth
 from gateway.keeping.retention import Expiry
 from gateway.keeping.sinks import Sinks
 from gateway.keeping.tree import Trees
@@ -42,6 +43,7 @@ class KeeperWork:
 
     def __init__(self, orders: Orders) -> None:
         settings, data_dir = orders.settings, Path(orders.data_dir)
+        self._data_dir = data_dir
         self._memory_keys = MemoryKeys()
         keys = _keys(settings, data_dir, self._memory_keys)
         self._trees = Trees(data_dir, orders.gateway_id, settings.checkpoints.witnesses)
@@ -55,11 +57,22 @@ class KeeperWork:
 
     def _make_duties(self, settings: Settings) -> list[Duty]:
         """In the order in which they are finished."""
-        duties = [Duty("tree", self._trees.step, TREE_S, facts=self._trees.facts)]
+        data_dir = self._data_dir
+        tree_growth, index_growth = LogGrowth(data_dir), LogGrowth(data_dir)
+        duties = [
+            Duty(
+                "tree",
+                self._trees.step,
+                TREE_S,
+                facts=self._trees.facts,
+                has_work=tree_growth.may_have_grown,
+            )
+        ]
         if settings.checkpoints.witnesses:
             duties.append(Duty("witnesses", self._trees.cosign, WITNESS_S))
         if self._indexer is not None:
-            duties.append(Duty("index", self._index, INDEX_S, facts=self._index_facts))
+            has_work = index_growth.may_have_grown
+            duties.append(Duty("index", self._index, INDEX_S, facts=self._index_facts, has_work=has_work))
         if self._rows is not None:
             duties.append(Duty("rows", self._rows.run_once, ROWS_S, facts=self._rows_facts))
         duties.append(Duty("retention", self._expiry.step, RETENTION_S, facts=self._expiry.facts))

@@ -84,3 +84,22 @@ async def test_pauses_after_failures_grow_to_a_bound(autojump_clock: trio.testin
     with trio.move_on_after(100):
         await duty.run()
     assert len(times) == 8  # at 0, 1, 3, 7, 15, 31, 61 and 91 seconds
+
+
+async def test_a_duty_without_work_spares_its_thread_but_not_after_a_failure(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    autojump_clock.autojump_threshold = 0.2
+    rounds: list[float] = []
+    has_work = [False, True, False]
+
+    def step() -> bool:
+        rounds.append(len(has_work))
+        if len(rounds) == 1:
+            raise StorageError("the disk is gone")
+        return False
+
+    duty = Duty("index", step, 1.0, has_work=lambda: bool(has_work) and has_work.pop(0))
+    with trio.move_on_after(10):
+        await duty.run()
+    assert rounds == [1, 1], "one that failed, and one that was not asked about"
