@@ -11,8 +11,11 @@ from typing import Final
 
 import trio
 
+RECORD_BYTES: Final = 17 * 1024
+"""The largest record, encrypted: one call decrypts no more. Also what a read asks for: heads and keystrokes need no
+more, and allocating four times as much for each costs more than the read itself."""
 READ_BYTES: Final = 64 * 1024
-"""One read of the socket: four full records. Large bodies cost few wake-ups, idle connections nothing."""
+"""A read after one that was full: large bodies cost few wake-ups. And how much plain text comes in one piece."""
 BUSY_READS: Final = 16
 """Reads that may find data waiting before the task yields: one fast stream must not starve the others."""
 LINGER_S: Final = 1.0
@@ -46,7 +49,11 @@ class TlsStream:
         )
         self._send_lock = trio.Lock()
         self._unsent = b""  # encrypted, left over by a cancelled send: first in line
+        self._read_bytes = RECORD_BYTES  # of the next read
+        self._drained = True  # the last read left nothing in the socket: wait before the next
         self._busy_reads = 0
+        self._ended = False  # nothing more can be read: the peer said so, or its last record was broken
+        self._problem = ""  # why, if it was broken
         self._closed = False
 
     @property
@@ -76,18 +83,17 @@ class TlsStream:
         An end without close_notify is reported as b"" too: HTTP's own framing tells a truncated message.
         Raises trio.BrokenResourceError on a reset or broken TLS.
         """
-        while True:
-            try:
-                return self._decrypt()
-            except ssl.SSLWantReadError:
-                if self._outgoing.pending:  # a key update wants an answer
-                    await self.send_rest()
-                if not await self._fill():
-                    return b""
-            except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
-                return b""
-            except ssl.SSLError as error:
-                raise trio.BrokenResourceError(f"TLS: {error.reason}") from error
+        while not self._ended:
+            # asking an empty decoder would cost an exception each time
+            if self._incoming.pending and (data := self._decrypt()):
+                return data
+            if self._outgoing.pending:  # a key update wants an answer
+                await self.send_rest()
+            if not self._ended and not await self._fill():
+                self._ended = True
+        if self._problem:
+            raise trio.BrokenResourceError(self._problem)
+        return b""
 
     async def send_all(self, data: bytes) -> None:
         """Encrypt and hand everything to the socket. Raises trio.BrokenResourceError, or ClosedResourceError.
@@ -127,7 +133,7 @@ class TlsStream:
         if self._unsent or self._outgoing.pending:
             return False
         try:
-            while data := self._sock.recv(READ_BYTES):
+            while data := self._sock.recv(RECORD_BYTES):
                 self._incoming.write(data)
                 try:
                     self._tls.read(1)
@@ -175,38 +181,48 @@ class TlsStream:
             drained += len(data)
 
     def _decrypt(self) -> bytes:
-        """All plain text at hand, up to READ_BYTES. Raises SSLWantReadError when there is none."""
-        first = self._tls.read(READ_BYTES)
-        if not self._incoming.pending and not self._tls.pending():
-            return first
-        pieces, size = [first], len(first)
+        """All plain text at hand, up to READ_BYTES; b"" when there is none, for now or, if `_ended`, ever."""
+        pieces: list[bytes] = []
+        size = 0
         try:
-            while size < READ_BYTES and pieces[-1]:
-                pieces.append(self._tls.read(READ_BYTES))
-                size += len(pieces[-1])
-        except ssl.SSLError:
-            pass  # an incomplete record, or an end: the next call meets it again
-        return b"".join(pieces)
+            while size < READ_BYTES and self._incoming.pending:
+                piece = self._tls.read(RECORD_BYTES)
+                if not piece:  # close_notify
+                    self._ended = True
+                    break
+                pieces.append(piece)
+                size += len(piece)
+        except ssl.SSLWantReadError:
+            pass  # a record that is not complete
+        except ssl.SSLZeroReturnError:  # close_notify, after ours
+            self._ended = True
+        except ssl.SSLError as error:  # what came before it is good
+            self._ended, self._problem = True, f"TLS: {error.reason}"
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     async def _fill(self) -> bool:
         """Move bytes from the socket to the decoder; False at the end."""
+        if self._busy_reads >= BUSY_READS:
+            self._busy_reads = 0
+            await trio.lowlevel.checkpoint()
         while True:
-            if self._busy_reads >= BUSY_READS:
+            if self._drained:
                 self._busy_reads = 0
-                await trio.lowlevel.checkpoint()
-            try:
-                data = self._sock.recv(READ_BYTES)
-            except BlockingIOError:
-                self._busy_reads = 0
+                if self._closed:
+                    raise trio.ClosedResourceError("this connection was closed")
                 await trio.lowlevel.wait_readable(self._sock)
+            try:
+                data = self._sock.recv(self._read_bytes)
+            except BlockingIOError:
+                self._drained = True
                 continue
             except OSError as error:
                 raise trio.BrokenResourceError(f"connection broken: {error.strerror}") from error
             self._busy_reads += 1
-            if data:
-                self._incoming.write(data)
-            else:
-                self._incoming.write_eof()
+            # a small message is followed by silence; behind a record's worth there is usually more
+            self._drained = len(data) < RECORD_BYTES
+            self._read_bytes = READ_BYTES if len(data) >= RECORD_BYTES else RECORD_BYTES
+            self._incoming.write(data)
             return bool(data)
 
     async def _flush_alert(self) -> None:
@@ -219,12 +235,16 @@ class TlsStream:
 
     def _send_some(self) -> bool:
         """Whether the socket took all encrypted bytes. A TLS record must not be torn: the rest is kept."""
-        encrypted = self._unsent + self._outgoing.read() if self._unsent else self._outgoing.read()
+        encrypted = self._outgoing.read()
+        if self._unsent:
+            encrypted = self._unsent + encrypted
+        if not encrypted:
+            return True
         sent = 0
-        view = memoryview(encrypted)
         try:
+            sent = self._sock.send(encrypted)
             while sent < len(encrypted):
-                sent += self._sock.send(view[sent:])
+                sent += self._sock.send(memoryview(encrypted)[sent:])
         except BlockingIOError:
             return False
         except OSError as error:

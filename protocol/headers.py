@@ -9,6 +9,7 @@ Source: RFC 9110 section 5 and 7.6.1, RFC 9113 section 8.2, RFC 3986 section 3.2
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from ipaddress import AddressValueError, IPv6Address
 from typing import Final
 
@@ -105,8 +106,13 @@ def parse_authority(value: bytes) -> bytes | None:
     Returns it in lower case (host names have no case), or None if it is anything else: empty, with
     user information, an empty or impossible port, an escape, a zone, a path.
     """
+    return _read_authority(value) if len(value) <= MAX_HOST_BYTES + 6 else None
+
+
+@lru_cache(maxsize=256)  # clients have one or two names for us, and say one in each request
+def _read_authority(value: bytes) -> bytes | None:
     authority = value.lower()
-    match = _AUTHORITY.fullmatch(authority) if len(authority) <= MAX_HOST_BYTES + 6 else None
+    match = _AUTHORITY.fullmatch(authority)
     if match is None:
         return None
     port, ipv6 = match["port"], match["ipv6"]

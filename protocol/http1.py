@@ -40,6 +40,7 @@ from protocol.http1_heads import (
     REQUEST_LIMITS,
     RESPONSE_LIMITS,
     Limits,
+    ReceivedHead,
     encode_request_head,
     encode_response_head,
     parse_request_head,
@@ -125,7 +126,7 @@ class Http1Server(Connection):
         self._outbound.advance(Step.NEXT)
         self._inbound.advance(Step.NEXT)
         self._head = None
-        return self._read()
+        return self._read() if len(self._intake) or self._peer_ended else []
 
     def take_leftover(self) -> bytes:
         """After a 101 was sent: the bytes that came after the request, for the tunnel's machine."""
@@ -177,6 +178,10 @@ class Http1Server(Connection):
             if first is not None and first not in _LETTERS:
                 raise RemoteProtocolError("this does not begin as an HTTP/1.1 request")
             limit = self._limits.max_target_bytes + _LINE_AROUND_TARGET
+            whole = self._intake.take_head(self._limits.max_head_bytes, limit)
+            if whole is not None:
+                method, target = parse_request_line(whole[0], self._limits)
+                return parse_request_head(method, target, whole[1:], self._limits)
             line = self._intake.take_line(limit, status_hint=414)
             if line is None:
                 return None
@@ -366,19 +371,28 @@ class Http1Client(Connection):
         if len(self._intake) and self._inbound.phase is Phase.IDLE:
             raise RemoteProtocolError("the server speaks before it was asked")
 
-    def _read_head(self, events: list[Event]) -> bool:
-        """Read one head, 1xx or final; False if it is not complete."""
+    def _take_head(self) -> ReceivedHead | None:
         if self._status is None:
+            whole = self._intake.take_head(self._limits.max_head_bytes, _MAX_STATUS_LINE_BYTES)
+            if whole is not None:
+                return parse_response_head(parse_status_line(whole[0]), whole[1:], self._limits)
             line = self._intake.take_line(_MAX_STATUS_LINE_BYTES, status_hint=400)
             if line is None:
-                return False
+                return None
             self._status = parse_status_line(line)
             self._fields_limit = self._limits.max_head_bytes - len(line) - 2
         lines = self._intake.take_fields(self._fields_limit)
         if lines is None:
-            return False
+            return None
         received = parse_response_head(self._status, lines, self._limits)
         self._status = None
+        return received
+
+    def _read_head(self, events: list[Event]) -> bool:
+        """Read one head, 1xx or final; False if it is not complete."""
+        received = self._take_head()
+        if received is None:
+            return False
         head = received.head
         if head.status == 101:
             self._switch(head, received.switches_to, events)

@@ -74,6 +74,33 @@ class Intake:
         """The next byte, left where it is, or None."""
         return self._data[self._start] if len(self) else None
 
+    def take_head(self, limit: int, first_line_limit: int) -> list[bytes] | None:
+        """Take all lines of a head that is here as a whole, without their CRLFs and the empty line.
+
+        None for anything else, also for a head with any fault: `take_line` and `take_fields` then read it
+        piece by piece, and name the fault. This is they in one pass, for what peers send almost always.
+        limit: bytes of the head, its empty line included; first_line_limit: of the first line without CRLF.
+        """
+        data, start = self._data, self._start
+        if isinstance(data, bytearray):  # came in several reads
+            return None
+        end = data.find(b"\r\n\r\n", start, start + limit)
+        if end <= start:
+            return None
+        head = data[start:end]
+        lines = head.split(b"\r\n")
+        # every control byte must be half of a CRLF between two lines
+        if len(head.translate(None, CONTROLS)) != len(head) - 2 * len(lines) + 2:
+            return None
+        if len(lines[0]) > first_line_limit:
+            return None
+        self._scanned = 0
+        if end + 4 == len(data):
+            self._data, self._start = b"", 0
+        else:
+            self._start = end + 4
+        return lines
+
     def take_line(self, limit: int, *, status_hint: int) -> bytes | None:
         """Take one line without its CRLF, at most `limit` bytes long; None if it is not complete.
 

@@ -19,10 +19,10 @@ from protocol.errors import LocalProtocolError, RemoteProtocolError, TooLarge
 from protocol.events import Headers, RequestHead, ResponseHead
 from protocol.headers import (
     CONNECTION_FIELDS,
+    CONTROLS,
     METHODS,
     find_repeated,
     is_field_name,
-    is_field_value,
     is_request_field_name,
     parse_authority,
     parse_connection,
@@ -65,6 +65,7 @@ UPGRADE_TOKENS: Final = frozenset({b"websocket", b"spdy/3.1"})
 """What kube-apiserver switches to. h2c above all is not: it hides requests from this parser."""
 
 _REQUEST_LINE: Final = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([!-~]+) HTTP/([0-9]\.[0-9])")
+_MALFORMED: Final = "a field to be sent is malformed"
 _TARGET: Final = re.compile(rb"/[!-\"$-~]*")
 _STATUS_LINE: Final = re.compile(rb"HTTP/1\.1 ([1-5][0-9][0-9])(?: ([\t -~\x80-\xff]*))?")
 _CODINGS: Final = frozenset(
@@ -74,6 +75,10 @@ _CODINGS: Final = frozenset(
 _TAKEN_FROM_REQUEST: Final = CONNECTION_FIELDS | {b"host", b"content-length", b"expect"}
 _TAKEN_FROM_RESPONSE: Final = CONNECTION_FIELDS | {b"content-length"}
 _ONLY_ON_UPGRADE: Final = frozenset({b"connection", b"upgrade"})
+_OURS_IN_REQUEST: Final = {True: _TAKEN_FROM_REQUEST - _ONLY_ON_UPGRADE, False: _TAKEN_FROM_REQUEST}
+_OURS_IN_RESPONSE: Final = {True: _TAKEN_FROM_RESPONSE - _ONLY_ON_UPGRADE, False: _TAKEN_FROM_RESPONSE}
+"""Fields the caller must leave to the machine, by whether the message switches protocols."""
+_NO_OPTIONS: Final[frozenset[bytes]] = frozenset()
 
 _USUAL_NAMES: Final = {
     spelling: name
@@ -86,6 +91,7 @@ _USUAL_NAMES: Final = {
     for spelling in (name, name.title())
 }  # fmt: skip
 """Names as Go writes them, known to be good: no need to check them again in each request."""
+_USUAL_LOWER: Final = frozenset(_USUAL_NAMES.values())
 
 REASONS: Final[dict[int, bytes]] = {
     100: b"Continue",
@@ -169,7 +175,7 @@ def parse_request_head(method: bytes, target: bytes, lines: list[bytes], limits:
     length = _parse_body_length(taken)
     if length is None and b"transfer-encoding" not in taken:
         length = 0
-    options = parse_connection(taken[b"connection"]) if b"connection" in taken else frozenset[bytes]()
+    options = parse_connection(taken[b"connection"]) if b"connection" in taken else _NO_OPTIONS
     upgrade = _parse_upgrade(taken, options)
     if upgrade and length != 0:
         raise RemoteProtocolError("an upgrade request has a body")
@@ -216,7 +222,9 @@ def parse_response_head(status: int, lines: list[bytes], limits: Limits) -> Rece
     chunked = b"transfer-encoding" in taken
     if (status < 200 or status == 204) and (length or chunked):
         raise RemoteProtocolError(f"a {status} response announces a body")
-    options = {option.lower() for option in split_list(taken.get(b"connection", ()))}
+    options = _NO_OPTIONS
+    if b"connection" in taken:
+        options = frozenset(option.lower() for option in split_list(taken[b"connection"]))
     switches_to = b""
     if status == 101:
         if b"upgrade" in options:
@@ -328,8 +336,7 @@ def encode_request_head(head: RequestHead) -> bytes:
     if head.upgrade and head.content_length != 0:
         raise LocalProtocolError("an upgrade request has a body")
     lines = [b"%b %b HTTP/1.1\r\nHost: %b\r\n" % (head.method, head.target, head.authority)]
-    allowed = _ONLY_ON_UPGRADE if head.upgrade else frozenset[bytes]()
-    _encode_fields(lines, head.headers, _TAKEN_FROM_REQUEST - allowed)
+    lines.append(_encode_fields(head.headers, _OURS_IN_REQUEST[bool(head.upgrade)]))
     if head.content_length is None:
         lines.append(b"Transfer-Encoding: chunked\r\n")
     elif head.content_length or head.method not in BODILESS_METHODS:
@@ -349,8 +356,7 @@ def encode_response_head(head: ResponseHead, *, length: int | None, chunked: boo
     if not 100 <= head.status <= 599:
         raise LocalProtocolError(f"{head.status} is no HTTP status")
     lines = [b"HTTP/1.1 %d %b\r\n" % (head.status, REASONS.get(head.status, b""))]
-    allowed = _ONLY_ON_UPGRADE if head.status == 101 else frozenset[bytes]()
-    _encode_fields(lines, head.headers, _TAKEN_FROM_RESPONSE - allowed)
+    lines.append(_encode_fields(head.headers, _OURS_IN_RESPONSE[head.status == 101]))
     if length is not None:
         lines.append(b"Content-Length: %d\r\n" % length)
     if chunked:
@@ -366,9 +372,12 @@ def split_length(head: ResponseHead) -> tuple[ResponseHead, int | None]:
 
     Raises LocalProtocolError if the header is malformed, repeated or contradicts `content_length`.
     """
-    values = [value for name, value in head.headers if name == b"content-length"]
-    if not values:
+    for name, _ in head.headers:
+        if name == b"content-length":
+            break
+    else:
         return head, head.content_length
+    values = [value for name, value in head.headers if name == b"content-length"]
     length = parse_content_length(values[0])
     if len(values) > 1 or length is None or head.content_length not in (None, length):
         raise LocalProtocolError("content-length is malformed, repeated or differs from the field")
@@ -376,10 +385,16 @@ def split_length(head: ResponseHead) -> tuple[ResponseHead, int | None]:
     return msgspec.structs.replace(head, headers=rest), length
 
 
-def _encode_fields(lines: list[bytes], headers: Headers, forbidden: frozenset[bytes]) -> None:
+def _encode_fields(headers: Headers, ours: frozenset[bytes]) -> bytes:
+    parts: list[bytes] = []
     for name, value in headers:
-        if name in forbidden:
+        if name in ours:
             raise LocalProtocolError(f"the machine chooses {name.decode('ascii')}, not its caller")
-        if not is_field_name(name) or not is_field_value(value):
-            raise LocalProtocolError("a field to be sent is malformed")
-        lines.append(b"%b: %b\r\n" % (name, value))
+        if (name not in _USUAL_LOWER and not is_field_name(name)) or value.strip(b" \t") != value:
+            raise LocalProtocolError(_MALFORMED)
+        parts += (name, b": ", value, b"\r\n")
+    block = b"".join(parts)
+    # one pass over all values: the only control bytes are those of the line ends just written, and tabs
+    if len(block.translate(None, CONTROLS)) != len(block) - 2 * len(headers):
+        raise LocalProtocolError(_MALFORMED)
+    return block

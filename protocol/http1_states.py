@@ -83,8 +83,10 @@ class Direction:
 
     def advance(self, step: Step) -> None:
         """Take a step. Raises LocalProtocolError, and stays, if the table has none such here."""
-        phase = self._table.get((self.phase, step))
-        if phase is None:
+        try:
+            self.phase = self._table[self.phase, step]
+        except KeyError:
             name = "request" if self._table is REQUEST else "response"
-            raise LocalProtocolError(f"{step.name} of a {name} is impossible in phase {self.phase.name}")
-        self.phase = phase
+            raise LocalProtocolError(
+                f"{step.name} of a {name} is impossible in phase {self.phase.name}"
+            ) from None

@@ -90,14 +90,21 @@ class Pool:
         return connection
 
     def _take_idle(self, *, fresh: bool) -> UpstreamConnection | None:
-        for connection in reversed(self._idle.copy()):
-            if fresh and connection.requests_begun:
-                continue
-            self._idle.remove(connection)
+        while connection := self._pop_fresh() if fresh else self._pop():
             if time.monotonic() - connection.idle_since <= MAX_IDLE_S and connection.is_alive():
                 connection.was_idle = True
                 return connection
             connection.close()
+        return None
+
+    def _pop(self) -> UpstreamConnection | None:
+        return self._idle.pop() if self._idle else None
+
+    def _pop_fresh(self) -> UpstreamConnection | None:
+        for connection in reversed(self._idle):
+            if not connection.requests_begun:
+                self._idle.remove(connection)
+                return connection
         return None
 
     def _forget_old_credential(self) -> None:

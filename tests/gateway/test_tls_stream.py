@@ -157,3 +157,58 @@ async def test_a_tampered_record_breaks_the_connection() -> None:
         client._sock.send(b"\x17\x03\x03\x00\x20" + bytes(32))
         with pytest.raises(trio.BrokenResourceError):
             await server.receive_some()
+
+
+async def test_what_came_before_a_tampered_record_is_good() -> None:
+    async with pair() as (server, client):
+        await client.send_all(b"good")
+        client._sock.send(b"\x17\x03\x03\x00\x20" + bytes(32))
+        assert await server.receive_some() == b"good"
+        for _ in range(2):
+            with pytest.raises(trio.BrokenResourceError):
+                await server.receive_some()
+
+
+async def test_an_end_right_behind_the_last_bytes_is_told_as_often_as_asked() -> None:
+    async with pair() as (server, client):
+        await client.send_all(b"last")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(client.aclose)
+            assert await server.receive_some() == b"last"
+            assert await server.receive_some() == b""
+            assert await server.receive_some() == b""
+            server.close()
+
+
+async def test_a_record_that_comes_in_pieces_is_waited_for() -> None:
+    async with pair() as (server, client):
+        client._tls.write(b"one record")
+        encrypted = client._outgoing.read()
+        async with trio.open_nursery() as nursery:
+
+            async def read() -> None:
+                assert await server.receive_some() == b"one record"
+
+            nursery.start_soon(read)
+            for byte in encrypted:
+                client._sock.send(bytes([byte]))
+                await trio.testing.wait_all_tasks_blocked()
+
+
+async def test_a_fast_sender_does_not_starve_other_tasks() -> None:
+    """Data that is always there already must not keep the loop to one task."""
+    turns, over = 0, False
+
+    async def count_turns() -> None:
+        nonlocal turns
+        while not over:
+            await trio.lowlevel.checkpoint()
+            turns += 1
+
+    async with pair() as (server, client), trio.open_nursery() as nursery:
+        nursery.start_soon(client.send_all, bytes(4_000_000))
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.start_soon(count_turns)
+        await read_exactly(server, 4_000_000)
+        over = True
+    assert turns > 1
