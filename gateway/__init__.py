@@ -10,7 +10,8 @@ tunnel        one upgraded connection: tunnel_opening answers its client, tunnel
               it (typed_guard, copy_guard, port_guard), tunnel_record writes it down; held_tunnel: one that waits
               for people behind its own 101
 identity/     bearer token or certificate -> Principal; sessions: which session a call belongs to
-policy/       facts -> Verdict (pure); evidence: facts -> Intent (pure); durability: what waits (pure)
+policy/       facts -> Verdict (pure); evidence: facts -> Intent (pure), with request_headers: what of a client's headers goes
+              where (pure); durability: what waits (pure)
 state/        what workers and replicas share: holds, grants, revocations, budgets; decision_parts ties it all together
 console/      the management API; notify/: webhooks and Slack
 recorder      the only door to storage for writing; tape: one exchange's way through it

@@ -4,7 +4,6 @@ A call that is not admitted is recorded with as much as was understood of it, th
 """
 
 import os
-from dataclasses import dataclass, replace
 from typing import Final
 
 import msgspec
@@ -29,11 +28,12 @@ from gateway.policy.masking.accept import ask_plainly
 from gateway.policy.masking.masker import Masker
 from gateway.policy.model import Action, Approvers, HoldTerms, Verdict
 from gateway.principal import Principal
+from gateway.request_headers import ReadHeaders
 from gateway.server.request import ClientRequest
 from gateway.services import Services
 from gateway.tape import Tape
-from gateway.upstream.request import refuse_client_identity, upstream_headers
-from protocol.apicall import Call, parse_call
+from gateway.upstream.request import upstream_headers
+from protocol.apicall import Call
 from protocol.errors import RefusedTarget
 from protocol.events import RequestHead
 from protocol.status import forbidden_message, unauthorized_message
@@ -46,12 +46,11 @@ MAX_PORTS: Final = 40
 """Ports of one legacy WebSocket port-forward: two channels each, and its base64 form has names for 80."""
 
 
-@dataclass(frozen=True)
-class Admitted:
+class Admitted(msgspec.Struct, frozen=True):
     """A call that may go ahead, or wait for people: the one object that record, upstream request and tunnel are
     made from.
 
-    upstream: without the credential, which is in no record. websocket_key: of our handshake upstream.
+    upstream: without the credential, which is in no record. websocket_key: of our handshake upstream, if there is one.
     """
 
     principal: Principal
@@ -73,15 +72,15 @@ class Admitted:
 
     def with_call(self, call: Call) -> "Admitted":
         """The same, about another call: a line typed in its session, say."""
-        return replace(self, call=call)
+        return msgspec.structs.replace(self, call=call)
 
 
-@dataclass
-class _Understood:
-    """How far understanding a request got."""
+class _Understood(msgspec.Struct):
+    """How far understanding a request got. verdict, masker: None until it is judged."""
 
-    verdict: Verdict
-    masker: Masker
+    headers: ReadHeaders
+    verdict: Verdict | None = None
+    masker: Masker | None = None
     call: Call | None = None
     principal: Principal | None = None
     session: str = ""
@@ -93,7 +92,7 @@ async def admit(request: ClientRequest, tape: Tape, services: Services, live: Li
     Only when the disk is all but full a refusal leaves no trace: what is left is for the calls that run.
     """
     _check_disk(services)
-    so_far = _Understood(services.policy.unjudged, services.policy.cautious_masker)
+    so_far = _Understood(services.known_headers.read(request.head.headers))
     try:
         admitted = await _understand(request, tape, services, live, so_far)
     except Exception as error:
@@ -121,15 +120,16 @@ def _intent(
         request.facts,
         exchange=tape.exchange,
         at_ns=tape.started_ns,
-        verdict=so_far.verdict,
+        verdict=so_far.verdict or services.policy.unjudged,
         durability=admitted.call.durability_class if admitted is not None and goes_upstream else 1,
+        headers=so_far.headers,
         session=so_far.session,
         principal=so_far.principal,
         call=so_far.call,
         upstream_target=upstream.target if upstream else b"",
         upstream_headers=upstream.headers if upstream else (),
-        upstream_identity=services.identity_mode.value if upstream else "",
-        masker=so_far.masker,
+        upstream_identity=services.identity_mode._value_ if upstream else "",
+        masker=services.policy.cautious_masker if so_far.masker is None else so_far.masker,
     )
 
 
@@ -140,7 +140,7 @@ async def _understand(
     _check_host(head, services)
     refused: RefusedTarget | None = None
     try:
-        so_far.call = parse_call(head.method, head.target)
+        so_far.call = services.known_calls.read(head.method, head.target)
     except RefusedTarget as error:
         refused = error  # answered once we know whose it is: who asks for such targets is worth knowing
     kind = so_far.call.stream_kind if so_far.call else ""
@@ -153,16 +153,19 @@ async def _understand(
         raise refused or AssertionError("a target is either read or refused")
     call = so_far.call
     _check_origin(head, principal, services)
-    refuse_client_identity(head)
+    if so_far.headers.refused is not None:
+        raise Refusal(*so_far.headers.refused)
     _check_carried(call, upgrade)
-    key = os.urandom(16)
-    upstream = _upstream_head(request, tape, services, principal, call, upgrade, key)
+    key = os.urandom(16) if upgrade is not None else b""
+    upstream = _upstream_head(request, tape, services, so_far.headers, principal, call, upgrade, key)
     judgement = await judge(Asked(request, principal, so_far.session, call, upstream), tape, services)
     so_far.verdict, so_far.masker = judgement.verdict, judgement.masker
     tape.mark("decided_us")
-    used = set(judgement.verdict.grants)
-    services.revocations.rests_on(live, (grant for grant in judgement.facts.grants if grant.id in used))
-    upstream = _readable(upstream, call, judgement)
+    if judgement.verdict.grants:
+        used = set(judgement.verdict.grants)
+        services.revocations.rests_on(live, (grant for grant in judgement.facts.grants if grant.id in used))
+    if judgement.verdict.masks or judgement.verdict.budgets:
+        upstream = _readable(upstream, call, judgement)
     return Admitted(principal, so_far.session, call, upgrade, upstream, key, judgement)
 
 
@@ -245,15 +248,16 @@ def _upstream_head(
     request: ClientRequest,
     tape: Tape,
     services: Services,
+    read: ReadHeaders,
     principal: Principal,
     call: Call,
     upgrade: UpgradeRequest | None,
     websocket_key: bytes,
 ) -> RequestHead:
-    cluster = services.pool.cluster
+    cluster, head = services.pool.cluster, request.head
+    is_proxied = call.subresource == "proxy"
     headers = upstream_headers(
-        request.head,
-        call,
+        read.forwarded_to_proxied if is_proxied else read.forwarded,
         principal,
         exchange=tape.exchange,
         mode=services.identity_mode,
@@ -262,10 +266,10 @@ def _upstream_head(
     if upgrade is not None:
         headers += upstream_upgrade_headers(upgrade, websocket_key)
     return RequestHead(
-        method=request.head.method,
+        method=head.method,
         target=cluster.path_prefix + call.target,
         authority=cluster.authority,
         headers=headers,
-        content_length=request.head.content_length,
-        upgrade=request.head.upgrade,
+        content_length=head.content_length,
+        upgrade=head.upgrade,
     )

@@ -25,17 +25,21 @@ from storage.errors import LogFailed
 class MaskedAnswer:
     """Masks the events of one answer, and counts them against the budgets of its call. Enter it while the answer runs."""
 
-    def __init__(self, masker: Masker, call: Call, account: Account, tape: Tape) -> None:
+    def __init__(self, masker: Masker, call: Call, account: Account | None, tape: Tape) -> None:
+        """account: None where nothing is counted."""
         self._masker, self._call, self._account, self._tape = masker, call, account, tape
         self._mask: AnswerMask | None = None
         self._held: HeldBytes | None = None
         self._waiting: list[Event] = []  # not to be sent before the document is whole
         self._waiting_bytes = 0
-        self._is_whole = account.must_count_answer
+        self._is_whole = account is not None and account.must_count_answer
+        self._is_plain = account is None and not masker  # then events pass as they are
         self._noted = False
 
     def mask(self, events: list[Event]) -> list[Event]:
         """What may be recorded and sent of what one read brought; maybe nothing yet. Raises Refusal."""
+        if self._is_plain:
+            return events
         try:
             shown = [masked for event in events for masked in self._masked(event)] if self._masker else events
         except Unmaskable as error:
@@ -69,8 +73,9 @@ class MaskedAnswer:
         """Run the answer: however it ends, what was hidden in it is recorded."""
 
     def __exit__(self, *raised: object) -> None:
-        with suppress(LogFailed):  # it has been reported
-            self.note()
+        if not self._is_plain:
+            with suppress(LogFailed):  # it has been reported
+                self.note()
 
     def _masked(self, event: Event) -> list[Event]:
         if isinstance(event, ResponseHead):
@@ -112,13 +117,15 @@ class MaskedAnswer:
             return []
         whole, self._waiting = self._waiting, []
         body = b"".join(event.data for event in whole if isinstance(event, BodyChunk))
-        crossed = self._account.answered(body)
+        crossed = self._account.answered(body) if self._account is not None else None
         if crossed is not None:
             rule = crossed.terms.rule
             raise Refusal(FORBIDDEN, f"kubetape policy {rule}: {crossed.why}")
         return whole
 
     def _charge(self, events: list[Event]) -> None:
+        if self._account is None:
+            return
         for event in events:
             if isinstance(event, BodyChunk):
                 self._account.sent(len(event.data))

@@ -1,7 +1,6 @@
 """The way up: one complete request to the API server, on a kept connection, and the first events of its answer."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from typing import Final
 
 from gateway.admission import Admitted
 from gateway.answer import receive_while_wanted
@@ -14,6 +13,8 @@ from gateway.upstream.connection import UpstreamConnection
 from gateway.upstream.pool import Pool
 from protocol.events import BodyChunk, EndOfBody, Event
 
+END: Final = EndOfBody()
+
 
 async def ask(
     request: ClientRequest, tape: Tape, services: Services, admitted: Admitted, body: bytes
@@ -23,8 +24,8 @@ async def ask(
     A kept connection may die at the very moment it is used. Only what changes nothing is sent again,
     only once, on a new connection, and only if no byte of an answer was seen: never a mutation.
     """
-    parts: list[Event] = [services.with_credential(admitted.upstream, content_length=len(body))]
-    parts += [BodyChunk(body), EndOfBody()] if body else [EndOfBody()]
+    head = services.with_credential(admitted.upstream, content_length=len(body))
+    parts = (head, BodyChunk(body), END) if body else (head, END)
     connection = await services.pool.acquire()
     try:
         return connection, await _first_events(request, tape, connection, parts)
@@ -37,7 +38,7 @@ async def ask(
 
 
 async def _first_events(
-    request: ClientRequest, tape: Tape, connection: UpstreamConnection, parts: list[Event]
+    request: ClientRequest, tape: Tape, connection: UpstreamConnection, parts: tuple[Event, ...]
 ) -> list[Event]:
     try:
         tape.check()
@@ -51,12 +52,19 @@ async def _first_events(
     return events
 
 
-@asynccontextmanager
-async def closing_unless_reusable(pool: Pool, connection: UpstreamConnection) -> AsyncIterator[None]:
-    """Give the connection back after a clean exchange; close it after any other."""
-    try:
-        yield
-    except BaseException:
-        connection.close()
-        raise
-    pool.release(connection)
+class Borrowed:
+    """A connection while an exchange has it: given back after a clean exchange, closed after any other."""
+
+    __slots__ = ("_connection", "_pool")
+
+    def __init__(self, pool: Pool, connection: UpstreamConnection) -> None:
+        self._pool, self._connection = pool, connection
+
+    def __enter__(self) -> None:
+        """Nothing to do: it is ours since `acquire`."""
+
+    def __exit__(self, kind: type[BaseException] | None, *raised: object) -> None:
+        if kind is None:
+            self._pool.release(self._connection)
+        else:
+            self._connection.close()

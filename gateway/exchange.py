@@ -9,10 +9,8 @@ appended, and what the durability class asks to be durable is waited for in betw
 before an answer began is answered with a Status; afterwards the answer is broken off, visibly.
 """
 
-import uuid
-from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Final
+from typing import Final, NamedTuple
 
 import trio
 
@@ -20,18 +18,19 @@ from gateway import tunnel
 from gateway.admission import Admitted, admit
 from gateway.answer import receive_while_wanted
 from gateway.answer_masking import MaskedAnswer
-from gateway.asking import ask, closing_unless_reusable
+from gateway.asking import Borrowed, ask
 from gateway.body_record import BodyRecord
+from gateway.budgets.account import Account
 from gateway.ending import answer_cut, answer_error, cut_answer, end_quietly
 from gateway.errors import ClientLeft
 from gateway.farewell import WatchBorder
-from gateway.gate import passed
+from gateway.gate import is_unhindered, passed
 from gateway.live import LiveExchange
 from gateway.own_answers import self_review, warned
 from gateway.request_body import content_type, read_small_body
 from gateway.server.request import ClientRequest
 from gateway.services import Services
-from gateway.tape import Tape
+from gateway.tape import Tape, new_exchange_id
 from gateway.upload import send_large_body
 from gateway.upstream.connection import UpstreamConnection
 from gateway.upstream.response import client_head
@@ -44,7 +43,7 @@ UNRECORDED_STREAM: Final = "kubetape can no longer record this session"
 
 async def serve(request: ClientRequest, services: Services) -> None:
     """Serve one request, whatever happens. Raises nothing but cancellation."""
-    tape = Tape(services.recorder, uuid.uuid4().bytes, services.counts)
+    tape = Tape(services.recorder, new_exchange_id(), services.counts)
     with services.live.exchange(tape.started_ns) as live:
         try:
             with live.whole:
@@ -52,7 +51,7 @@ async def serve(request: ClientRequest, services: Services) -> None:
                 if admitted.upgrade is not None:
                     await tunnel.serve(request, tape, services, live, admitted)
                 else:
-                    await _forward(request, tape, services, live, admitted)
+                    await _forward(UnderWay(request, tape, services, live, admitted))
             if live.whole.cancelled_caught:
                 await answer_cut(request, tape, live)
         except ClientLeft as left:
@@ -69,73 +68,88 @@ async def serve(request: ClientRequest, services: Services) -> None:
 # --- there and back --------------------------------------------------------------------------------
 
 
-async def _forward(
-    request: ClientRequest, tape: Tape, services: Services, live: LiveExchange, admitted: Admitted
-) -> None:
-    """Send the call upstream and the answer down."""
+class UnderWay(NamedTuple):
+    """An admitted call with all that serves it."""
+
+    request: ClientRequest
+    tape: Tape
+    services: Services
+    live: LiveExchange
+    admitted: Admitted
+
+
+async def _forward(call: UnderWay) -> None:
+    """Send the call upstream and the answer down, once nobody has to be asked any more."""
+    request, tape, services, live, admitted = call
     body, complete = await _body(request, admitted)
-    record = BodyRecord(tape, admitted.judgement.masker)
-    if not complete:
-        record.add(body, urgent=True)
-    elif body:
-        masked, counts = admitted.judgement.masker.request(admitted.call, content_type(request.head), body)
-        tape.request_body(masked, urgent=True)
-        tape.masked("request", counts)
-    own = await self_review(services, tape, admitted, body)
-    if own is not None:
-        await _answer_ourselves(request, tape, own)
+    record = _record_body(call, body, complete=complete) if body or not complete else None
+    if admitted.judgement.is_review:
+        own = await self_review(services, tape, admitted, body)
+        if own is not None:
+            await _answer_ourselves(request, tape, own)
+            return
+    if is_unhindered(admitted, services):
+        await _ask_and_relay(call, body, record, None)
         return
-    waiting = Waiting(
-        request.head,
-        request.wait_left,
-        tape,
-        services,
-        live,
-        admitted,
-        admitted.terms,
-        body,
-        services.patience_s,
-    )
+    left, patience_s = request.wait_left, services.patience_s
+    waiting = Waiting(request.head, left, tape, services, live, admitted, admitted.terms, body, patience_s)
     with await passed(waiting) as account:
-        if services.durability.intent_before_forward(admitted.call.durability_class):
-            await tape.intent_durable()
-        answer = MaskedAnswer(admitted.judgement.masker, admitted.call, account, tape)
-        if complete:
-            connection, events = await ask(request, tape, services, admitted, body)
-            async with closing_unless_reusable(services.pool, connection):
-                await _relay(request, tape, services, live, admitted, answer, connection, events)
-        else:
-            connection = await services.pool.acquire()
-            async with closing_unless_reusable(services.pool, connection):
-                relay = partial(
-                    _relay, request, tape, services, live, admitted, answer, connection, watched=True
-                )
-                await send_large_body(request, tape, services, admitted, connection, body, record, relay)
+        await _ask_and_relay(call, body, record, account)
 
 
 async def _body(request: ClientRequest, admitted: Admitted) -> tuple[bytes, bool]:
     """The body as far as it is here, and whether that is all: a policy has seen all of it, or nobody needs to."""
     if admitted.judgement.body is not None:
         return admitted.judgement.body, True
+    if request.head.content_length == 0:
+        return b"", True
     return await read_small_body(request, admitted.call)
+
+
+def _record_body(call: UnderWay, body: bytes, *, complete: bool) -> BodyRecord | None:
+    """Record a small body; of a larger one its beginning. Returns what records the rest, if there is one."""
+    request, tape, _, _, admitted = call
+    masker = admitted.judgement.masker
+    if not complete:
+        record = BodyRecord(tape, masker)
+        record.add(body, urgent=True)
+        return record
+    masked, counts = masker.request(admitted.call, content_type(request.head), body)
+    tape.request_body(masked, urgent=True)
+    tape.masked("request", counts)
+    return None
 
 
 async def _answer_ourselves(request: ClientRequest, tape: Tape, events: list[Event]) -> None:
     """An answer of our own making (`auth can-i`, `auth whoami`): recorded and durable like any other."""
-    for event in events:
-        tape.response(event)
+    tape.answer(events)
     tape.end("completed", urgent=True)
     await tape.durable()
     tape.answer_begun = True
     await request.send(*events)
 
 
+async def _ask_and_relay(
+    call: UnderWay, body: bytes, record: BodyRecord | None, account: Account | None
+) -> None:
+    """record: of a body that has more to come. account: None where nothing is counted."""
+    request, tape, services, _, admitted = call
+    if services.durability.intent_before_forward(admitted.call.durability_class):
+        await tape.intent_durable()
+    answer = MaskedAnswer(admitted.judgement.masker, admitted.call, account, tape)
+    if record is None:
+        connection, events = await ask(request, tape, services, admitted, body)
+        with Borrowed(services.pool, connection):
+            await _relay(call, answer, connection, events)
+    else:
+        connection = await services.pool.acquire()
+        with Borrowed(services.pool, connection):
+            relay = partial(_relay, call, answer, connection, watched=True)
+            await send_large_body(request, tape, services, admitted, connection, body, record, relay)
+
+
 async def _relay(
-    request: ClientRequest,
-    tape: Tape,
-    services: Services,
-    live: LiveExchange,
-    admitted: Admitted,
+    call: UnderWay,
     answer: MaskedAnswer,
     connection: UpstreamConnection,
     events: list[Event],
@@ -146,10 +160,10 @@ async def _relay(
 
     watched: another task reads from the client and notices when it leaves.
     """
+    request, tape, services, live, admitted = call
     border = WatchBorder(admitted.call)
-    relay = partial(_relay_batches, request, tape, services, admitted, answer, connection, events, border)
     if not admitted.call.is_long_running:
-        await relay(watched=watched)
+        await _relay_batches(call, answer, connection, events, border, watched=watched)
         return
     left = False
     async with trio.open_nursery() as nursery:
@@ -165,7 +179,7 @@ async def _relay(
         problem: Exception | None = None
         with services.live.cuttable(live):
             try:
-                await relay(watched=True)
+                await _relay_batches(call, answer, connection, events, border, watched=True)
             except LogFailed:
                 live.cut(UNRECORDED_STREAM)
             except Exception as error:
@@ -180,10 +194,7 @@ async def _relay(
 
 
 async def _relay_batches(
-    request: ClientRequest,
-    tape: Tape,
-    services: Services,
-    admitted: Admitted,
+    call: UnderWay,
     answer: MaskedAnswer,
     connection: UpstreamConnection,
     events: list[Event],
@@ -192,8 +203,7 @@ async def _relay_batches(
     watched: bool,
 ) -> None:
     """Mask what one read brought, record it, then send it down in one go; again, to the end."""
-    receive = connection.receive if watched else partial(receive_while_wanted, request, connection)
-    wait_for_outcome = services.durability.outcome_before_end(admitted.call.durability_class)
+    request, tape, services, _, admitted = call
     if services.durability.intent_before_answer():
         await tape.intent_durable()
     with answer:
@@ -203,12 +213,11 @@ async def _relay_batches(
                 events[0] = warned(client_head(events[0], admitted.call), admitted, services)
             batch = answer.mask(events) if events else answer.flush_idle()
             last = bool(events) and isinstance(events[-1], EndOfBody)
-            for event in batch:
-                tape.response(event)
+            tape.answer(batch)
             if last:
                 tape.mark("upstream_end_us")
                 answer.note()
-                if wait_for_outcome:
+                if services.durability.outcome_before_end(admitted.call.durability_class):
                     tape.end("completed", urgent=True)
                     await tape.durable()
             else:
@@ -222,13 +231,16 @@ async def _relay_batches(
                 tape.mark("client_end_us")
                 tape.end("completed")
                 return
-            events = await _next_events(receive, answer)
+            events = await _next_events(request, connection, answer, watched=watched)
 
 
-async def _next_events(receive: Callable[[], Awaitable[list[Event]]], answer: MaskedAnswer) -> list[Event]:
+async def _next_events(
+    request: ClientRequest, connection: UpstreamConnection, answer: MaskedAnswer, *, watched: bool
+) -> list[Event]:
     """What comes next; nothing, when masking holds back bytes that must not wait any longer."""
-    if answer.hold_s is None:
-        return await receive()
-    with trio.move_on_after(answer.hold_s):
-        return await receive()
+    hold_s = answer.hold_s
+    if hold_s is None:
+        return await (connection.receive() if watched else receive_while_wanted(request, connection))
+    with trio.move_on_after(hold_s):
+        return await (connection.receive() if watched else receive_while_wanted(request, connection))
     return []

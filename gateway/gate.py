@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
+from gateway.admission import Admitted
 from gateway.budgets.account import Account
 from gateway.budgets.budgets import raised
 from gateway.denial import Denial, deny, refuse
@@ -11,6 +12,7 @@ from gateway.holds import wait_for_approval
 from gateway.judgement import judge_again
 from gateway.policy.budget import Crossed
 from gateway.policy.model import Action, Verdict
+from gateway.services import Services
 from gateway.state.hold_state import HoldState
 from gateway.waiting import Waiting
 from protocol.status import Cause
@@ -18,6 +20,14 @@ from storage.records import BudgetCrossed
 
 MAX_RAISES: Final = 4
 """Budgets of one call that people may raise one after the other: one per counter that can be held."""
+
+
+def is_unhindered(admitted: Admitted, services: Services) -> bool:
+    """Whether there is nobody to ask and nothing to count, as for most calls; otherwise: `passed`."""
+    verdict = admitted.verdict
+    if verdict.action is Action.HOLD or verdict.budgets:
+        return False
+    return services.budgets.check(admitted.session, verdict, admitted.call) is None
 
 
 async def passed(waiting: Waiting, *, on_open: Callable[[HoldState], None] = lambda _: None) -> Account:

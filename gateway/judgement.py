@@ -4,7 +4,6 @@ What a rule needs is read before the decision and not again: the request body (k
 the object as it is in the cluster. What cannot be read counts against the call, never for it.
 """
 
-from dataclasses import dataclass
 from typing import Final
 
 import msgspec
@@ -26,24 +25,27 @@ from protocol.events import RequestHead
 from protocol.media import parse_json_object
 from protocol.status import Cause, Details
 
+NO_MASKS: Final = masker_for(())
 MASKED_VALUE: Final = (
     "this body contains a value that kubetape had masked; writing it back would destroy the real one. "
     "Apply your own manifest, or patch only the fields you mean to change"
 )
 
 
-@dataclass(frozen=True)
-class Judgement:
-    """The verdict with what it was made from. body: all of the request body, None where nobody needed to see it."""
+class Judgement(msgspec.Struct, frozen=True):
+    """The verdict with what it was made from. body: all of the request body, None where nobody needed to see it.
+
+    is_review: a question about access, which is ours to answer.
+    """
 
     verdict: Verdict
     facts: Facts
     masker: Masker
     body: bytes | None
+    is_review: bool = False
 
 
-@dataclass(frozen=True)
-class Asked:
+class Asked(msgspec.Struct, frozen=True):
     """One call, before it is judged. upstream: the head as it would go there."""
 
     request: ClientRequest
@@ -59,11 +61,11 @@ async def judge(asked: Asked, tape: Tape, services: Services) -> Judgement:
     is_review = bool(review_kind(asked.call))
     facts = Facts(asked.principal, asked.call, asked.request.facts.source_address, services.state.now_ns())
     if policy is None and not is_review:
-        return Judgement(OBSERVED, facts, masker_for(()), None)
+        return Judgement(OBSERVED, facts, NO_MASKS, None)
     body = await _read_body(asked) if _has_readable_body(asked) else None
     if policy is None:
         facts = msgspec.structs.replace(facts, object=_decoded(asked, body or b""))
-        return Judgement(OBSERVED, facts, masker_for(()), body)
+        return Judgement(OBSERVED, facts, NO_MASKS, body, is_review)
     facts = msgspec.structs.replace(facts, grants=_grants_of(services, asked.principal))
     needs = policy.needs(facts)
     if body and (needs.object or is_review):
@@ -74,7 +76,8 @@ async def judge(asked: Asked, tape: Tape, services: Services) -> Judgement:
     if is_review and verdict.action is Action.DENY and not verdict.rules:
         # What somebody may do is told to anybody, as Kubernetes does (system:basic-user): a denial can be asked about.
         verdict = msgspec.structs.replace(verdict, action=Action.ALLOW, reason="", hint="")
-    return Judgement(verdict, facts, masker_for(verdict.masks, policy.detectors), body)
+    masker = masker_for(verdict.masks, policy.detectors) if verdict.masks else NO_MASKS
+    return Judgement(verdict, facts, masker, body, is_review)
 
 
 def judge_again(judgement: Judgement, services: Services) -> Verdict:

@@ -24,7 +24,7 @@ class LiveExchange:
 
     def __init__(self, started_ns: int = 0) -> None:
         self.whole = trio.CancelScope()
-        self.scope = trio.CancelScope()  # of the part that would not end by itself
+        self.scope = self.whole  # in the part that would not end by itself: that of this part
         self.reason = ""
         self.answer = CUT
         self.started_ns = started_ns  # UTC
@@ -68,6 +68,22 @@ class LiveExchange:
             self._in_cuttable_part = False
 
 
+class Running:
+    """An exchange under way, for as long as this is entered."""
+
+    __slots__ = ("_all", "_live")
+
+    def __init__(self, everything: "Live", live: LiveExchange) -> None:
+        self._all, self._live = everything, live
+
+    def __enter__(self) -> LiveExchange:
+        self._all.begin(self._live)
+        return self._live
+
+    def __exit__(self, *raised: object) -> None:
+        self._all.end(self._live)
+
+
 class Live:
     """All live exchanges of a worker."""
 
@@ -75,7 +91,7 @@ class Live:
         self._all: set[LiveExchange] = set()
         self._long: set[LiveExchange] = set()
         self._ending = ""  # once set, whatever becomes long-running is cut at once
-        self._changed = trio.Event()
+        self._changed: trio.Event | None = None  # made by who waits for an end
 
     def __len__(self) -> int:
         return len(self._all)
@@ -87,27 +103,32 @@ class Live:
     async def wait_none(self) -> None:
         """Return when no exchange is under way."""
         while self._all:
+            if self._changed is None:
+                self._changed = trio.Event()
             await self._changed.wait()
 
     @property
     def long_running(self) -> int:
         return len(self._long)
 
-    @contextmanager
-    def exchange(self, started_ns: int = 0) -> Iterator[LiveExchange]:
+    def exchange(self, started_ns: int = 0) -> "Running":
         """Run an exchange. When it was cut before its answer began, `live.reason` says so afterwards.
 
         started_ns: UTC.
         """
-        live = LiveExchange(started_ns)
+        return Running(self, LiveExchange(started_ns))
+
+    def begin(self, live: LiveExchange) -> None:
+        """It is under way. Call `end`, whatever becomes of it."""
         self._all.add(live)
-        try:
-            yield live
-        finally:
-            self._all.discard(live)
-            self._long.discard(live)
+
+    def end(self, live: LiveExchange) -> None:
+        """It is over."""
+        self._all.discard(live)
+        self._long.discard(live)
+        if self._changed is not None:
             self._changed.set()
-            self._changed = trio.Event()
+            self._changed = None
 
     @contextmanager
     def cuttable(self, live: LiveExchange) -> Iterator[None]:

@@ -6,7 +6,6 @@ from gateway.admission import Admitted
 from gateway.client_warnings import warning_headers
 from gateway.policy.decide import OBSERVED
 from gateway.policy.model import Facts, Verdict
-from gateway.policy.self_review import review_kind
 from gateway.self_review import AskCluster, answer_self_review
 from gateway.self_review_answers import add_reason
 from gateway.services import Services
@@ -16,12 +15,10 @@ from protocol.events import BodyChunk, EndOfBody, Event, ResponseHead
 
 
 async def self_review(services: Services, tape: Tape, admitted: Admitted, body: bytes) -> list[Event] | None:
-    """`auth can-i` and `auth whoami`, answered for the person; None: any other call, or the cluster's to answer.
+    """`auth can-i` and `auth whoami`, answered for the person; None: the cluster's to answer.
 
-    body: of the request. Raises Refusal, UpstreamError, LogFailed.
+    admitted: a review. body: of the request. Raises Refusal, UpstreamError, LogFailed.
     """
-    if not review_kind(admitted.call):
-        return None
     policy = services.policy.current
 
     def decide(facts: Facts) -> Verdict:

@@ -78,11 +78,17 @@ class Revocations:
                 await self._news.wait()
 
     def _must_still_run(self, exchange: LiveExchange) -> None:
-        ended = self._end_of(exchange, self._state.now_ns())
+        principal = exchange.principal
+        has_end = bool(exchange.grants) or (principal is not None and principal.expires_ns is not None)
+        now_ns = (
+            self._state.now_ns() if has_end else 0
+        )  # every call comes here, and most have no end to compare
+        ended = self._end_of(exchange, now_ns)
         if ended is not None:
             reason, answer = ended
             raise Refusal(UNAUTHORIZED if answer is EXPIRED else FORBIDDEN, reason)
-        self._expect_ends_of(exchange)
+        if has_end:
+            self._expect_ends_of(exchange)
 
     def _cut(self, now_ns: int) -> None:
         everything = self._all_suspect or (self._next_end_ns is not None and self._next_end_ns <= now_ns)
@@ -114,7 +120,7 @@ class Revocations:
             return None
         if principal.expires_ns is not None and principal.expires_ns <= now_ns:
             return CREDENTIAL_EXPIRED, EXPIRED
-        ids = tuple(grant.id for grant in exchange.grants)
+        ids = tuple([grant.id for grant in exchange.grants])
         revoked = self._state.revocation_of(
             principal.user, principal.issuer, principal.credential_id, exchange.session, ids
         )

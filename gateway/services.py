@@ -13,6 +13,7 @@ from gateway.keyed_locks import KeyedLocks
 from gateway.live import Live
 from gateway.policy_in_force import PolicyInForce
 from gateway.recorder import Recorder
+from gateway.request_headers import KnownHeaders
 from gateway.revocations import Revocations
 from gateway.server.names import HostNames
 from gateway.sessions import Sessions
@@ -21,6 +22,7 @@ from gateway.upstream.credentials import CredentialUnavailable
 from gateway.upstream.pool import Pool
 from gateway.upstream.request import IdentityMode
 from protocol.events import Headers, RequestHead
+from protocol.known_calls import KnownCalls
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,8 @@ class Services:
     counts: DecisionCounts
     patience_s: float  # how long a held call is kept open before its client is told to come back
     opening_holds: KeyedLocks = field(default_factory=KeyedLocks)
+    known_calls: KnownCalls = field(default_factory=KnownCalls)
+    known_headers: KnownHeaders = field(default_factory=KnownHeaders)
 
     def heard_status(self, status: int) -> None:
         """The API server answered so. 401 speaks of our credential: have it renewed."""

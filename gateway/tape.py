@@ -4,8 +4,10 @@ A tape turns the events that are forwarded into records of the same bytes, so th
 cannot disagree. It writes exactly one Intent and exactly one Outcome.
 """
 
+import os
 import time
 from collections import Counter
+from collections.abc import Iterable
 from typing import Final
 
 from gateway.decision_counts import DecisionCounts
@@ -26,6 +28,14 @@ from storage.records import (
 )
 
 _TIMING_FIELDS: Final = frozenset(Timings.__struct_fields__)
+
+
+def new_exchange_id() -> bytes:
+    """16 bytes: a version 4 UUID (RFC 9562 section 5.4)."""
+    identity = bytearray(os.urandom(16))
+    identity[6] = identity[6] & 0x0F | 0x40
+    identity[8] = identity[8] & 0x3F | 0x80
+    return bytes(identity)
 
 
 class Tape:
@@ -60,7 +70,7 @@ class Tape:
         """Remember when a hop was reached. field: a field of `Timings`."""
         if field not in _TIMING_FIELDS:
             raise AssertionError(f"{field} is not a field of Timings")
-        self._timings[field] = self.at_us()
+        self._timings[field] = (time.perf_counter_ns() - self._started) // 1000
 
     def append(self, record: AnyRecord, *, urgent: bool = False) -> None:
         self._position = self._recorder.append(record, urgent=urgent)
@@ -112,6 +122,11 @@ class Tape:
     def request_ended(self) -> None:
         """All of a large body was received and recorded; its last bytes have not gone upstream yet."""
         self.append(RequestEnded(self.exchange, self.at_us(), self.request_bytes), urgent=True)
+
+    def answer(self, events: Iterable[Event]) -> None:
+        """These events are about to go to the client."""
+        for event in events:
+            self.response(event)
 
     def response(self, event: Event) -> None:
         """This event is about to go to the client."""

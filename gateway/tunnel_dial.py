@@ -7,7 +7,7 @@ one id in the cluster's audit log stands for one request.
 
 import os
 import uuid
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 import msgspec
@@ -143,7 +143,7 @@ def _asking(admitted: Admitted, upgrade: UpgradeRequest, key: bytes, audit_id: b
         headers=kept + upstream_upgrade_headers(upgrade, key),
         upgrade=b"spdy/3.1" if is_spdy else b"websocket",
     )
-    return replace(admitted, upstream=head, upgrade=upgrade, websocket_key=key)
+    return msgspec.structs.replace(admitted, upstream=head, upgrade=upgrade, websocket_key=key)
 
 
 def _status(answer: Upgraded | list[Event]) -> int:

@@ -13,6 +13,7 @@ Source: k8s.io/apiserver, endpoints/request NewRequestInfo; Go net/url; k8s.io/a
 
 import re
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Final, NamedTuple
 from urllib.parse import quote, unquote_to_bytes
 
@@ -57,11 +58,12 @@ _REFUSED_IN_SEGMENT: Final = re.compile("[/\\\\%;\x00-\x1f\x7f-\x9f]")
 _PORT: Final = re.compile(r"[0-9]{1,5}")
 
 
-class Call(msgspec.Struct, frozen=True):
+class Call(msgspec.Struct, frozen=True, dict=True):
     """One API request as the server's authorizer sees it, and what else policy may ask about it.
 
     Strings are "" and flags False where they do not apply. Paths are decoded; `target` is canonical: it
-    has the same attributes, whoever parses it, and is the only target that may go upstream.
+    has the same attributes, whoever parses it, and is the only target that may go upstream. What follows from its
+    fields is worked out once: a call is remembered (`known_calls`), and each exchange asks again and again.
     """
 
     method: str
@@ -91,7 +93,7 @@ class Call(msgspec.Struct, frozen=True):
     stderr: bool = False
     tty: bool = False
 
-    @property
+    @cached_property
     def is_long_running(self) -> bool:
         """The server puts no deadline on it; it cuts every other call after a minute."""
         return (
@@ -100,26 +102,26 @@ class Call(msgspec.Struct, frozen=True):
             or (not self.is_resource and self.path.startswith("/debug/pprof/"))
         )
 
-    @property
+    @cached_property
     def stream_kind(self) -> str:
         """The subresource of a pod whose streams we can read, whatever the method, or ""."""
         is_of_pod = self.group == "" and self.resource == "pods" and self.verb not in _PATH_VERBS
         return self.subresource if is_of_pod and self.subresource in _STREAMS else ""
 
-    @property
+    @cached_property
     def is_connect(self) -> bool:
         """It opens a way to something behind the API; the method does not matter, a GET runs commands too."""
         return self.subresource in _STREAMS or self.subresource == "proxy" or self.verb == "proxy"
 
-    @property
+    @cached_property
     def is_mutation(self) -> bool:
         return self.method in _MUTATING_METHODS
 
-    @property
+    @cached_property
     def is_secret_read(self) -> bool:
         return self.resource == "secrets" and self.group == "" and self.verb in ("get", "list", "watch")
 
-    @property
+    @cached_property
     def durability_class(self) -> int:
         """1: the intent is durable before a byte goes upstream; 2: before the response head goes down."""
         return 1 if self.is_mutation or self.is_connect or self.is_secret_read else 2

@@ -104,6 +104,8 @@ def _encode_form(text: str) -> str:
 
 def redact_target(target: bytes) -> bytes:
     """A target of any kind, also a refused one, without the value of an `access_token`: fit for a record."""
+    if b"?" not in target:
+        return target
     path, mark, query = target.partition(b"?")
     return path + mark + b"".join([_redact_pair(piece) for piece in _SEPARATORS.split(query)])
 

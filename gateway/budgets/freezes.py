@@ -41,6 +41,8 @@ class Freezes:
 
     def of(self, *subjects: str) -> Crossed | None:
         """The limit that froze one of these sessions and grants, if any."""
+        if not self._frozen:
+            return None
         return next((self._frozen[subject].crossed for subject in subjects if subject in self._frozen), None)
 
     def begin(self, crossed: Crossed) -> None:

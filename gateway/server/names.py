@@ -6,10 +6,14 @@ another (RFC 9110 section 7.4: 421).
 
 import ipaddress
 from collections.abc import Iterable
+from typing import Final
 
 from cryptography import x509
 
 from protocol.headers import parse_authority
+
+MAX_KNOWN: Final = 64
+"""Spellings remembered: clients of one gateway use a few, and reading an address costs more than most of a call."""
 
 
 class HostNames:
@@ -17,9 +21,20 @@ class HostNames:
 
     def __init__(self, names: Iterable[str]) -> None:
         self._names = frozenset(_canonical(name) for name in names)
+        self._known: set[bytes] = set()  # authorities that were accepted, as they came
 
     def accept(self, authority: bytes) -> bool:
         """Whether host[:port] (already of good grammar, lower case) names this server; any port."""
+        if authority in self._known:
+            return True
+        if not self._names_us(authority):
+            return False
+        if len(self._known) >= MAX_KNOWN:  # a wildcard accepts without end
+            self._known.clear()
+        self._known.add(authority)
+        return True
+
+    def _names_us(self, authority: bytes) -> bool:
         host = authority.decode("ascii", "replace")
         if host.startswith("["):
             host = host[1:].partition("]")[0]

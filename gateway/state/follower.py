@@ -119,6 +119,8 @@ class SharedState:
         self, user: str, issuer: str, credential_id: str, session: str, grants: tuple[str, ...] = ()
     ) -> Revoked | None:
         """What ends this principal's access now. What is known stays in force while the state is stale."""
+        if not self.view.has_revocations:
+            return None
         return self.view.revocation_of(user, issuer, credential_id, session, grants, self.now_ns())
 
     # --- adding -----------------------------------------------------------------------------------

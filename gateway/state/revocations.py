@@ -16,6 +16,10 @@ class Revocations:
         self._by_id: dict[str, Revoked] = {}
         self._by_subject: dict[tuple[str, str], list[Revoked]] = {}
 
+    def __bool__(self) -> bool:
+        """Whether there are any, in force or not."""
+        return bool(self._by_id)
+
     def add(self, entry: Revoked) -> None:
         if entry.id not in self._by_id:
             self._by_id[entry.id] = entry

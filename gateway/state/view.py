@@ -135,6 +135,11 @@ class View:
 
     # --- the rest ---------------------------------------------------------------------------------
 
+    @property
+    def has_revocations(self) -> bool:
+        """Whether `revocation_of` can find anything: mostly nothing is revoked, and every call asks."""
+        return bool(self._revocations)
+
     def revocation_of(
         self, user: str, issuer: str, credential_id: str, session: str, grants: tuple[str, ...], now_ns: int
     ) -> Revoked | None:

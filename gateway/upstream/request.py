@@ -6,14 +6,12 @@ added here, last, from the verified Principal: nothing a client lists in `Connec
 """
 
 import re
-import uuid
 from enum import Enum
 from typing import Final
 
 from gateway.errors import BAD_REQUEST, UNSUPPORTED_MEDIA, Refusal
 from gateway.principal import Principal
-from protocol.apicall import Call
-from protocol.events import Headers, RequestHead
+from protocol.events import Headers
 
 
 class IdentityMode(Enum):
@@ -56,9 +54,9 @@ FORWARDED_TO_PROXIED: Final = FORWARDED | {
 _PLAIN_EXTRA_KEY: Final = re.compile(rb"[a-z0-9!#$&'*+.^_`|~-]")
 
 
-def refuse_client_identity(head: RequestHead) -> None:
+def refuse_client_identity(headers: Headers) -> None:
     """Raise Refusal when the client tries to choose whom the API server sees, or hides its body."""
-    for name, _ in head.headers:
+    for name, _ in headers:
         if name.startswith((b"impersonate-", b"impersonate_")):
             raise Refusal(
                 BAD_REQUEST,
@@ -70,28 +68,36 @@ def refuse_client_identity(head: RequestHead) -> None:
             )
 
 
+def forwarded(headers: Headers, *, proxied: bool) -> Headers:
+    """What of a client's headers goes upstream. proxied: to what lies behind `proxy`."""
+    allowed = FORWARDED_TO_PROXIED if proxied else FORWARDED
+    kept = [pair for pair in headers if pair[0] in allowed]
+    # Compressed answers could be neither searched nor masked; the network to the API server is near.
+    kept.append((b"accept-encoding", b"identity"))
+    return tuple(kept)
+
+
 def upstream_headers(
-    head: RequestHead,
-    call: Call,
-    principal: Principal,
-    *,
-    exchange: bytes,
-    mode: IdentityMode,
-    source_address: str,
+    kept: Headers, principal: Principal, *, exchange: bytes, mode: IdentityMode, source_address: str
 ) -> Headers:
     """Every header of the upstream request except Host, framing and Authorization.
 
-    exchange: 16 bytes; becomes Audit-ID, so that the cluster's audit log joins our record one to one.
+    kept: the client's, see `forwarded`. exchange: 16 bytes; becomes Audit-ID, so that the cluster's audit log joins
+    our record one to one.
     """
-    allowed = FORWARDED_TO_PROXIED if call.subresource == "proxy" else FORWARDED
-    kept = [(name, value) for name, value in head.headers if name in allowed]
-    # Compressed answers could be neither searched nor masked; the network to the API server is near.
-    kept.append((b"accept-encoding", b"identity"))
-    kept.append((b"audit-id", str(uuid.UUID(bytes=exchange)).encode()))
-    kept.append((b"x-forwarded-for", source_address.encode()))
+    ours: Headers = (
+        (b"audit-id", encode_audit_id(exchange)),
+        (b"x-forwarded-for", source_address.encode()),
+    )
     if mode is IdentityMode.IMPERSONATE:
-        kept.extend(impersonation_headers(principal))
-    return tuple(kept)
+        ours += impersonation_headers(principal)
+    return kept + ours
+
+
+def encode_audit_id(exchange: bytes) -> bytes:
+    """16 bytes as RFC 9562 spells a UUID."""
+    digits = exchange.hex()
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}".encode()
 
 
 def impersonation_headers(principal: Principal) -> Headers:

@@ -40,7 +40,7 @@ def client_head(head: ResponseHead, call: Call) -> ResponseHead:
         )
     if 300 <= head.status < 400 and head.status != 304:
         _check_redirect(head, call)
-    headers: Headers = tuple(pair for pair in head.headers if pair[0] not in HOP_BY_HOP)
+    headers: Headers = tuple([pair for pair in head.headers if pair[0] not in HOP_BY_HOP])
     return ResponseHead(head.status, headers, content_length=head.content_length)
 
 

@@ -9,6 +9,7 @@ import __future__
 import inspect
 import textwrap
 from collections.abc import Callable
+from functools import cached_property
 from types import CodeType, FunctionType
 from typing import Any
 
@@ -21,13 +22,19 @@ def edit(function: Any, old: str, new: str) -> Weaken:
     """The function with `old`, found exactly once in its source, replaced. A property or a wrapped one too."""
 
     def apply(patch: pytest.MonkeyPatch) -> None:
-        plain = inspect.unwrap(function.fget if isinstance(function, property) else function)
+        plain = inspect.unwrap(_behind(function))
         assert isinstance(plain, FunctionType)
         source = textwrap.dedent(inspect.getsource(plain))
         assert source.count(old) == 1, f"{plain.__qualname__} no longer has, once: {old}"
         patch.setattr(plain, "__code__", _compile(source.replace(old, new), plain))
 
     return apply
+
+
+def _behind(function: Any) -> Any:
+    if isinstance(function, cached_property):
+        return function.func
+    return function.fget if isinstance(function, property) else function
 
 
 def swap(owner: Any, name: str, value: object) -> Weaken:

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from gateway import admission, evidence
+from gateway import admission, request_headers
 from gateway.identity import authenticate
 from gateway.identity.claims import _check_audience
 from gateway.server.names import HostNames
@@ -51,10 +51,11 @@ keeps_connection = edit(
     "headers=(*headers, *((b'connection', v) for v in taken.get(b'connection', ()))),",
 )
 drops_listed_last = edit(
-    upstream.upstream_headers,
-    "return tuple(kept)",
+    admission._upstream_head,
+    "if upgrade is not None:",
     "listed = {o.strip().lower() for n, v in head.headers if n == b'connection' for o in v.split(b',')}\n"
-    "    return tuple(pair for pair in kept if pair[0] not in listed)",
+    "    headers = tuple(pair for pair in headers if pair[0] not in listed)\n"
+    "    if upgrade is not None:",
 )
 refuses_user_and_group_only = edit(
     upstream.refuse_client_identity,
@@ -65,7 +66,9 @@ refuses_no_impersonation = edit(
     upstream.refuse_client_identity, 'name.startswith((b"impersonate-", b"impersonate_"))', "False"
 )
 forwards_impersonation = edit(
-    upstream.upstream_headers, "if name in allowed]", 'if name in allowed or name.startswith(b"impersonate")]'
+    upstream.forwarded,
+    "if pair[0] in allowed]",
+    'if pair[0] in allowed or pair[0].startswith(b"impersonate")]',
 )
 forwards_whoever_it_is = edit(
     admission._identify,
@@ -78,9 +81,9 @@ forwards_claims = swap(
     upstream.FORWARDED | {b"x-remote-user", b"x-remote-group", b"x-original-url", b"x-http-method-override"},
 )
 believes_x_forwarded_for = edit(
-    upstream.upstream_headers,
-    'kept.append((b"x-forwarded-for", source_address.encode()))',
-    'kept.append((b"x-forwarded-for", dict(head.headers).get(b"x-forwarded-for", source_address.encode())))',
+    admission._upstream_head,
+    "source_address=request.facts.source_address",
+    "source_address=dict(head.headers).get(b'x-forwarded-for', request.facts.source_address.encode()).decode()",
 )
 trusts_anybody = edit(
     tls.make_client_context,
@@ -142,12 +145,12 @@ WEAKENINGS: Final = (
     ),
     Weakening(
         "S04", "any Host is ours", ask_for_another_host, "sent to this one",
-        edit(HostNames.accept, "return host in self._names or", "return True or"),
+        edit(HostNames._names_us, "return host in self._names or", "return True or"),
     ),
     Weakening(
         "S04", "any :authority is ours",
         reuse_one_http_2_connection_for_another_host, "sent to this one",
-        edit(HostNames.accept, "return host in self._names or", "return True or"),
+        edit(HostNames._names_us, "return host in self._names or", "return True or"),
     ),
     Weakening(
         "S05", "an error of authentication forwards with an empty identity (capsule-proxy)", come_without_a_credential,
@@ -173,7 +176,7 @@ WEAKENINGS: Final = (
     ),
     Weakening(
         "S06", "the record keeps Sec-WebSocket-Protocol as it came", carry_the_token_in_a_subprotocol,
-        "the record holds the token", edit(evidence._clean, "BEARER_SUBPROTOCOL in value:", "False:"),
+        "the record holds the token", edit(request_headers._clean, "BEARER_SUBPROTOCOL in value:", "False:"),
     ),
     Weakening(
         "S06", "an empty token is no token, and no token is somebody", offer_an_empty_token,
@@ -244,9 +247,11 @@ WEAKENINGS: Final = (
     Weakening(
         "S16", "Audit-ID of a client is kept", choose_the_audit_id, "a client chose the id",
         edit(
-            upstream.upstream_headers,
-            'kept.append((b"audit-id", str(uuid.UUID(bytes=exchange)).encode()))',
-            'kept.append((b"audit-id", dict(head.headers).get(b"audit-id", str(uuid.UUID(bytes=exchange)).encode())))',
+            admission._upstream_head,
+            "if upgrade is not None:",
+            "given = dict(head.headers).get(b'audit-id')\n"
+            "    headers = tuple((name, given or value) if name == b'audit-id' else (name, value) for name, value in headers)\n"
+            "    if upgrade is not None:",
         ),
     ),
     Weakening(
@@ -257,14 +262,14 @@ WEAKENINGS: Final = (
     Weakening(
         "S20", "Host of a client goes upstream", name_another_server, "by which name the cluster is asked",
         both(
-            edit(HostNames.accept, "return host in self._names or", "return True or"),
+            edit(HostNames._names_us, "return host in self._names or", "return True or"),
             edit(admission._upstream_head, "authority=cluster.authority", "authority=request.head.authority"),
         ),
     ),
     Weakening(
         "S20", "an absolute target says where to (CVE-2025-27095)", name_another_server, "a client chose where",
         both(
-            edit(HostNames.accept, "return host in self._names or", "return True or"),
+            edit(HostNames._names_us, "return host in self._names or", "return True or"),
             edit(admission._check_host, "if not services.host_names.accept(head.authority):",
                  "object.__setattr__(services.pool.cluster, 'port', int(head.authority.rpartition(b':')[2]))\n    if False:"),
             edit(pool.Pool.acquire, "connection = self._take_idle(fresh=fresh)", "connection = None"),

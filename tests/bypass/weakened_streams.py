@@ -125,7 +125,7 @@ WEAKENINGS: Final = (
     ),
     Weakening(
         "S21", "only streams are cut, not calls that wait", go_on_after_a_revocation, "of somebody without access went on",
-        edit(live.LiveExchange.cut, "(self.scope if self._in_cuttable_part else self.whole).cancel()", "self.scope.cancel()"),
+        edit(live.LiveExchange.cut, "(self.scope if self._in_cuttable_part else self.whole).cancel()", "self._in_cuttable_part and self.scope.cancel()"),
     ),
     Weakening(
         "S21", "a credential is looked at when a stream begins (Teleport #24910)", go_on_after_the_credential_expired,

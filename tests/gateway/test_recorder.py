@@ -1,5 +1,6 @@
 """The door to the log: who waits for what, and what happens when the disk fails. And the tape on top of it."""
 
+import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -10,7 +11,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from gateway import recorder as recorder_module
 from gateway.recorder import Recorder
-from gateway.tape import Tape
+from gateway.tape import Tape, new_exchange_id
 from protocol.events import BodyChunk, EndOfBody, ResponseHead
 from storage.errors import LogFailed
 from storage.files import REAL_FILES, FileOps, Headroom
@@ -206,3 +207,10 @@ async def test_an_exchange_without_intent_gets_no_outcome_and_unknown_hops_are_a
         assert not tape.ended
         with pytest.raises(AssertionError):
             tape.mark("nowhere_us")
+
+
+def test_exchanges_have_version_4_uuids_of_their_own() -> None:
+    made = [new_exchange_id() for _ in range(100)]
+    assert len(set(made)) == 100
+    for identity in made:
+        assert (uuid.UUID(bytes=identity).version, uuid.UUID(bytes=identity).variant) == (4, uuid.RFC_4122)

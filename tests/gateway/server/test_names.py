@@ -3,7 +3,7 @@
 import pytest
 import trustme
 
-from gateway.server.names import HostNames, names_of_certificate
+from gateway.server.names import MAX_KNOWN, HostNames, names_of_certificate
 
 NAMES = HostNames(["gw.example.com", "*.eu.example.com", "127.0.0.1", "::1"])
 
@@ -63,3 +63,17 @@ def test_an_origin_on_one_of_our_names_is_ours(origin: bytes) -> None:
 )
 def test_any_other_origin_is_not(origin: bytes) -> None:
     assert not NAMES.accept_origin(origin)
+
+
+def test_a_host_of_somebody_else_is_refused_each_time_whoever_was_accepted_before() -> None:
+    names = HostNames(["gw.example.com"])
+    for _ in range(2):
+        assert names.accept(b"gw.example.com:1")
+        assert not names.accept(b"gw.example.com.evil.com:1")
+
+
+def test_names_below_a_wildcard_fill_no_memory() -> None:
+    names = HostNames(["*.example.com"])
+    for number in range(3 * MAX_KNOWN):
+        assert names.accept(b"a%d.example.com" % number)
+    assert len(names._known) <= MAX_KNOWN
