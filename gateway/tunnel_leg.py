@@ -5,6 +5,7 @@ from typing import Final
 import trio
 
 from gateway.tls_stream import TlsStream
+from protocol.channel_runs import join_neighbours
 from protocol.events import ChannelData, Event, Failed, Machine, PeerClosed, Ping, Pong, TunnelClosed
 
 MAX_WAITING_BYTES: Final = 256 * 1024
@@ -17,27 +18,32 @@ class Leg:
     def __init__(self, stream: TlsStream, machine: Machine) -> None:
         self.stream, self.machine = stream, machine
         self._flushing = False
-        self._flushed = trio.Event()
+        self._flushed: trio.Event | None = None  # made by the first who waits for the task that writes
 
     async def flush(self, *, wait: bool = True) -> None:
         """Write what is queued. If another task is writing, it takes ours along: wait for it, or not."""
         if self._flushing:
             if wait:
+                self._flushed = self._flushed or trio.Event()
                 await self._flushed.wait()
+            return
+        if not (data := self.machine.data_to_send()):
             return
         self._flushing = True
         try:
-            while data := self.machine.data_to_send():
+            while data:
                 await self.stream.send_all(data)
+                data = self.machine.data_to_send()
         finally:
             self._flushing = False
-            self._flushed.set()
-            self._flushed = trio.Event()
+            if self._flushed is not None:
+                self._flushed.set()
+                self._flushed = None
 
     async def receive(self, first: bytes = b"") -> list[Event]:
         """The events of one read. The end of input is PeerClosed or what the machine makes of it."""
         data = first or await self.stream.receive_some()
-        events = self.machine.receive(data)
+        events = join_neighbours(self.machine.receive(data))
         return events if data else [*events, PeerClosed()]
 
 

@@ -28,6 +28,7 @@ The map:
     remotecommand      exec and attach over SPDY or WebSocket, v1 to v5 (with remotecommand_messages)
     portforward        port-forward: SPDY, SPDY inside WebSocket, legacy WebSocket
     spdy_channels, websocket_channels    what those two share, by transport
+    channel_runs       pieces of one channel that came in one read, joined
     apicall            method + target -> Call, exactly as kube-apiserver (with query, selectors; known_calls remembers)
     tar_stream         members of a tar archive as they pass (kubectl cp)
     status             Status bodies and Warning headers

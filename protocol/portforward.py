@@ -12,7 +12,7 @@ Sources: k8s.io/client-go/tools/portforward, k8s.io/kubelet/pkg/cri/streaming/po
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from protocol.errors import Flooding, LocalProtocolError, RemoteProtocolError
@@ -137,30 +137,30 @@ class WebSocketTunnelPortForward:
             return []
         events: list[Event] = []
         for event in self._websocket.receive(data):
-            events.extend(self._translate(event))
+            self._translate(event, events)
             if events and isinstance(events[-1], Failed):
                 self._close(PROTOCOL_ERROR, "")
                 self._has_failed = True
                 break
         return events
 
-    def _translate(self, event: Event) -> Iterator[Event]:
+    def _translate(self, event: Event, events: list[Event]) -> None:
         match event:
             case MessageChunk():
                 if event.text:
-                    yield Failed(RemoteProtocolError("port-forward tunnel: a text message"))
+                    events.append(Failed(RemoteProtocolError("port-forward tunnel: a text message")))
                 elif event.data:  # b"" would mean the end of input to the machine inside
-                    for inner in self._spdy.receive(event.data):
-                        self._peer_left = self._peer_left or isinstance(inner, TunnelClosed)
-                        yield inner
+                    inner = self._spdy.receive(event.data)
+                    self._peer_left = self._peer_left or any(isinstance(one, TunnelClosed) for one in inner)
+                    events += inner
             case WebSocketClosed():
                 self._is_closing = True  # the answer is queued already
                 if not self._peer_left:
                     self._peer_left = True
-                    yield TunnelClosed(event.code, event.reason)
+                    events.append(TunnelClosed(event.code, event.reason))
             case _:  # Ping, Pong, PeerClosed, Failed
                 self._is_closing = self._is_closing or isinstance(event, Failed)
-                yield event
+                events.append(event)
 
     def send(self, event: Event) -> None:
         """Queue an event. Raises LocalProtocolError for what cannot be said now."""
@@ -219,7 +219,7 @@ class LegacyWebSocketPortForward(WebSocketChannels):
         self._accepted: set[int] = set()  # channels whose port was said
         self._announcement = b""  # of a port, under way
 
-    def _read_piece(self, piece: ChannelPiece) -> Iterator[Event]:
+    def _read_piece(self, piece: ChannelPiece, events: list[Event]) -> None:
         connection, is_error = divmod(piece.number, 2)
         if connection >= len(self._ports):
             raise RemoteProtocolError(f"port-forward: message for channel {piece.number}, which is unknown")
@@ -232,10 +232,10 @@ class LegacyWebSocketPortForward(WebSocketChannels):
         elif piece.number not in self._accepted:
             if self._read_announcement(piece, self._ports[connection]):
                 self._accepted.add(piece.number)
-                yield ChannelAccepted(channel, connection)
+                events.append(ChannelAccepted(channel, connection))
             return
         if piece.has_meaning:
-            yield ChannelData(channel, piece.data, connection)
+            events.append(ChannelData(channel, piece.data, connection))
 
     def _read_announcement(self, piece: ChannelPiece, port: int) -> bool:
         """Read the first message of a channel; whether it is complete. Messages without data may precede."""

@@ -16,7 +16,6 @@ are reassembled whole, while output never is. Sources: k8s.io/client-go/tools/re
 k8s.io/kubelet/pkg/cri/streaming/remotecommand, KEP-4006 (v5).
 """
 
-from collections.abc import Iterator
 from typing import Final
 
 from protocol.errors import LocalProtocolError, RemoteProtocolError, TooLarge
@@ -66,6 +65,7 @@ WEBSOCKET_PROTOCOLS: Final = frozenset(
 
 _WHOLE: Final = frozenset((Channel.ERROR, Channel.RESIZE))
 _CHANNELS: Final = frozenset(Channel(number) for number in range(5))
+_CHANNEL_OF_NUMBER: Final = {int(channel): channel for channel in _CHANNELS}
 _CHANNEL_OF_TYPE: Final = {channel.name.lower().encode(): channel for channel in _CHANNELS}
 
 
@@ -125,15 +125,15 @@ class WebSocketRemoteCommand(WebSocketChannels):
 
     # --- receiving --------------------------------------------------------------------------
 
-    def _read_piece(self, piece: ChannelPiece) -> Iterator[Event]:
+    def _read_piece(self, piece: ChannelPiece, events: list[Event]) -> None:
         if piece.number == CLOSE_SIGNAL and self._reads_close_signal:
             signal = self._assemble(piece, 1)
             if signal is not None:
-                yield from self._read_close_signal(signal)
+                self._read_close_signal(signal, events)
             return
-        if piece.number not in _CHANNELS:
+        channel = _CHANNEL_OF_NUMBER.get(piece.number)
+        if channel is None:
             raise RemoteProtocolError(f"exec: WebSocket message for channel {piece.number}, which is unknown")
-        channel = Channel(piece.number)
         if channel not in self._peer_writes:
             if piece.data:
                 raise RemoteProtocolError(f"exec: data on {channel.name} from the side that only reads it")
@@ -143,9 +143,9 @@ class WebSocketRemoteCommand(WebSocketChannels):
         if channel in _WHOLE:
             message = self._assemble(piece, MAX_WHOLE_BYTES)
             if message is not None:
-                yield ChannelData(channel, message)
+                events.append(ChannelData(channel, message))
         elif piece.has_meaning:
-            yield ChannelData(channel, piece.data)
+            events.append(ChannelData(channel, piece.data))
 
     def _assemble(self, piece: ChannelPiece, limit: int) -> bytes | None:
         """Collect a message; whole at its last piece, else None."""
@@ -156,13 +156,13 @@ class WebSocketRemoteCommand(WebSocketChannels):
         self._whole += piece.data
         return bytes(self._whole) if piece.last else None
 
-    def _read_close_signal(self, signal: bytes) -> Iterator[Event]:
+    def _read_close_signal(self, signal: bytes, events: list[Event]) -> None:
         if len(signal) != 1 or signal[0] not in _CHANNELS:
             raise RemoteProtocolError("exec: close signal that names no channel")
         channel = Channel(signal[0])
         if channel not in self._ended_by_peer:
             self._ended_by_peer.add(channel)
-            yield ChannelEnded(channel)
+            events.append(ChannelEnded(channel))
 
     # --- sending ----------------------------------------------------------------------------
 

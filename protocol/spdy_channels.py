@@ -10,7 +10,6 @@ Source: k8s.io/apimachinery/pkg/util/httpstream/spdy.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
 from typing import Final
 
 from protocol.errors import LocalProtocolError, RemoteProtocolError
@@ -108,7 +107,7 @@ class SpdyChannels(ABC):
         events: list[Event] = []
         for event in self._spdy.read(data):
             try:
-                events.extend(self._translate(event))
+                self._translate(event, events)
             except RemoteProtocolError as error:
                 self._spdy.send(SpdyGoAway(self._spdy.last_stream_id, PROTOCOL_ERROR))
                 events.append(Failed(error))
@@ -117,27 +116,28 @@ class SpdyChannels(ABC):
                 break
         return events
 
-    def _translate(self, event: Event) -> Iterator[Event]:
+    def _translate(self, event: Event, events: list[Event]) -> None:
+        """Append what an event of the streams says of channels."""
         match event:
             case SpdyData():
-                yield from self._read_data(event)
+                self._read_data(event, events)
             case SpdyStreamOpened():
-                yield from self._read_opened(event)
+                self._read_opened(event, events)
             case SpdyStreamReplied():
                 stream = self._by_id[event.stream_id]
-                yield ChannelAccepted(stream.channel, stream.connection)
+                events.append(ChannelAccepted(stream.channel, stream.connection))
                 if event.fin:
-                    yield self._end_by_peer(stream)
+                    events.append(self._end_by_peer(stream))
             case SpdyReset():
                 stream = self._by_id[event.stream_id]
                 self._forget(stream)
-                yield ChannelReset(stream.channel, stream.connection, event.code)
+                events.append(ChannelReset(stream.channel, stream.connection, event.code))
             case SpdyGoAway():
-                yield TunnelClosed(INTERNAL_ERROR if event.code else NORMAL_CLOSURE)
+                events.append(TunnelClosed(INTERNAL_ERROR if event.code else NORMAL_CLOSURE))
             case _:  # Ping, Pong, PeerClosed, Failed
-                yield event
+                events.append(event)
 
-    def _read_opened(self, event: SpdyStreamOpened) -> Iterator[Event]:
+    def _read_opened(self, event: SpdyStreamOpened, events: list[Event]) -> None:
         try:
             opened = self._parse_headers(event.stream_id, event.headers)
         except RemoteProtocolError:
@@ -147,18 +147,18 @@ class SpdyChannels(ABC):
             self._spdy.send(SpdyReset(event.stream_id, PROTOCOL_ERROR))
             return
         stream = self._remember(event.stream_id, opened, is_accepted=False)
-        yield opened
+        events.append(opened)
         if event.fin:
-            yield self._end_by_peer(stream)
+            events.append(self._end_by_peer(stream))
 
-    def _read_data(self, event: SpdyData) -> Iterator[Event]:
+    def _read_data(self, event: SpdyData, events: list[Event]) -> None:
         stream = self._by_id[event.stream_id]
         if event.data:
             if stream.channel not in self._peer_writes:
                 raise RemoteProtocolError(f"data on {stream.channel.name} from the side that only reads it")
-            yield ChannelData(stream.channel, event.data, stream.connection)
+            events.append(ChannelData(stream.channel, event.data, stream.connection))
         if event.fin:
-            yield self._end_by_peer(stream)
+            events.append(self._end_by_peer(stream))
 
     def _end_by_peer(self, stream: _Stream) -> ChannelEnded:
         stream.ended_by_peer = True

@@ -118,16 +118,19 @@ class FrameReader:
                 yield DataPiece(self._data_stream_id, piece, last, last and self._data_fin)
                 continue
             missing = self._wanted_bytes - len(self._part)
-            self._part += data[position : position + missing]
-            position += min(missing, end - position)
-            if len(self._part) == self._wanted_bytes:
-                frame = self._read_part()
-                if frame is not None:
-                    yield frame
+            part = data[position : position + missing]
+            position += len(part)
+            if self._part or len(part) < missing:
+                self._part += part
+                if len(self._part) < self._wanted_bytes:
+                    return
+                part = bytes(self._part)
+                self._part.clear()
+            frame = self._read_part(part)
+            if frame is not None:
+                yield frame
 
-    def _read_part(self) -> Frame | None:
-        part = bytes(self._part)
-        self._part.clear()
+    def _read_part(self, part: bytes) -> Frame | None:
         self._wanted_bytes = HEAD_BYTES
         if self._control is not None:
             frame_type, flags = self._control

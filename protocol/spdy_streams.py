@@ -10,13 +10,13 @@ stream in any state. The trap: a stream can close while something for it is unde
 for a closed stream is silence, not an error. Source: moby/spdystream, stream.go and connection.go.
 """
 
-from enum import Enum, auto
+from enum import IntEnum, auto
 from typing import Final
 
 from protocol.errors import LocalProtocolError
 
 
-class State(Enum):
+class State(IntEnum):  # an IntEnum: hashed for every data frame, and that of Enum is Python code
     """Of one stream, as this end sees it."""
 
     OPENING = auto()  # ours, no SYN_REPLY yet
@@ -29,7 +29,7 @@ class State(Enum):
     CLOSED = auto()  # both are; forgotten
 
 
-class Input(Enum):
+class Input(IntEnum):
     """What moves a stream; `*_FIN` carries the flag that half-closes."""
 
     SEND_REPLY = auto()

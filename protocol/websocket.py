@@ -15,7 +15,7 @@ Source: RFC 6455 sections 5 to 8; close codes also from the IANA WebSocket regis
 
 import secrets
 from codecs import getincrementaldecoder
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from enum import Enum, auto
 from typing import Final
 
@@ -28,7 +28,8 @@ from protocol.websocket_frames import (
     FramePiece,
     FrameReader,
     Opcode,
-    encode_frame,
+    apply_mask,
+    encode_frame_head,
 )
 
 MAX_FRAME_BYTES: Final = 32 * 1024 * 1024
@@ -45,6 +46,7 @@ INVALID_TEXT: Final = 1007
 POLICY_VIOLATION: Final = 1008
 MESSAGE_TOO_BIG: Final = 1009
 
+_MASKS_AT_ONCE: Final = 64
 _MAX_REASON_BYTES: Final = MAX_CONTROL_BYTES - 2
 # 1004 is undefined; 1005, 1006 and 1015 describe what never is on the wire.
 _CLOSE_CODES: Final = frozenset((*range(1000, 1004), *range(1007, 1015), *range(3000, 5000)))
@@ -79,9 +81,16 @@ _STEPS: Final = {
 }
 
 
-def random_mask() -> bytes:
-    """4 unpredictable bytes, as RFC 6455 section 10.3 demands of a client."""
-    return secrets.token_bytes(MASK_BYTES)
+def random_masks() -> Iterator[bytes]:
+    """Masks without end: 4 unpredictable bytes for each frame, as RFC 6455 section 10.3 demands of a client.
+
+    Drawn many at a time: each system call lets another thread have the interpreter, and a stream sends
+    thousands of frames a second.
+    """
+    while True:
+        drawn = secrets.token_bytes(_MASKS_AT_ONCE * MASK_BYTES)
+        for at in range(0, len(drawn), MASK_BYTES):
+            yield drawn[at : at + MASK_BYTES]
 
 
 class WebSocketConnection:
@@ -99,11 +108,11 @@ class WebSocketConnection:
         side: Side,
         *,
         max_frame_bytes: int = MAX_FRAME_BYTES,
-        mask_source: Callable[[], bytes] = random_mask,
+        mask_source: Callable[[], bytes] | None = None,
     ) -> None:
-        """side: CLIENT masks what it sends. mask_source: gives 4 bytes, for every frame anew."""
+        """side: CLIENT masks what it sends. mask_source: gives 4 bytes, for every frame anew; default: `random_masks`."""
         self._side = side
-        self._mask_source = mask_source
+        self._mask_source = mask_source or random_masks().__next__
         self._reader = FrameReader(side, max_frame_bytes)
         self._closing = Closing.OPEN
         self._is_input_over = False
@@ -259,6 +268,8 @@ class WebSocketConnection:
 
     def data_to_send(self) -> bytes:
         """Take what is queued."""
+        if not self._queued:
+            return b""
         queued = b"".join(self._queued)
         self._queued.clear()
         return queued
@@ -283,7 +294,9 @@ class WebSocketConnection:
             mask = self._mask_source()
             if len(mask) != MASK_BYTES:
                 raise LocalProtocolError("a mask has 4 bytes")
-        self._queued.append(encode_frame(opcode, payload, fin=fin, mask=mask))
+        # Head and payload are joined by `data_to_send` only, which copies once.
+        self._queued.append(encode_frame_head(opcode, len(payload), fin=fin, mask=mask))
+        self._queued.append(apply_mask(payload, mask) if mask else payload)
 
 
 def _close_code(error: RemoteProtocolError) -> int:

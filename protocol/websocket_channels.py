@@ -12,7 +12,6 @@ k8s.io/client-go/tools/remotecommand/websocket.go.
 
 import binascii
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from protocol.errors import Flooding, LocalProtocolError, RemoteProtocolError
@@ -137,8 +136,8 @@ class WebSocketChannels(ABC):
         self._is_closing = False
 
     @abstractmethod
-    def _read_piece(self, piece: ChannelPiece) -> Iterator[Event]:
-        """Say what a piece means. Raises RemoteProtocolError."""
+    def _read_piece(self, piece: ChannelPiece, events: list[Event]) -> None:
+        """Append what a piece means. Raises RemoteProtocolError."""
 
     @abstractmethod
     def _send_data(self, event: ChannelData) -> None:
@@ -161,7 +160,7 @@ class WebSocketChannels(ABC):
         events: list[Event] = []
         for event in self._websocket.receive(data):
             try:
-                events.extend(self._translate(event))
+                self._translate(event, events)
             except RemoteProtocolError as error:
                 self._close(PROTOCOL_ERROR, "")
                 events.append(Failed(error))
@@ -170,20 +169,20 @@ class WebSocketChannels(ABC):
                 break
         return events
 
-    def _translate(self, event: Event) -> Iterator[Event]:
+    def _translate(self, event: Event, events: list[Event]) -> None:
         match event:
             case MessageChunk():
                 piece = self._reader.read(event)
                 if piece is not None:
                     self._count_message(is_idle=piece.first and not piece.data)
-                    yield from self._read_piece(piece)
+                    self._read_piece(piece, events)
                 elif event.last:
                     self._count_message(is_idle=True)
             case WebSocketClosed():
                 self._is_closing = True  # the answer is queued already
-                yield TunnelClosed(event.code, event.reason)
+                events.append(TunnelClosed(event.code, event.reason))
             case _:  # Ping, Pong, PeerClosed, Failed
-                yield event
+                events.append(event)
 
     def _count_message(self, *, is_idle: bool) -> None:
         self._idle_messages = self._idle_messages + 1 if is_idle else 0

@@ -152,17 +152,16 @@ class FrameReader:
         return opcode
 
 
-def encode_frame(opcode: Opcode, payload: bytes, *, fin: bool = True, mask: bytes = b"") -> bytes:
-    """One frame. mask: 4 unpredictable bytes from a client, b"" from a server."""
-    length = len(payload)
+def encode_frame_head(opcode: Opcode, length: int, *, fin: bool = True, mask: bytes = b"") -> bytes:
+    """What precedes the payload of a frame. mask: 4 unpredictable bytes from a client, b"" from a server; the
+    payload has to be masked with it."""
+    first = (_FIN if fin else 0) | opcode
     flag = _MASKED if mask else 0
     if length < 126:
-        header = bytes(((_FIN if fin else 0) | opcode, flag | length))
-    elif length < 0x1_0000:
-        header = bytes(((_FIN if fin else 0) | opcode, flag | 126)) + _UINT16.pack(length)
-    else:
-        header = bytes(((_FIN if fin else 0) | opcode, flag | 127)) + _UINT64.pack(length)
-    return header + mask + apply_mask(payload, mask) if mask else header + payload
+        return bytes((first, flag | length)) + mask
+    if length < 0x1_0000:
+        return bytes((first, flag | 126)) + _UINT16.pack(length) + mask
+    return bytes((first, flag | 127)) + _UINT64.pack(length) + mask
 
 
 def apply_mask(data: bytes, mask: bytes) -> bytes:
