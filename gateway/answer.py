@@ -22,8 +22,10 @@ async def receive_while_wanted(request: ClientRequest, connection: UpstreamConne
 
     Not while another task reads from the client.
     """
-    with trio.move_on_after(PATIENCE_S):
-        return await connection.receive()
+    try:
+        return await connection.receive_within(PATIENCE_S)
+    except trio.TooSlowError:
+        pass
     events: list[Event] = []
     problem: UpstreamLost | None = None
     async with trio.open_nursery() as nursery:

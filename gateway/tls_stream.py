@@ -52,6 +52,7 @@ class TlsStream:
         self._read_bytes = RECORD_BYTES  # of the next read
         self._drained = True  # the last read left nothing in the socket: wait before the next
         self._busy_reads = 0
+        self._waiting = False  # a task waits for bytes
         self._ended = False  # nothing more can be read: the peer said so, or its last record was broken
         self._problem = ""  # why, if it was broken
         self._closed = False
@@ -81,7 +82,7 @@ class TlsStream:
         """Whatever is there, at least one byte; b"" when the peer ended in an orderly way.
 
         An end without close_notify is reported as b"" too: HTTP's own framing tells a truncated message.
-        Raises trio.BrokenResourceError on a reset or broken TLS.
+        Raises trio.BrokenResourceError on a reset or broken TLS, trio.TooSlowError when interrupted.
         """
         while not self._ended:
             # asking an empty decoder would cost an exception each time
@@ -123,7 +124,19 @@ class TlsStream:
         """Hand the socket all that is encrypted. Raises trio.BrokenResourceError."""
         async with self._send_lock:
             while not self._send_some():
-                await trio.lowlevel.wait_writable(self._sock)
+                try:
+                    await trio.lowlevel.wait_writable(self._sock)
+                except trio.ClosedResourceError:
+                    if self._closed:  # else the task that reads was interrupted, not this one
+                        raise
+
+    def interrupt(self) -> None:
+        """Let the task that waits in `receive_some`, if one does, get trio.TooSlowError. All goes on as before.
+
+        For deadlines that somebody else keeps (see read_deadlines).
+        """
+        if self._waiting and not self._closed:
+            trio.lowlevel.notify_closing(self._sock)  # wakes who waits; it closes nothing
 
     def is_idle(self) -> bool:
         """Whether the connection is open, we said all we had and the peer said nothing.
@@ -208,9 +221,7 @@ class TlsStream:
         while True:
             if self._drained:
                 self._busy_reads = 0
-                if self._closed:
-                    raise trio.ClosedResourceError("this connection was closed")
-                await trio.lowlevel.wait_readable(self._sock)
+                await self._wait_readable()
             try:
                 data = self._sock.recv(self._read_bytes)
             except BlockingIOError:
@@ -224,6 +235,19 @@ class TlsStream:
             self._read_bytes = READ_BYTES if len(data) >= RECORD_BYTES else RECORD_BYTES
             self._incoming.write(data)
             return bool(data)
+
+    async def _wait_readable(self) -> None:
+        if self._closed:
+            raise trio.ClosedResourceError("this connection was closed")
+        self._waiting = True
+        try:
+            await trio.lowlevel.wait_readable(self._sock)
+        except trio.ClosedResourceError:
+            if self._closed:
+                raise
+            raise trio.TooSlowError("the peer sent nothing for too long") from None
+        finally:
+            self._waiting = False
 
     async def _flush_alert(self) -> None:
         """Best effort: tell the peer why the handshake fails, without waiting for it."""

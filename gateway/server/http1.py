@@ -10,6 +10,7 @@ from typing import Final
 import trio
 
 from gateway.errors import ClientLeft
+from gateway.read_deadlines import ReadDeadlines
 from gateway.server.request import ConnectionFacts
 from gateway.tls_stream import TlsStream
 from protocol.errors import RemoteProtocolError
@@ -74,8 +75,9 @@ RefuseBytes = Callable[[Http1Request | None, RemoteProtocolError], Awaitable[tup
 class Http1Connection:
     """Reads requests and hands each to `serve`, until either side is done."""
 
-    def __init__(self, stream: TlsStream, facts: ConnectionFacts) -> None:
+    def __init__(self, stream: TlsStream, facts: ConnectionFacts, deadlines: ReadDeadlines) -> None:
         self._stream = stream
+        self._deadlines = deadlines
         self.facts = facts
         self._machine = Http1Server()
         self._events: deque[Event] = deque()
@@ -92,11 +94,16 @@ class Http1Connection:
                 head = await self._next_head(malformed)
                 if head is None:
                     return
-                self.idle, self._body_ended = False, False
+                self.idle = False
+                self._body_ended = bool(self._events) and isinstance(self._events[0], EndOfBody)
+                if self._body_ended:
+                    self._events.popleft()
                 await serve(Http1Request(self, head))
                 if self._upgraded or not self._usable:  # what was broken off leaves nothing to finish
                     return
-                await self._finish_request()
+                if not self._body_ended:
+                    await self._drain_body()
+                self._finish_request()
         except ClientLeft:
             return
 
@@ -111,23 +118,27 @@ class Http1Connection:
         self, malformed: Callable[[RemoteProtocolError], tuple[Event, ...]]
     ) -> RequestHead | None:
         self.idle = True
-        deadline, begun = trio.current_time() + IDLE_TIMEOUT_S, False
-        while True:
-            while self._events:
-                event = self._events.popleft()
-                if isinstance(event, RequestHead):
-                    return event
-                if isinstance(event, Failed):
-                    await self.send(*malformed(event.error))
-                    return None
-                if isinstance(event, PeerClosed):
-                    return None
-            with trio.move_on_at(deadline) as scope:
+        self._deadlines.set(self._stream, IDLE_TIMEOUT_S)
+        begun = False
+        try:
+            while True:
+                while self._events:
+                    event = self._events.popleft()
+                    if isinstance(event, RequestHead):
+                        return event
+                    if isinstance(event, Failed):
+                        await self.send(*malformed(event.error))
+                        return None
+                    if isinstance(event, PeerClosed):
+                        return None
                 await self._read()
-            if scope.cancelled_caught:
-                return None
-            if not begun:
-                deadline, begun = trio.current_time() + HEADER_TIMEOUT_S, True
+                if not begun and not self._events:
+                    self._deadlines.set(self._stream, HEADER_TIMEOUT_S)
+                    begun = True
+        except trio.TooSlowError:
+            return None
+        finally:
+            self._deadlines.clear(self._stream)
 
     async def receive_body(self) -> bytes:
         while not self._body_ended:
@@ -180,8 +191,8 @@ class Http1Connection:
         await self._flush()
         return self._stream, self._machine.take_leftover()
 
-    async def _finish_request(self) -> None:
-        """Leave the connection at the first byte of the next request, or say that it is over."""
+    async def _drain_body(self) -> None:
+        """Read on after an early answer, within bounds, so that the connection stays usable."""
         drained = 0
         try:
             with trio.fail_after(HEADER_TIMEOUT_S):
@@ -189,8 +200,10 @@ class Http1Connection:
                     drained += len(await self.receive_body())
         except (RemoteProtocolError, trio.TooSlowError):
             self._usable = False
-            return
-        if self._machine.must_close or not self._body_ended:
+
+    def _finish_request(self) -> None:
+        """Leave the connection at the first byte of the next request, or say that it is over."""
+        if not self._usable or self._machine.must_close or not self._body_ended:
             self._usable = False
             return
         self._events.extend(self._machine.next_request())

@@ -9,6 +9,7 @@ from typing import Final
 import trio
 
 from gateway import journal
+from gateway.read_deadlines import ReadDeadlines
 from gateway.server.http1 import Http1Connection
 from gateway.server.http2 import Http2Connection
 from gateway.server.listening import open_listeners
@@ -45,6 +46,7 @@ class Listener:
         self._connections: set[Http1Connection | Http2Connection] = set()
         self._open: Counter[str] = Counter()  # by source address
         self._handshakes: Counter[str] = Counter()
+        self._deadlines = ReadDeadlines()
         self._accepting = trio.CancelScope()
         self._draining = False
         self.port = 0
@@ -55,14 +57,17 @@ class Listener:
         """Serve until cancelled or, after `drain`, until the last connection has ended."""
         listeners = await open_listeners(host, port, option=self._option)
         self.port = listeners[0].socket.getsockname()[1]
-        async with trio.open_nursery() as connections:
-            with self._accepting:
-                await trio.serve_listeners(
-                    self._connection,
-                    listeners,
-                    handler_nursery=connections,
-                    task_status=_port_when_started(task_status, self.port),
-                )
+        async with trio.open_nursery() as attendants:
+            attendants.start_soon(self._deadlines.run)
+            async with trio.open_nursery() as connections:
+                with self._accepting:
+                    await trio.serve_listeners(
+                        self._connection,
+                        listeners,
+                        handler_nursery=connections,
+                        task_status=_port_when_started(task_status, self.port),
+                    )
+            attendants.cancel_scope.cancel()
 
     def drain(self) -> None:
         """Stop accepting, close idle connections, let the others finish what they are doing."""
@@ -126,7 +131,9 @@ class Listener:
             peer_certificate_der=stream.tls.getpeercert(binary_form=True),
         )
         http2 = stream.tls.selected_alpn_protocol() == "h2"
-        connection = Http2Connection(stream, facts) if http2 else Http1Connection(stream, facts)
+        connection = (
+            Http2Connection(stream, facts) if http2 else Http1Connection(stream, facts, self._deadlines)
+        )
         self._connections.add(connection)
         try:
             if self._draining:

@@ -7,6 +7,7 @@ from typing import Final
 import trio
 
 from gateway.errors import UpstreamLost, UpstreamUnreachable
+from gateway.read_deadlines import ReadDeadlines
 from gateway.tls_stream import TlsStream, take_socket
 from gateway.upstream.credentials import UpstreamCluster
 from protocol.events import Event, Failed, PeerClosed, RequestHead
@@ -19,8 +20,9 @@ CONNECT_TIMEOUT_S: Final = 10.0
 class UpstreamConnection:
     """A connection that carries one request at a time. Not for use by two tasks."""
 
-    def __init__(self, stream: TlsStream, generation: int) -> None:
+    def __init__(self, stream: TlsStream, generation: int, deadlines: ReadDeadlines) -> None:
         self.stream = stream
+        self._deadlines = deadlines
         self.generation = generation  # of the credential it was made with
         self._machine = Http1Client()
         self._problem = ""  # found behind good events: raised at the next read
@@ -48,6 +50,14 @@ class UpstreamConnection:
             await self.stream.send_all(self._machine.data_to_send())
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             raise UpstreamLost("the connection to the API server broke while the call was sent") from error
+
+    async def receive_within(self, patience_s: float) -> list[Event]:
+        """As `receive`; raises trio.TooSlowError, and loses nothing, when nothing came for so long or little longer."""
+        self._deadlines.set(self.stream, patience_s)
+        try:
+            return await self.receive()
+        finally:
+            self._deadlines.clear(self.stream)
 
     async def receive(self) -> list[Event]:
         """The events of one read, at least one. Raises UpstreamLost when the answer breaks off."""
@@ -82,12 +92,12 @@ def _problem(event: Event) -> str:
     return "the API server closed the connection before it answered"
 
 
-async def open_connection(cluster: UpstreamCluster) -> UpstreamConnection:
+async def open_connection(cluster: UpstreamCluster, deadlines: ReadDeadlines) -> UpstreamConnection:
     """Dial, and verify the API server's certificate. Raises UpstreamUnreachable."""
     where = f"{cluster.host}:{cluster.port}"
     try:
         with trio.fail_after(CONNECT_TIMEOUT_S):
-            return UpstreamConnection(await _open_tls(cluster), cluster.generation)
+            return UpstreamConnection(await _open_tls(cluster), cluster.generation, deadlines)
     except trio.TooSlowError as error:
         raise UpstreamUnreachable(
             f"the API server at {where} did not answer within {CONNECT_TIMEOUT_S:.0f} s"

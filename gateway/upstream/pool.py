@@ -11,6 +11,7 @@ from typing import Final
 import trio
 
 from gateway.errors import UpstreamError
+from gateway.read_deadlines import ReadDeadlines
 from gateway.upstream.connection import UpstreamConnection, open_connection
 from gateway.upstream.credentials import UpstreamCluster
 
@@ -33,6 +34,7 @@ class Pool:
         self._warm = warm
         self._generation = cluster.generation
         self._taken = trio.Event()
+        self._deadlines = ReadDeadlines()
         self.last_error = "no connection has been tried yet"  # "" after a success
 
     async def acquire(self, *, fresh: bool = False) -> UpstreamConnection:
@@ -57,7 +59,12 @@ class Pool:
         self._idle.append(connection)
 
     async def run(self) -> None:
-        """Keep connections warm and drop those idle for too long, forever."""
+        """Keep connections warm, drop those idle for too long, end waits that are too long, forever."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._deadlines.run)
+            nursery.start_soon(self._keep_warm)
+
+    async def _keep_warm(self) -> None:
         while True:
             self._taken = trio.Event()
             self._drop_stale()
@@ -82,7 +89,7 @@ class Pool:
 
     async def _open(self) -> UpstreamConnection:
         try:
-            connection = await open_connection(self.cluster)
+            connection = await open_connection(self.cluster, self._deadlines)
         except UpstreamError as error:
             self.last_error = str(error)
             raise

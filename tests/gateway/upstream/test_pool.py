@@ -9,6 +9,7 @@ import pytest
 import trio
 
 from gateway.errors import UpstreamLost, UpstreamUnreachable
+from gateway.read_deadlines import ReadDeadlines
 from gateway.upstream import pool as pool_module
 from gateway.upstream.connection import UpstreamConnection, open_connection
 from gateway.upstream.credentials import load_kubeconfig
@@ -182,5 +183,5 @@ async def test_a_server_that_accepts_and_says_nothing_is_given_up(
         silent = await trio.open_tcp_listeners(0, host="127.0.0.1")
         cluster = dataclasses.replace(pool.cluster, port=silent[0].socket.getsockname()[1])
         with pytest.raises(UpstreamUnreachable, match="did not answer within"):
-            await open_connection(cluster)
+            await open_connection(cluster, ReadDeadlines())
         await silent[0].aclose()
