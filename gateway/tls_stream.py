@@ -26,7 +26,9 @@ and destroy the answer before the peer reads it (an early 413, a 400)."""
 
 def take_socket(stream: trio.SocketStream) -> socket.socket:
     """The connected socket of a Trio stream, which is unusable afterwards."""
-    return socket.socket(fileno=stream.socket.detach())
+    sock = stream.socket
+    family, kind, protocol = sock.family, sock.type, sock.proto  # else each is asked of the system
+    return socket.socket(family, kind, protocol, fileno=sock.detach())
 
 
 class TlsStream:
@@ -68,14 +70,14 @@ class TlsStream:
             try:
                 self._tls.do_handshake()
             except ssl.SSLWantReadError:
-                await self.send_rest()
+                await self._send_queued()
                 if not await self._fill():
                     raise trio.BrokenResourceError("closed during the TLS handshake") from None
             except ssl.SSLError:
                 await self._flush_alert()
                 raise
             else:
-                await self.send_rest()
+                await self._send_queued()
                 return
 
     async def receive_some(self) -> bytes:
@@ -89,7 +91,7 @@ class TlsStream:
             if self._incoming.pending and (data := self._decrypt()):
                 return data
             if self._outgoing.pending:  # a key update wants an answer
-                await self.send_rest()
+                await self._send_queued()
             if not self._ended and not await self._fill():
                 self._ended = True
         if self._problem:
@@ -118,7 +120,7 @@ class TlsStream:
             self._tls.write(data)
         except ssl.SSLError as error:
             raise trio.BrokenResourceError(f"TLS: {error.reason}") from error
-        return not self._send_lock.locked() and self._send_some()
+        return self._send_at_once()
 
     async def send_rest(self) -> None:
         """Hand the socket all that is encrypted. Raises trio.BrokenResourceError."""
@@ -183,7 +185,11 @@ class TlsStream:
             self._tls.unwrap()
         except ssl.SSLError:
             pass  # WANT_READ: our close_notify is queued, the peer's is not awaited
-        await self.send_rest()
+        await self._send_queued()
+        if (
+            self._ended and not self._problem
+        ):  # nothing of the peer is unread or will come: closing resets nothing
+            return
         self._sock.shutdown(socket.SHUT_WR)
         drained = 0
         while drained < LINGER_BYTES:
@@ -235,6 +241,13 @@ class TlsStream:
             self._read_bytes = READ_BYTES if len(data) >= RECORD_BYTES else RECORD_BYTES
             self._incoming.write(data)
             return bool(data)
+
+    def _send_at_once(self) -> bool:
+        return not self._send_lock.locked() and self._send_some()
+
+    async def _send_queued(self) -> None:
+        if not self._send_at_once():  # the lock costs a turn of the loop even when it is free
+            await self.send_rest()
 
     async def _wait_readable(self) -> None:
         if self._closed:

@@ -1,7 +1,7 @@
 """Accepts clients: TLS with a deadline, limits before anything is parsed, HTTP/1.1 or HTTP/2 by ALPN."""
 
+import secrets
 import ssl
-import uuid
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -124,7 +124,7 @@ class Listener:
     async def _serve_connection(self, stream: TlsStream, source_address: str, source_port: int) -> None:
         host = f"[{source_address}]" if ":" in source_address else source_address
         facts = ConnectionFacts(
-            connection_id=uuid.uuid4().hex[:16],
+            connection_id=secrets.token_hex(8),
             source=f"{host}:{source_port}",
             source_address=source_address,
             tls_version=stream.tls.version() or "",
