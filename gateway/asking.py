@@ -11,6 +11,7 @@ from gateway.services import Services
 from gateway.tape import Tape
 from gateway.upstream.connection import UpstreamConnection
 from gateway.upstream.pool import Pool
+from protocol.apicall import Call
 from protocol.events import BodyChunk, EndOfBody, Event
 
 END: Final = EndOfBody()
@@ -28,27 +29,31 @@ async def ask(
     parts = (head, BodyChunk(body), END) if body else (head, END)
     connection = await services.pool.acquire()
     try:
-        return connection, await _first_events(request, tape, connection, parts)
+        return connection, await _first_events(request, tape, admitted.call, connection, parts)
     except UpstreamLost:
         repeatable = admitted.upstream.method in READING and not body
         if not repeatable or connection.answer_begun or not connection.was_idle:
             raise
     connection = await services.pool.acquire(fresh=True)
-    return connection, await _first_events(request, tape, connection, parts)
+    return connection, await _first_events(request, tape, admitted.call, connection, parts)
 
 
 async def _first_events(
-    request: ClientRequest, tape: Tape, connection: UpstreamConnection, parts: tuple[Event, ...]
+    request: ClientRequest, tape: Tape, call: Call, connection: UpstreamConnection, parts: tuple[Event, ...]
 ) -> list[Event]:
     try:
         tape.check()
         tape.mark("upstream_sent_us")
         await connection.send(*parts)
         events = await receive_while_wanted(request, connection)
+        tape.mark("upstream_head_us")
+        if len(events) == 1 and not call.is_long_running:
+            # A head alone helps nobody who reads on to the end of the body: one write down instead of two. And an
+            # answer that breaks off here can still be answered with a Status.
+            events += await receive_while_wanted(request, connection)
     except BaseException:
         connection.close()
         raise
-    tape.mark("upstream_head_us")
     return events
 
 

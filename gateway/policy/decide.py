@@ -3,6 +3,7 @@
 Without policy files there is one verdict: allow, and say so. Allow-all is a mode of its own (`Mode.OBSERVE`), not the
 absence of a decision: it stands in every record. With files, `Policy.decide` looks at the rules that can be about
 this person, verb and resource (an index that fills as calls come), and `assembly` makes a verdict of those that match.
+What depends on nothing but call and person is decided once (`settled`).
 """
 
 from collections.abc import Mapping
@@ -26,7 +27,9 @@ from gateway.policy.model import (
     Verdict,
 )
 from gateway.policy.rule import Kind, Rule
+from gateway.policy.settled import Settled, can_settle
 
+NOTHING_MORE: Final = Needs()
 OBSERVED: Final = Verdict(action=Action.ALLOW, mode=Mode.OBSERVE)
 
 MAX_INDEX_ENTRIES: Final = 4096
@@ -48,6 +51,7 @@ class _Candidates:
     """The rules that can be about one kind of call of one kind of person. hint: made at the first denial."""
 
     rules: tuple[Rule, ...]
+    can_settle: bool
     hint: str | None = None
 
 
@@ -68,9 +72,12 @@ class Policy:
     tests: tuple[Case, ...] = ()
     _index: dict[tuple[object, ...], _Candidates] = field(default_factory=dict, repr=False, compare=False)
     _by_call: dict[CallKey, tuple[Rule, ...]] = field(default_factory=dict, repr=False, compare=False)
+    _settled: Settled = field(default_factory=Settled, repr=False, compare=False)
 
     def needs(self, facts: Facts) -> Needs:
         """Which objects `decide` has to see for this call; ask before it, with facts that have none. Never raises."""
+        if self._settled.find(facts) is not None:
+            return NOTHING_MORE
         try:
             return self._needs(facts)
         except Exception:  # then a decision without them fails closed
@@ -89,6 +96,9 @@ class Policy:
         facts: the call exactly as it will be forwarded, with what `needs` asked for. An object in the cluster that
         could not be fetched (other than: there is none) is for the caller to refuse.
         """
+        standing = self._settled.find(facts)
+        if standing is not None:
+            return standing
         try:
             return self._decide(facts)
         except Exception as error:
@@ -111,6 +121,8 @@ class Policy:
                 matched.append(Matched(rule, answer))
         verdict = assemble(matched, ground)
         if verdict.action is not Action.DENY:
+            if candidates.can_settle:
+                self._settled.keep(facts, verdict)
             return verdict
         if candidates.hint is None:
             candidates.hint = what_is_allowed(self.rules, facts)
@@ -135,7 +147,8 @@ class Policy:
         full_key = (key, who.user, who.groups, who.issuer)
         found = self._index.get(full_key)
         if found is None:
-            found = _Candidates(tuple(rule for rule in self._about(key, facts) if rule.who(facts)))
+            rules = tuple(rule for rule in self._about(key, facts) if rule.who(facts))
+            found = _Candidates(rules, can_settle(rules))
             if len(self._index) >= MAX_INDEX_ENTRIES:
                 self._index.clear()
             self._index[full_key] = found

@@ -420,6 +420,17 @@ async def test_a_read_is_repeated_only_once_and_only_without_an_answer(tmp_path:
         assert [seen.target for seen in rig.orc.requests].count(PODS + b"/half") == 1
 
 
+async def test_an_answer_that_ends_behind_its_head_is_answered_with_a_status(tmp_path: Path) -> None:
+    script = says(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n", then_close=True)
+    async with open_rig(tmp_path, script) as rig:
+        for method in (b"GET", b"DELETE"):
+            answered = await rig.ask(method, PODS)
+            assert answered.status == 502
+            assert b"the server ended the connection within a response" in answered.body
+        assert [seen.method for seen in rig.orc.requests] == [b"GET", b"DELETE"]
+        assert [one.outcome.status for one in await rig.exchanges()] == [502, 502]
+
+
 async def test_a_connection_closed_while_idle_costs_nobody_a_call(tmp_path: Path) -> None:
     async with open_rig(tmp_path) as rig, rig.client() as client:
         await client.ask(rig.request(b"GET", PODS))
