@@ -17,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.kubernetes_samples import records
+from benchmarks.record_samples import records
 from storage.encryption.key_pool import KeyPool
 from storage.encryption.keys import KeyMaker
 from storage.encryption.local_key import ensure_local_key

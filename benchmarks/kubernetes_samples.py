@@ -1,34 +1,16 @@
-"""Synthetic records as a gateway writes them, from the public shapes of the Kubernetes API.
+"""Synthetic objects in the public shapes of the Kubernetes API; `record_samples` makes records of them.
 
 For training the compression dictionary and for benchmarks. Nothing here comes from a cluster: names,
 addresses and hashes are random, shapes follow the API reference (Pod, Deployment, Event, Table, Status, ...).
-Seeded: the same seed gives the same records.
 """
 
 import json
 import random
-from collections.abc import Callable, Iterator
-
-from storage.records import (
-    CallRecord,
-    ChannelChunk,
-    Intent,
-    Outcome,
-    PrincipalRecord,
-    RequestBody,
-    ResponseBody,
-    ResponseStarted,
-    Timings,
-    TunnelEnded,
-    TunnelStarted,
-    VerdictRecord,
-    encode_record,
-)
+from collections.abc import Callable
 
 APPS = "web api auth cart checkout search payments ledger mailer ingest cache worker billing gateway users".split()
 NAMESPACES = "default kube-system prod staging team-a team-b monitoring ingress-nginx argocd data".split()
 IMAGES = "nginx:1.27 redis:7.4 postgres:16 python:3.12-slim busybox:1.36 envoyproxy/envoy:v1.31.2 golang:1.23".split()
-VERBS = {"GET": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 HEX = "0123456789abcdef"
 BASE = "bcdfghjklmnpqrstvwxz2456789"
 
@@ -401,27 +383,114 @@ def success(rng: random.Random) -> dict[str, object]:
     }
 
 
+AGE = (
+    "CreationTimestamp is a timestamp representing the server time when this object was created. It is not guaranteed "
+    "to be set in happens-before order across separate operations. Clients may not set this value. It is represented "
+    "in RFC3339 form and is in UTC.\n\nPopulated by the system. Read-only. Null for lists. More info: "
+    "https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#metadata"
+)
+NAME = (
+    "Name must be unique within a namespace. Is required when creating resources, although some resources may allow "
+    "a client to request the generation of an appropriate name automatically. Name is primarily intended for creation "
+    "idempotence and configuration definition. Cannot be updated. More info: "
+    "https://kubernetes.io/docs/concepts/overview/working-with-objects/names#names"
+)
+COLUMNS: dict[str, tuple[tuple[str, str, int], ...]] = {
+    "pods": (
+        ("Ready", "The aggregate readiness state of this pod for accepting traffic.", 0),
+        ("Status", "The aggregate status of the containers in this pod.", 0),
+        (
+            "Restarts",
+            "The number of times the containers in this pod have been restarted and when the last container in this "
+            "pod has restarted.",
+            0,
+        ),
+        ("Age", AGE, 0),
+        (
+            "IP",
+            "podIP address allocated to the pod. Routable at least within the cluster. Empty if not yet allocated.",
+            1,
+        ),
+        ("Node", "NodeName indicates in which node this pod is scheduled.", 1),
+        ("Nominated Node", "nominatedNodeName is set only when this pod preempts other pods on the node.", 1),
+        ("Readiness Gates", "If specified, all readiness gates will be evaluated for pod readiness.", 1),
+    ),
+    "deployments": (
+        ("Ready", "Number of the pod with ready state", 0),
+        (
+            "Up-to-date",
+            "Total number of non-terminated pods targeted by this deployment that have the desired template spec.",
+            0,
+        ),
+        (
+            "Available",
+            "Total number of available pods (ready for at least minReadySeconds) targeted by this deployment.",
+            0,
+        ),
+        ("Age", AGE, 0),
+        ("Containers", "Names of each container in the template.", 1),
+        ("Images", "Images referenced by each container in the template.", 1),
+        ("Selector", "Label selector for pods.", 1),
+    ),
+    "services": (
+        ("Type", "type determines how the Service is exposed. Defaults to ClusterIP.", 0),
+        ("Cluster-IP", "clusterIP is the IP address of the service and is usually assigned randomly.", 0),
+        ("External-IP", "externalIPs is a list of IP addresses for which nodes will also accept traffic.", 0),
+        ("Port(s)", "The list of ports that are exposed by this service.", 0),
+        ("Age", AGE, 0),
+        ("Selector", "Route service traffic to pods with label keys and values matching this selector.", 1),
+    ),
+    "events": (
+        ("Last Seen", "The time at which the most recent occurrence of this event was recorded.", 0),
+        ("Type", "Type of this event (Normal, Warning), new types could be added in the future", 0),
+        (
+            "Reason",
+            "This should be a short, machine understandable string that gives the reason for the transition into the "
+            "object's current status.",
+            0,
+        ),
+        ("Object", "The object that this event is about.", 0),
+        ("Message", "A human-readable description of the status of this operation.", 0),
+    ),
+    "nodes": (
+        ("Status", "The status of the node", 0),
+        ("Roles", "The roles of the node", 0),
+        ("Age", AGE, 0),
+        ("Version", "Kubelet Version reported by the node.", 0),
+        ("Internal-IP", "List of addresses reachable to the node.", 1),
+        (
+            "OS-Image",
+            "OS Image reported by the node from /etc/os-release (e.g. Debian GNU/Linux 7 (wheezy)).",
+            1,
+        ),
+        ("Kernel-Version", "Kernel Version reported by the node from 'uname -r'.", 1),
+        ("Container-Runtime", "ContainerRuntime Version reported by the node through runtime remote API.", 1),
+    ),
+    "namespaces": (("Status", "The status of the namespace", 0), ("Age", AGE, 0)),
+}
+
+
 def table(rng: random.Random) -> dict[str, object]:
-    columns = [
-        ("Name", "string"),
-        ("Ready", "string"),
-        ("Status", "string"),
-        ("Restarts", "string"),
-        ("Age", "string"),
-    ]
+    columns = rng.choice(list(COLUMNS.values()))
     rows = []
     for _ in range(rng.randint(1, 12)):
         name = f"{rng.choice(APPS)}-{digits(rng, BASE, 10)}-{digits(rng, BASE, 5)}"
+        meta: dict[str, object] = metadata(rng, name, rng.choice(NAMESPACES), "kubelet")
+        cells = [
+            name,
+            "1/1",
+            rng.choice(["Running", "CrashLoopBackOff", "Completed", "Active", "Ready"]),
+            "0",
+            "5d3h",
+        ]
+        cells += [f"10.0.{rng.randint(0, 255)}.{rng.randint(0, 255)}", "<none>", "<none>", "<none>"]
         rows.append(
             {
-                "cells": [name, "1/1", rng.choice(["Running", "CrashLoopBackOff", "Completed"]), "0", "5d3h"],
-                "object": {
-                    "kind": "PartialObjectMetadata",
-                    "apiVersion": "meta.k8s.io/v1",
-                    "metadata": metadata(rng, name, rng.choice(NAMESPACES), "kubelet"),
-                },
+                "cells": cells[: len(columns) + 1],
+                "object": {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": meta},
             }
         )
+    names = (("Name", NAME, 0), *columns)
     return {
         "kind": "Table",
         "apiVersion": "meta.k8s.io/v1",
@@ -429,12 +498,12 @@ def table(rng: random.Random) -> dict[str, object]:
         "columnDefinitions": [
             {
                 "name": name,
-                "type": kind,
+                "type": "string",
                 "format": "name" if name == "Name" else "",
-                "description": "Name must be unique within a namespace. Is required when creating resources.",
-                "priority": 0,
+                "description": description,
+                "priority": priority,
             }
-            for name, kind in columns
+            for name, description, priority in names
         ],
         "rows": rows,
     }
@@ -475,97 +544,3 @@ KNOWN: tuple[Sample, ...] = (
 """What the dictionary is trained on."""
 UNSEEN: tuple[Sample, ...] = (node_lease,)
 """Kinds it never saw."""
-RESOURCES = {"Pod": "pods", "Deployment": "deployments", "Service": "services", "ConfigMap": "configmaps"}
-
-
-def exchange(rng: random.Random, samples: tuple[Sample, ...] = KNOWN) -> Iterator[bytes]:
-    """The encoded records of one API call: intent, perhaps a request body, response, outcome."""
-    ident, shown = rng.randbytes(16), rng.choice(samples)(rng)
-    method = rng.choice(["GET", "GET", "GET", "GET", "POST", "PATCH", "DELETE"])
-    namespace, name = rng.choice(NAMESPACES), rng.choice(APPS)
-    resource = RESOURCES.get(str(shown["kind"]) if "kind" in shown else "", "pods")
-    path = f"/api/v1/namespaces/{namespace}/{resource}/{name}"
-    user = f"{rng.choice(APPS)}@example.com"
-    headers = (
-        (b"accept", b"application/json;as=Table;v=v1;g=meta.k8s.io,application/json"),
-        (b"accept-encoding", b"gzip"),
-        (b"kubectl-command", b"kubectl get"),
-        (b"kubectl-session", uid(rng).encode()),
-        (b"user-agent", b"kubectl/v1.33.1 (linux/amd64) kubernetes/8adc0f0"),
-    )
-    session = digits(rng, "0123456789ABCDEFGHJKMNPQRSTVWXYZ", 26)
-    at_ns = 1_780_000_000_000_000_000 + rng.randrange(10**16)
-    yield encode_record(
-        Intent(
-            ident,
-            at_ns,
-            session,
-            digits(rng, HEX, 12),
-            f"10.1.{rng.randint(0, 255)}.{rng.randint(0, 255)}:{rng.randint(1024, 65535)}",
-            rng.choice(["1.1", "2"]),
-            method,
-            path.encode(),
-            headers,
-            PrincipalRecord(
-                user,
-                ("system:authenticated", "developers"),
-                "oidc",
-                digits(rng, HEX, 32),
-                "https://idp.example.com",
-                user,
-            ),
-            CallRecord(VERBS[method], "", "v1", resource, "", namespace, name, path),
-            VerdictRecord("allow", "enforce", ("developers-read",), "c0ffee" * 10 + "beef"),
-            1 if method != "GET" else 2,
-            path.encode(),
-            (*headers, (b"audit-id", uid(rng).encode())),
-            "impersonate",
-            "kubectl/v1.33.1 (linux/amd64) kubernetes/8adc0f0",
-            "kubectl get",
-            uid(rng),
-            "TLSv1.3",
-        )
-    )
-    if method in ("POST", "PATCH"):
-        yield encode_record(RequestBody(ident, 0, json.dumps(shown, separators=(",", ":")).encode()))
-    response_headers = (
-        (b"audit-id", uid(rng).encode()),
-        (b"cache-control", b"no-cache, private"),
-        (b"content-type", b"application/json"),
-        (b"date", b"Mon, 04 May 2026 10:12:13 GMT"),
-        (b"x-kubernetes-pf-flowschema-uid", uid(rng).encode()),
-        (b"x-kubernetes-pf-prioritylevel-uid", uid(rng).encode()),
-    )
-    code = int(str(shown.get("code", 200)))
-    yield encode_record(ResponseStarted(ident, rng.randint(500, 90_000), code, response_headers))
-    body = json.dumps(shown, separators=(",", ":")).encode() + b"\n"
-    yield encode_record(ResponseBody(ident, rng.randint(500, 90_000), 0, body))
-    timings = Timings(*sorted(rng.randint(10, 90_000) for _ in range(7)))
-    yield encode_record(
-        Outcome(ident, rng.randint(500, 90_000), "completed", code, "", 0, len(body), timings)
-    )
-
-
-def terminal(rng: random.Random) -> Iterator[bytes]:
-    """The encoded records of one short exec session."""
-    ident = rng.randbytes(16)
-    yield encode_record(
-        TunnelStarted(ident, rng.randint(500, 90_000), "exec", "websocket", "v5.channel.k8s.io", True)
-    )
-    at_us = 90_000
-    for _ in range(rng.randint(5, 30)):
-        at_us += rng.randint(200, 900_000)
-        from_client = rng.random() < 0.4
-        yield encode_record(
-            ChannelChunk(ident, at_us, 0 if from_client else 1, from_client, terminal_text(rng))
-        )
-    yield encode_record(TunnelEnded(ident, at_us, "client", 1000))
-
-
-def records(seed: int, count: int, samples: tuple[Sample, ...] = KNOWN) -> list[bytes]:
-    """`count` encoded records of mixed traffic, a fifth of the exchanges being terminals."""
-    rng = random.Random(seed)
-    out: list[bytes] = []
-    while len(out) < count:
-        out.extend(terminal(rng) if rng.random() < 0.2 else exchange(rng, samples))
-    return out[:count]

@@ -1,9 +1,9 @@
 """Train the compression dictionary that ships in storage/dictionaries, and measure it.
 
-    python -m benchmarks.train_dictionary --id 32769 --out storage/dictionaries/32769.zdict
-    python -m benchmarks.train_dictionary --measure 32769
+    python -m benchmarks.train_dictionary --id 32770 --out storage/dictionaries/32770.zdict
+    python -m benchmarks.train_dictionary --measure 32770
 
-A dictionary embeds pieces of its samples: it is trained on synthetic ones only (kubernetes_samples). A
+A dictionary embeds pieces of its samples: it is trained on synthetic ones only (record_samples). A
 shipped dictionary is never trained again under the same id, for segments name it by id and SHA-256.
 """
 
@@ -14,7 +14,8 @@ from pathlib import Path
 
 import zstandard
 
-from benchmarks.kubernetes_samples import KNOWN, UNSEEN, Sample, records
+from benchmarks.kubernetes_samples import KNOWN, UNSEEN, Sample
+from benchmarks.record_samples import commits, records
 from storage.dictionary import Compression, shipped_parameters
 from storage.format import FRAME_HEADER_BYTES, encode_block
 
@@ -25,9 +26,10 @@ BLOCKS = (1, 4, 16, 64)
 
 
 def train(dict_id: int) -> bytes:
-    """Train on blocks of one record, as commits at low load are; large bodies are cut, since what
-    repeats in them repeats early."""
-    samples = [encode_block([record[:4096]]) for record in records(TRAINING_SEED, SAMPLES)]
+    """Train on commits as they are at low load; large bodies are cut, since what repeats in them repeats early."""
+    samples = [
+        encode_block([record[:4096] for record in commit]) for commit in commits(TRAINING_SEED, SAMPLES)
+    ]
     trained = zstandard.train_dictionary(SIZE_BYTES, samples, k=1024, d=8, level=3, dict_id=dict_id)
     return trained.as_bytes()
 
@@ -51,7 +53,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--id", type=int, default=32_769)
+    parser.add_argument("--id", type=int, default=32_770)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--measure", type=int, metavar="ID")
     arguments = parser.parse_args()

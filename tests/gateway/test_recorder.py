@@ -214,3 +214,19 @@ def test_exchanges_have_version_4_uuids_of_their_own() -> None:
     assert len(set(made)) == 100
     for identity in made:
         assert (uuid.UUID(bytes=identity).version, uuid.UUID(bytes=identity).variant) == (4, uuid.RFC_4122)
+
+
+async def test_the_log_is_woken_when_the_loop_has_nothing_else_to_do(tmp_path: Path) -> None:
+    """Nobody waits for the record, and it is durable soon all the same."""
+    async with open_recorder(tmp_path) as recorder:
+        position = recorder.append(RECORD, urgent=True)
+        with trio.fail_after(10):
+            while recorder._durable < position:
+                await trio.sleep(0.001)
+
+
+async def test_a_closed_recorder_leaves_no_bell_behind(tmp_path: Path) -> None:
+    async with open_recorder(tmp_path) as recorder:
+        pass
+    with pytest.raises(KeyError):
+        trio.lowlevel.remove_instrument(recorder._bell)

@@ -1,4 +1,5 @@
 import hashlib
+import random
 from pathlib import Path
 
 import msgspec
@@ -11,6 +12,8 @@ from benchmarks.kubernetes_samples import KNOWN
 from benchmarks.train_dictionary import measure
 from storage.dictionary import (
     DEFAULT_DICTIONARY_ID,
+    DICTIONARIES,
+    LARGE_BYTES,
     BadCompression,
     Compression,
     load_dictionary,
@@ -20,17 +23,22 @@ from storage.errors import UnknownDictionary
 
 PARAMETERS = shipped_parameters()
 COMPRESSION = Compression(PARAMETERS)
-SHIPPED_SHA256 = "ada6e76b6352a45fb56fcf322e18f22d956ddcb0106e9373b9cc0857f1fb1dcf"
+SHIPPED_SHA256 = {
+    32_769: "ada6e76b6352a45fb56fcf322e18f22d956ddcb0106e9373b9cc0857f1fb1dcf",
+    32_770: "ec09452dc7395832721dc7ca46c987ae77c3fdfb8b6f9c2d93687f705e3de3be",
+}
 
 
-def test_the_shipped_dictionary_is_the_one_every_segment_was_written_with() -> None:
+@pytest.mark.parametrize("dict_id", SHIPPED_SHA256)
+def test_a_shipped_dictionary_is_the_one_segments_were_written_with(dict_id: int) -> None:
     """If this fails, segments in the field can no longer be read: add a new id, never change an old file."""
-    assert hashlib.sha256(load_dictionary(DEFAULT_DICTIONARY_ID)).hexdigest() == SHIPPED_SHA256
-    assert (
-        zstandard.ZstdCompressionDict(load_dictionary(DEFAULT_DICTIONARY_ID)).dict_id()
-        == DEFAULT_DICTIONARY_ID
-    )
-    assert PARAMETERS.dict_sha256.hex() == SHIPPED_SHA256
+    assert hashlib.sha256(load_dictionary(dict_id)).hexdigest() == SHIPPED_SHA256[dict_id]
+    assert zstandard.ZstdCompressionDict(load_dictionary(dict_id)).dict_id() == dict_id
+    assert shipped_parameters(dict_id).dict_sha256.hex() == SHIPPED_SHA256[dict_id]
+
+
+def test_every_dictionary_that_ships_is_known_here() -> None:
+    assert {path.stem for path in DICTIONARIES.glob("*.zdict")} == {str(one) for one in SHIPPED_SHA256}
 
 
 def test_the_dictionary_halves_single_record_frames() -> None:
@@ -86,3 +94,23 @@ def test_a_frame_that_declares_no_size_is_refused() -> None:
     unsized = zstandard.ZstdCompressor(write_content_size=False).compress(b"abc")
     with pytest.raises(BadCompression, match="declares another size"):
         COMPRESSION.decompress(unsized, 3)
+
+
+@pytest.mark.parametrize("size", [LARGE_BYTES - 1, LARGE_BYTES, 1024 * 1024])
+@pytest.mark.parametrize("text", [True, False])
+def test_large_blocks_and_what_does_not_compress_come_back(size: int, text: bool) -> None:
+    raw = (b'{"kind":"Pod","apiVersion":"v1"}' * size)[:size] if text else random.Random(7).randbytes(size)
+    payload = COMPRESSION.compress(raw)
+    assert COMPRESSION.decompress(payload, size) == raw
+    assert len(payload) < size / 10 if text else len(payload) < size + 1024
+
+
+def test_a_large_block_is_compressed_though_some_of_it_cannot_be() -> None:
+    half = 64 * 1024
+    raw = random.Random(7).randbytes(half) + b"a" * half
+    assert len(COMPRESSION.compress(raw)) < half + 1024
+
+
+def test_what_an_older_dictionary_made_is_read() -> None:
+    older = Compression(shipped_parameters(32_769))
+    assert older.decompress(older.compress(b"abc"), 3) == b"abc"

@@ -74,6 +74,59 @@ def test_an_urgent_record_wakes_the_writer() -> None:
     assert taken.records == [b"x"]
 
 
+def test_without_a_ring_the_writer_sleeps_until_somebody_rings() -> None:
+    queue = intake(company_s=50.0)
+    taker = Taker(queue).asleep()
+    queue.append(b"x", urgent=True, ring=False)
+    assert queue.is_due
+    assert queue._asleep_until_s == NEVER, "it sleeps on"
+    queue.append(b"y", urgent=False, quiet=True)
+    taken = taker.woken()
+    assert taken is not None
+    assert taken.records == [b"x", b"y"], "whoever rings, rings for all"
+    assert not queue.is_due
+
+
+def test_a_ring_wakes_for_what_was_appended_without() -> None:
+    queue = intake()
+    queue.ring()
+    assert not queue.is_due, "nobody sleeps, nothing waits"
+    taker = Taker(queue).asleep()
+    queue.append(b"x", urgent=True, ring=False)
+    queue.ring()
+    taken = taker.woken()
+    assert taken is not None
+    assert not queue.is_due
+
+
+def test_a_writer_that_has_worked_dozes_so_that_a_lazy_record_need_not_wake_it() -> None:
+    time = Time()
+    queue = intake(time, company_s=50.0)
+    queue.append(b"x", urgent=True)
+    queue.take(NEVER)
+    taker = Taker(queue).asleep()
+    assert queue._asleep_until_s == 150.0, "as long as a record may wait for company"
+    queue.append(b"y", urgent=False, ring=False)
+    assert not queue.is_due
+    queue.append(b"z", urgent=True)
+    taken = taker.woken()
+    assert taken is not None
+    assert taken.records == [b"y", b"z"]
+
+
+def test_a_doze_in_which_nothing_came_becomes_a_sleep() -> None:
+    time = Time()
+    queue = intake(time, company_s=0.001)
+    queue.append(b"x", urgent=True)
+    queue.take(NEVER)
+    taker = Taker(queue).asleep()
+    time.now_s += 1.0
+    while queue._asleep_until_s != NEVER:
+        assert taker.is_alive()
+    queue.close()
+    assert taker.woken() is None
+
+
 def test_a_lazy_record_only_sets_the_alarm_and_company_ends_the_wait() -> None:
     queue = intake(company_s=50.0, company_bytes=10)
     taker = Taker(queue).asleep()

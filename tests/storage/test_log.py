@@ -10,7 +10,7 @@ from storage.errors import CorruptFrame, LogFailed, LogInUse
 from storage.files import Headroom, Watermarks
 from storage.format import MAX_RECORD_BYTES
 from storage.log import Commit, SegmentLog
-from storage.pace import Clock, LogSettings
+from storage.pace import NOW, Clock, LogSettings
 from storage.reader import first_position, iter_records, list_segments, read_block_table, read_segment
 from storage.records import SegmentRecovered, decode_record
 from tests.kit.acks import PATIENCE_S, SMALL, Acks, open_log
@@ -42,6 +42,19 @@ def test_an_urgent_record_becomes_durable_and_everything_before_it(tmp_path: Pat
     log.close(PATIENCE_S)
     assert [data for _, data in iter_records(tmp_path)] == [b"one", b"two"]
     assert acks.failures == []
+
+
+def test_whoever_appends_without_a_ring_rings_later(tmp_path: Path) -> None:
+    acks = Acks()
+    log = open_log(tmp_path, acks, settings=LAZY)
+    while log._intake._asleep_until_s == NOW:
+        pass
+    log.append(b"one", urgent=True, ring=False)
+    assert log.is_due
+    log.ring()
+    assert not log.is_due
+    assert acks.wait_durable(1)
+    log.close(PATIENCE_S)
 
 
 def test_records_that_wait_for_company_share_a_frame(tmp_path: Path) -> None:
