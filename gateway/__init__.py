@@ -7,8 +7,8 @@ exchange      one API call, head to last byte: the heart. Before it admission (j
               way down), own_answers, ending and farewell (when it goes wrong)
 holds         a call that waits for people: hold_opening, hold_request, preview (dry run), deciding (a vote)
 tunnel        one upgraded connection: tunnel_opening answers its client, tunnel_pumps carry it, tunnel_guard watches
-              it (typed_guard, copy_guard, port_guard), tunnel_record writes it down; held_tunnel: one that waits
-              for people behind its own 101
+              it (typed_guard, copy_guard, port_guard), tunnel_record writes it down, tunnel_ending ends it;
+              held_tunnel: one that waits for people behind its own 101
 identity/     bearer token or certificate -> Principal; sessions: which session a call belongs to
 policy/       facts -> Verdict (pure); evidence: facts -> Intent (pure), with request_headers: what of a client's headers goes
               where (pure); durability: what waits (pure)

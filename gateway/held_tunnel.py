@@ -24,9 +24,10 @@ from gateway.services import Services
 from gateway.state.hold_state import HoldState
 from gateway.tape import Tape
 from gateway.tunnel_dial import dial
+from gateway.tunnel_ending import UNRECORDED, TunnelEnding
 from gateway.tunnel_leg import Leg, Lobby
 from gateway.tunnel_opening import answer_client, open_guard
-from gateway.tunnel_pumps import UNRECORDED, Pumps
+from gateway.tunnel_pumps import Pumps
 from gateway.tunnel_record import TunnelRecord
 from gateway.waiting import Waiting
 from protocol.apicall import Call
@@ -70,7 +71,7 @@ class _Held:
     ) -> None:
         self._request, self._tape, self._services, self._live = request, tape, services, live
         self._admitted, self._client, self._record = admitted, client, record
-        self._pumps: Pumps | None = None
+        self._ending = TunnelEnding(client, tape, record)
         self._room = WaitingRoom(client, record, admitted.call)
         self._why: tuple[str, str, int] = ("cut", "the gateway stopped", CUT.code)
 
@@ -91,8 +92,8 @@ class _Held:
             stack.callback(dialled.connection.close)
             guard = open_guard(self._admitted, self._tape, self._services, self._live, account, self._request)
             cluster = Leg(dialled.connection.stream, dialled.machine)
-            self._pumps = Pumps(self._client, cluster, self._tape, self._record, self._live, guard)
-            await self._pumps.run(self._services, self._room.events, dialled.leftover)
+            pumps = Pumps(self._client, cluster, self._tape, self._record, self._live, guard, self._ending)
+            await pumps.run(self._services, self._room.events, dialled.leftover)
 
     async def _wait(self, stack: AsyncExitStack, leftover: bytes) -> Account | None:
         """The account of the call once it may go ahead; None: it may not."""
@@ -127,12 +128,10 @@ class _Held:
 
     async def conclude(self, protocol: str) -> None:
         """The end of the tunnel, or the reason why there was none."""
-        pumps = self._pumps
-        if pumps is None:
-            pumps = Pumps(self._client, None, self._tape, self._record, self._live, None)
+        if self._ending.cluster is None:
             result, why, code = self._why
-            pumps.ends(result, why, code=code)
-        await pumps.conclude(protocol)
+            self._ending.ends(result, why, code=code)
+        await self._ending.conclude(protocol)
 
 
 class WaitingRoom(Lobby):

@@ -20,6 +20,7 @@ from gateway.services import Services
 from gateway.tape import Tape
 from gateway.tunnel_asking import ask
 from gateway.tunnel_dial import Dialled, dial_over_spdy, may_fall_back
+from gateway.tunnel_ending import TunnelEnding
 from gateway.tunnel_leg import Leg
 from gateway.tunnel_opening import answer_client, open_guard
 from gateway.tunnel_pumps import Pumps
@@ -113,10 +114,11 @@ async def _carry(
     opened = await answer_client(request, tape, admitted, dialled.protocol)
     cluster = Leg(dialled.connection.stream, dialled.machine)
     guard = open_guard(admitted, tape, services, live, account, request)
-    pumps = Pumps(opened.client, cluster, tape, opened.record, live, guard)
+    ending = TunnelEnding(opened.client, tape, opened.record)
+    pumps = Pumps(opened.client, cluster, tape, opened.record, live, guard, ending)
     try:
         first = opened.client.machine.receive(opened.leftover) if opened.leftover else []
         await pumps.run(services, first, dialled.leftover)
     finally:
-        await pumps.conclude(dialled.protocol)
+        await ending.conclude(dialled.protocol)
         await opened.client.stream.aclose()

@@ -52,6 +52,8 @@ class TunnelGuard:
             self._typed = TypedGuard(call.tty, rules.commands, tape, masker, ask)
         self._copies = open_copy_guard(call, rules.files, tape, masker)
         self._ports = PortGuard(rules) if rules.ports is not None else None
+        self.looks_at_input = any((self._typed, self._copies, self._ports, self._input_mask))
+        """Whether `input` says anything but "forward it, and record it"."""
         self._noted = False
 
     # --- from the cluster ---------------------------------------------------------------------------
@@ -59,11 +61,8 @@ class TunnelGuard:
     def output(self, event: Event) -> list[Event]:
         """What the client may see of it, and the record may hold. Raises Refusal for what ends the session."""
         match event:
-            case ChannelData(channel=channel) if channel in OUTPUTS:
-                return self._output_data(event)
             case ChannelData():
-                self._account.sent(len(event.data))
-                return [event]
+                return self._output_data(event)
             case ChannelEnded() | ChannelReset():
                 return [*self._flushed(event.channel, event.connection), event]
             case TunnelClosed():
@@ -90,6 +89,8 @@ class TunnelGuard:
     @property
     def hold_s(self) -> float | None:
         """How long output may be held back before `flush_idle`; None: none is."""
+        if not self._held:
+            return None
         waits = [wait_s for held in self._held.values() if (wait_s := held.wait_s()) is not None]
         return min(waits) if waits else None
 

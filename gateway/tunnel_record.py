@@ -1,5 +1,7 @@
 """What happens in a tunnel -> records: every byte of every channel, and what sizes and exit codes mean."""
 
+from typing import Final
+
 from gateway.policy.model import Scope
 from gateway.tape import Tape
 from protocol.apicall import Call
@@ -30,6 +32,7 @@ _CHANGES = {
     ChannelEnded: "ended",
     ChannelReset: "reset",
 }
+_CHANGED: Final = (ChannelOpened, ChannelAccepted, ChannelEnded, ChannelReset)
 
 
 class TunnelRecord:
@@ -69,7 +72,7 @@ class TunnelRecord:
         """This event is about to be sent on."""
         if isinstance(event, ChannelData):
             self._data(event, from_client)
-        elif isinstance(event, ChannelOpened | ChannelAccepted | ChannelEnded | ChannelReset):
+        elif isinstance(event, _CHANGED):
             self._changed(event, from_client)
         elif isinstance(event, TunnelClosed):
             self._closed = event
@@ -105,9 +108,11 @@ class TunnelRecord:
             for columns, rows in self._sizes.feed(data):
                 tape.append(Resized(tape.exchange, at_us, columns, rows))
         elif is_result and self._exit is not None:
+            is_first = self._exit.is_empty
             self._exit.feed(data)
             self.must_be_durable = True
-            if self._transport == "websocket" and data:  # a result is one whole message there
+            # A result is one whole message over WebSocket, and in fact over SPDY. Read now, it is durable with its bytes.
+            if data and (self._transport == "websocket" or (is_first and self._exit.is_whole())):
                 self._conclude()
 
     def _changed(

@@ -131,6 +131,14 @@ class ExitStatusReader:
         self._is_cut = self._is_cut or len(kept) < len(data)
         self._text += kept
 
+    def is_whole(self) -> bool:
+        """Whether what came so far is one Status already. Says no before v4, where only the end tells."""
+        return self._has_status and not self._is_cut and parse_status(bytes(self._text)) is not None
+
+    @property
+    def is_empty(self) -> bool:
+        return not self._text
+
     def read(self) -> ExitStatus | None:
         """Read the result: when the channel or the tunnel ended. None: it has not said any.
 

@@ -2,7 +2,17 @@
 
 from typing import Final
 
-from gateway import app, ending, evidence, record_opening, tape, tunnel_pumps, tunnel_record, upload
+from gateway import (
+    app,
+    ending,
+    evidence,
+    record_opening,
+    tape,
+    tunnel_ending,
+    tunnel_pumps,
+    tunnel_record,
+    upload,
+)
 from gateway.durability import Durability
 from gateway.recorder import Recorder
 from gateway.server import management
@@ -131,7 +141,7 @@ WEAKENINGS: Final = (
     ),
     Weakening(
         "S25", "the last words of a shell hand over what was not written", watch_a_shell_while_the_log_fails,
-        "what a failed log may have lost", edit(tunnel_pumps.Pumps._deliver, "self._tape.check()", "pass"),
+        "what a failed log may have lost", edit(tunnel_ending.TunnelEnding.deliver, "self._tape.check()", "pass"),
     ),
     Weakening(
         "S25", "a stream does not wait for a slow disk", watch_a_shell_while_the_log_fails,

@@ -2,7 +2,16 @@
 
 from typing import Final
 
-from gateway import admission, answer_masking, live, revocations, tunnel_asking, tunnel_pumps, tunnel_record
+from gateway import (
+    admission,
+    answer_masking,
+    live,
+    revocations,
+    tunnel_asking,
+    tunnel_ending,
+    tunnel_pumps,
+    tunnel_record,
+)
 from gateway.policy import rule
 from gateway.upstream import response
 from protocol import http1_heads, upgrade, websocket, websocket_frames
@@ -134,7 +143,7 @@ WEAKENINGS: Final = (
     ),
     Weakening(
         "S21", "a stream is ended without a word", go_on_after_a_revocation, "without a word of why",
-        edit(tunnel_pumps.Pumps.conclude, "self._say_farewell(self._why or", "0 and self._say_farewell(self._why or"),
+        edit(tunnel_ending.TunnelEnding.conclude, "self._say_farewell(self._why or", "0 and self._say_farewell(self._why or"),
     ),
     Weakening(
         "S11", "a shell asked for with GET is a read (KEP-4006)", get_a_shell_as_a_reader, "who may only read got in",
@@ -146,11 +155,11 @@ WEAKENINGS: Final = (
     ),
     Weakening(
         "S23", "what was typed last is forgotten with its mask", vanish_after_typing, "is in no record",
-        edit(tunnel_pumps.Pumps.conclude, "self._guard.finish_input()", "None"),
+        edit(tunnel_ending.TunnelEnding._record_held_back, "self.guard.finish_input()", "None"),
     ),
     Weakening(
         "S23", "output is recorded as it came and shown masked", show_half_a_key, "saw different output",
-        edit(tunnel_pumps.Pumps._hand_down, "self._record.carried(event, from_client=False)",
+        edit(tunnel_pumps.Pumps._record_output, "self._record.carried(event, from_client=False)",
              "event.__class__.__name__ == 'ChannelData' or self._record.carried(event, from_client=False)"),
     ),
     Weakening(

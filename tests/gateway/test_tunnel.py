@@ -19,7 +19,7 @@ from protocol.events import (
     TunnelClosed,
 )
 from protocol.side import Side
-from storage.records import Exited, TunnelEnded, TunnelStarted
+from storage.records import Exited, Outcome, TunnelEnded, TunnelStarted
 from tests.kit.blocked_files import BlockedFiles
 from tests.kit.gateway_rig import Exchange, Rig, open_rig
 from tests.kit.orc import OrcConnection, SeenRequest, answer
@@ -201,6 +201,32 @@ async def test_a_result_that_waits_for_the_disk_is_the_only_one_recorded_when_th
         exchange = await the_exchange(rig)
     assert exchange.channel(Channel.ERROR, from_client=False) == SUCCESS
     assert (exchange.outcome.result, exchange.outcome.exit_code) == ("completed", 0)
+
+
+async def test_what_is_typed_while_the_result_waits_for_the_disk_is_not_recorded_behind_the_outcome(
+    tmp_path: Path,
+) -> None:
+    files = BlockedFiles()
+
+    async def play(connection: OrcConnection, frames: FrameStream) -> None:
+        await frames.next()
+        files.block()
+        await connection.send(down(3, SUCCESS) + close_frame(1000, masked=False))
+
+    async with open_rig(tmp_path, exec_server(play), files=files) as rig, rig.client() as client:
+        try:
+            frames = await start(rig, client)
+            await client.send(up(0, b"go"))
+            while not files.waiting.is_set():
+                await trio.sleep(0.002)
+            await client.send(up(0, b"too late"))
+            await wait_all_tasks_blocked(0.1)
+        finally:
+            files.release()
+        assert await until_close(frames) == {3: SUCCESS}
+        exchange = await the_exchange(rig)
+    assert isinstance(exchange.records[-1], Outcome)
+    assert exchange.channel(Channel.STDIN, from_client=True) == b"go"
 
 
 async def idle(connection: OrcConnection, frames: FrameStream) -> None:

@@ -120,6 +120,28 @@ def test_endless_result_is_bounded_and_has_no_code() -> None:
     assert len(reader._text) == MAX_ERROR_BYTES
 
 
+@pytest.mark.parametrize(
+    ("protocol", "pieces", "is_whole"),
+    [
+        ("v4.channel.k8s.io", [SUCCESS], True),
+        ("v5.channel.k8s.io", [SUCCESS[:9], SUCCESS[9:]], True),
+        ("v4.channel.k8s.io", [SUCCESS[:9]], False),
+        ("v4.channel.k8s.io", [], False),
+        ("v4.channel.k8s.io", [SUCCESS, b" " * MAX_ERROR_BYTES], False),
+        ("v3.channel.k8s.io", [b"exit status 1"], False),
+    ],
+)
+def test_a_whole_status_is_known_before_the_channel_ends(
+    protocol: str, pieces: list[bytes], is_whole: bool
+) -> None:
+    reader = ExitStatusReader(protocol)
+    assert reader.is_empty
+    for piece in pieces:
+        reader.feed(piece)
+    assert reader.is_empty is not any(pieces)
+    assert reader.is_whole() is is_whole
+
+
 @pytest.mark.parametrize("protocol", ["v6.channel.k8s.io", "V4.CHANNEL.K8S.IO", "portforward.k8s.io"])
 def test_unknown_protocol_is_our_error(protocol: str) -> None:
     with pytest.raises(LocalProtocolError):
