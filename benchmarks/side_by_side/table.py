@@ -64,7 +64,7 @@ def _transfers(result: Result) -> Iterator[str]:
     if not result.transfers:
         return
     yield ""
-    yield f"{'transfer':26} {'way':22} {'MB/s':>7} {'of runs':>13} {'MB/s/core':>10}  CPU s per GB"
+    yield f"{'transfer':31} {'way':22} {'MB/s':>7} {'of runs':>13} {'MB/s/core':>10}  CPU s per GB"
     for one in result.transfers:
         speeds = [run.mb_per_s for run in one.runs]
         per_core = median_or_none(one.runs)
@@ -72,7 +72,7 @@ def _transfers(result: Result) -> Iterator[str]:
         spread = f"{min(speeds):.0f}..{max(speeds):.0f}"
         cpu = _roles(median_by_role(run.cpu_s_per_gb for run in one.runs))
         name = f"{one.step}, {one.mib} MiB"
-        yield f"{name:26} {one.lane:22} {statistics.median(speeds):7.0f} {spread:>13} {core:>10}  {cpu}"
+        yield f"{name:31} {one.lane:22} {statistics.median(speeds):7.0f} {spread:>13} {core:>10}  {cpu}"
 
 
 def _loads(result: Result) -> Iterator[str]:
@@ -86,18 +86,18 @@ def _loads(result: Result) -> Iterator[str]:
         rates = [run.calls_per_s for run in one.runs]
         shown = " ".join(f"{median_of(one.runs, field):8.2f}" for field in ("p50_ms", "p90_ms", "p99_ms"))
         spread = f"{min(rates):.0f}..{max(rates):.0f}"
+        limit = limit_of(one)
         yield (
             f"{one.connections:11} {one.lane:22} {statistics.median(rates):8.0f} {spread:>15} {shown}  "
-            f"{_roles(median_by_role(run.cores for run in one.runs))}{_limit(one)}"
+            f"{_roles(median_by_role(run.cores for run in one.runs))}{f'; limit: {limit}' if limit else ''}"
         )
 
 
-def _limit(one: Load) -> str:
+def limit_of(one: Load) -> str:
+    """Which process held the loop back, "" when none was near a whole core."""
     cores = median_by_role(run.cores for run in one.runs)
     full = [role for role, used in cores.items() if used >= LIMIT_CORES]
-    if "client" in full:
-        return "; the client is the limit: no figure of the way"
-    return f"; limit: {' and '.join(full)}" if full else ""
+    return "the client: no figure of the way" if "client" in full else " and ".join(full)
 
 
 def _idle(result: Result) -> Iterator[str]:

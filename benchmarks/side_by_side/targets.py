@@ -155,7 +155,7 @@ TARGETS: Final = (
     Target("2 workers / 1 worker", 1.7, "x", micro("workers", "two_over_one"), least=True),
     Target("memory of an idle watch", 100.0, "KiB", idle("watch")),
     Target("memory of an idle exec", 200.0, "KiB", idle("exec")),
-    Target("stored bytes per kubectl call", 1500.0, "B", micro("stored_bytes", "bytes_per_call")),
+    Target("stored bytes per kubectl call", 1500.0, "B", micro("stored_bytes", "log_bytes_per_call")),
 )
 
 

@@ -58,6 +58,12 @@ DURABILITIES: Final = ("strict", "balanced", "relaxed")
 @click.option(
     "--plot", type=click.Path(file_okay=False, path_type=Path), metavar="DIR", help="Draw SVG files there."
 )
+@click.option(
+    "--document",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Put the tables into a Markdown file that has a place for them (docs/performance.md).",
+)
 @click.option("--targets", is_flag=True, help="Show the project's targets, met or missed.")
 @click.option("--check", is_flag=True, help="The same, and exit with 1 when one is missed.")
 @click.option(
@@ -138,6 +144,9 @@ def _show(result: Any, flags: dict[str, Any]) -> None:
     if flags["plot"]:
         for path in _module("plots").write_plots(result, flags["plot"]):
             _say(f"drew {path}")
+    if flags["document"]:
+        _module("document").rewrite(flags["document"], result)
+        _say(f"wrote the tables of {flags['document']}")
     if not (flags["targets"] or flags["check"]):
         return
     click.echo()
