@@ -4,11 +4,14 @@ Made to cost far less than what it measures: one epoll loop, requests encoded be
 their end. The first call of a connection is not timed. Heads of HTTP/2 are read as far as the status of a good answer.
 """
 
+import contextlib
 import multiprocessing
+import os
 import re
 import select
 import ssl
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Final
@@ -17,6 +20,8 @@ from benchmarks.http_client import READ_BYTES, BenchmarkFailed, Endpoint, Http2C
 
 POLL_S: Final = 1.0
 STALL_S: Final = 30.0
+ALONE: Final = 4
+"""More connections than these are driven by two processes."""
 _LENGTH: Final = re.compile(rb"(?i)\r\ncontent-length: (\d+)")
 _FORK: Final = multiprocessing.get_context("fork")
 """TLS contexts go along as they are. Nothing else runs in this process that a fork could cut in two."""
@@ -24,47 +29,69 @@ _FORK: Final = multiprocessing.get_context("fork")
 
 @dataclass
 class LoadSamples:
-    """calls: answers within the time. cpu_s: of all client processes."""
+    """busiest_cores: cores used by the client process that had most to do."""
 
     seconds: list[float] = field(default_factory=list)
-    calls: int = 0
-    cpu_s: float = 0.0
-    busiest_s: float = 0.0  # CPU of the process that had most to do
     elapsed_s: float = 0.0
+    busiest_cores: float = 0.0
 
 
 def drive(
-    endpoint: Endpoint, version: str, path: str, connections: int, duration_s: float, processes: int
+    endpoint: Endpoint,
+    version: str,
+    path: str,
+    connections: int,
+    duration_s: float,
+    *,
+    begin: Callable[[], None],
 ) -> LoadSamples:
-    """Load an endpoint and return what the clients saw. Raises BenchmarkFailed."""
+    """Load an endpoint and return what the clients saw. Raises BenchmarkFailed.
+
+    begin: called when all connections are open and warm, before the first timed call.
+    """
+    processes = min(connections, 2 if connections > ALONE else 1, os.cpu_count() or 1)
     shares = [connections // processes + (number < connections % processes) for number in range(processes)]
-    started = []
-    for share in filter(None, shares):
-        ours, theirs = _FORK.Pipe(duplex=False)
-        process = _FORK.Process(target=_drive, args=(theirs, endpoint, version, path, share, duration_s))
-        process.start()
-        theirs.close()
-        started.append((process, ours))
-    total = LoadSamples()
-    problem = ""
-    for process, ours in started:
-        try:
-            found = ours.recv() if ours.poll(duration_s + STALL_S) else "a client of the load stands still"
-        except EOFError:
-            found = "a client of the load ended early"
-        process.kill() if isinstance(found, str) else None
-        process.join()
-        if isinstance(found, str):
-            problem = found
-            continue
-        total.seconds += found.seconds
-        total.calls += found.calls
-        total.cpu_s += found.cpu_s
-        total.busiest_s = max(total.busiest_s, found.cpu_s)
-        total.elapsed_s = max(total.elapsed_s, found.elapsed_s)
-    if problem:
-        raise BenchmarkFailed(problem)
-    return total
+    with contextlib.ExitStack() as stack:
+        ends = []
+        for share in shares:
+            ours, theirs = _FORK.Pipe()
+            process = _FORK.Process(target=_drive, args=(theirs, endpoint, version, path, share, duration_s))
+            process.start()
+            stack.callback(_end, process)
+            stack.callback(ours.close)
+            theirs.close()
+            ends.append(ours)
+        for ours in ends:
+            _hear(ours, STALL_S)
+        begin()
+        for ours in ends:
+            ours.send(None)
+        return _total([_hear(ours, duration_s + STALL_S) for ours in ends])
+
+
+def _hear(ours: Connection, patience_s: float) -> LoadSamples:
+    """What a client process says next; it says in words what went wrong."""
+    try:
+        found = ours.recv() if ours.poll(patience_s) else "a client of the load stands still"
+    except EOFError:
+        found = "a client of the load ended early"
+    if not isinstance(found, LoadSamples):
+        raise BenchmarkFailed(str(found))
+    return found
+
+
+def _total(parts: list[LoadSamples]) -> LoadSamples:
+    return LoadSamples(
+        [seconds for part in parts for seconds in part.seconds],
+        max(part.elapsed_s for part in parts),
+        max(part.busiest_cores for part in parts),
+    )
+
+
+def _end(process: "multiprocessing.process.BaseProcess") -> None:
+    process.join(1.0)
+    process.kill()
+    process.join()
 
 
 class _Caller:
@@ -126,20 +153,20 @@ def _ends_stream(buffer: bytearray) -> bool:
 
 
 def _drive(
-    out: Connection, endpoint: Endpoint, version: str, path: str, connections: int, duration_s: float
+    parent: Connection, endpoint: Endpoint, version: str, path: str, connections: int, duration_s: float
 ) -> None:
     try:
-        callers = {
-            (caller := _Caller(endpoint, version, path)).sock.fileno(): caller for _ in range(connections)
-        }
-        out.send(_loop(callers, duration_s))
+        callers = [_Caller(endpoint, version, path) for _ in range(connections)]
+        parent.send(LoadSamples())
+        parent.recv()
+        parent.send(_loop({caller.sock.fileno(): caller for caller in callers}, duration_s))
     except (BenchmarkFailed, OSError) as error:
-        out.send(str(error))
+        parent.send(str(error))
 
 
 def _loop(callers: dict[int, _Caller], duration_s: float) -> LoadSamples:
     poll = select.epoll()
-    samples = LoadSamples()
+    seconds: list[float] = []
     cpu, begun = time.process_time(), time.perf_counter()
     for descriptor, caller in callers.items():
         poll.register(descriptor, select.EPOLLIN)
@@ -148,8 +175,7 @@ def _loop(callers: dict[int, _Caller], duration_s: float) -> LoadSamples:
         for descriptor, _ in poll.poll(POLL_S):
             caller = callers[descriptor]
             if caller.is_answered():
-                samples.seconds.append(time.perf_counter() - caller.since)
+                seconds.append(time.perf_counter() - caller.since)
                 caller.ask()
-    samples.calls, samples.elapsed_s = len(samples.seconds), now - begun
-    samples.cpu_s = time.process_time() - cpu
-    return samples
+    elapsed_s = now - begun
+    return LoadSamples(seconds, elapsed_s, (time.process_time() - cpu) / elapsed_s)

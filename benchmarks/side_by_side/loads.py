@@ -1,10 +1,8 @@
 """GET of 3 KB by 1, 16 and 64 connections at once: calls per second, their time, and which process is the limit."""
 
-import os
-
 from benchmarks.report import cpu_seconds, percentile
 from benchmarks.side_by_side.interleave import wait_for_rest
-from benchmarks.side_by_side.load_client import LoadSamples, drive
+from benchmarks.side_by_side.load_client import drive
 from benchmarks.side_by_side.plan import Plan
 from benchmarks.side_by_side.result import Load, LoadRun
 from benchmarks.side_by_side.site import Site
@@ -27,33 +25,32 @@ def measure_loads(
 
 
 def _load(lane: Lane, site: Site, plan: Plan, connections: int, standin_pid: int | None) -> LoadRun:
-    way = lane.way
-    wait_for_rest(way)
-    before, server = way.cpu_s(), cpu_seconds(standin_pid) if standin_pid else 0.0
-    processes = min(connections, 2 if connections > 4 else 1, os.cpu_count() or 1)
+    wait_for_rest(lane.way)
+    before: dict[str, float] = {}
+
+    def begin() -> None:
+        before.update(_cpu_s(lane.way, standin_pid))
+
     samples = drive(
-        way.endpoint, lane.version, f"{site.configmaps}/small", connections, plan.load_s, processes
+        lane.way.endpoint, lane.version, f"{site.configmaps}/small", connections, plan.load_s, begin=begin
     )
-    cores = {CLIENT: samples.busiest_s / samples.elapsed_s}
-    if standin_pid:
-        cores[API_SERVER] = (cpu_seconds(standin_pid) - server) / samples.elapsed_s
-    spent = {role: now - before.get(role, 0.0) for role, now in way.cpu_s().items()}
+    spent = {role: now - before[role] for role, now in _cpu_s(lane.way, standin_pid).items()}
+    cores = {CLIENT: samples.busiest_cores}
     cores |= {role: seconds / samples.elapsed_s for role, seconds in spent.items()}
-    return _figures(samples, way, spent, before, cores)
-
-
-def _figures(
-    samples: LoadSamples, way: Way, spent: dict[str, float], before: dict[str, float], cores: dict[str, float]
-) -> LoadRun:
-    wait_for_rest(way)
-    later = {role: now - before.get(role, 0.0) for role, now in way.cpu_s().items() if role in BACKGROUND}
-    calls = max(1, samples.calls)
-    ordered = sorted(samples.seconds) or [0.0]
+    wait_for_rest(lane.way)
+    later = {role: now - before[role] for role, now in lane.way.cpu_s().items() if role in BACKGROUND}
+    each = {role: seconds for role, seconds in (spent | later).items() if role != API_SERVER}
+    calls, ordered = len(samples.seconds), sorted(samples.seconds) or [0.0]
     return LoadRun(
-        samples.calls / samples.elapsed_s,
+        calls / samples.elapsed_s,
         percentile(ordered, 0.5) * 1e3,
         percentile(ordered, 0.9) * 1e3,
         percentile(ordered, 0.99) * 1e3,
-        {role: seconds / calls * 1e3 for role, seconds in (spent | later).items()},
+        {role: seconds / max(1, calls) * 1e3 for role, seconds in each.items()},
         cores,
     )
+
+
+def _cpu_s(way: Way, standin_pid: int | None) -> dict[str, float]:
+    server = {API_SERVER: cpu_seconds(standin_pid)} if standin_pid else {}
+    return server | way.cpu_s()

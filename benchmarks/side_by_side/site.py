@@ -6,6 +6,7 @@ nothing outside this namespace is touched, and a pod runs only with an image the
 
 import contextlib
 import json
+import os
 import random
 import secrets
 import signal
@@ -16,26 +17,33 @@ from typing import Final
 
 from benchmarks.http_client import BenchmarkFailed, Endpoint, Http1Client, connect
 from benchmarks.side_by_side.stream_client import open_exec
+from protocol.events import Channel, ChannelData, ChannelEnded
 
 SMALL_BYTES: Final = 3_000
 LARGE_BYTES: Final = 30_000
 LISTED: Final = 50
 LISTED_BYTES: Final = 100_000
 FORWARD_PORT: Final = 8080
+POD_FILE: Final = "/tmp/bench.bin"
+POD_FILE_MIB: Final = 16
 POD_TIMEOUT_S: Final = 180
+POD_LOOK_S: Final = 0.5
 _METADATA_BYTES: Final = 250
 """What an API server adds to an object, about."""
 
 
 @dataclass(frozen=True)
 class Site:
-    """pod: path of its pod, "" without one. file, file_mib: what it has to copy. serves: the size of a port-forward is
-    asked for by HTTP; else the port sends without end."""
+    """pod: path of its pod, "" without one. file, file_mib: what it has to copy.
+
+    asks: its port sends as much as an HTTP request asks for; else the file, to everybody who connects.
+    """
 
     namespace: str
     pod: str = ""
     file: str = ""
     file_mib: int = 1
+    asks: bool = False
 
     @property
     def configmaps(self) -> str:
@@ -55,9 +63,11 @@ def open_site(direct: Endpoint, *, image: str | None, is_standin: bool) -> Itera
         site = Site(namespace)
         _fill(client, site)
         if is_standin or image:
-            pod = _start_pod(client, direct, namespace, image or "example.com/bench:1", is_standin)
-            file, file_mib = ("/big/64MiB.bin", 64) if is_standin else ("/tmp/bench.bin", 16)
-            site = Site(namespace, pod, file, file_mib)
+            pod = _start_pod(client, namespace, image or "example.com/bench:1")
+            file, file_mib = ("/big/64MiB.bin", 64) if is_standin else (POD_FILE, POD_FILE_MIB)
+            site = Site(namespace, pod, file, file_mib, asks=is_standin)
+            if not is_standin:
+                _fill_pod(direct, pod)
         yield site
     finally:
         client.close()
@@ -85,9 +95,8 @@ def _fill(client: Http1Client, site: Site) -> None:
         client.call("POST", site.configmaps, body)
 
 
-def _start_pod(client: Http1Client, direct: Endpoint, namespace: str, image: str, is_standin: bool) -> str:
-    serve = f"while true; do nc -l -p {FORWARD_PORT} -e cat /tmp/bench.bin; done"
-    script = f"head -c 16777216 /dev/urandom >/tmp/bench.bin; ({serve}) & exec sleep 7200"
+def _start_pod(client: Http1Client, namespace: str, image: str) -> str:
+    script = f"nc -lk -p {FORWARD_PORT} -e cat {POD_FILE} & exec sleep 7200"
     container = {"name": "bench", "image": image, "command": ["sh", "-c", script]}
     spec = {"containers": [container], "restartPolicy": "Never", "terminationGracePeriodSeconds": 0}
     pods = f"/api/v1/namespaces/{namespace}/pods"
@@ -98,11 +107,17 @@ def _start_pod(client: Http1Client, direct: Endpoint, namespace: str, image: str
             raise BenchmarkFailed(
                 f"the pod with image {image} does not run after {POD_TIMEOUT_S} s: try another image"
             )
-        time.sleep(0.5)
-    if not is_standin:
-        check = "until test $(wc -c </tmp/bench.bin) -eq 16777216; do sleep 1; done"
-        open_exec(direct, f"{pods}/bench", "spdy", ["sh", "-c", check]).run_to_end()
+        time.sleep(POD_LOOK_S)
     return f"{pods}/bench"
+
+
+def _fill_pod(direct: Endpoint, pod: str) -> None:
+    """Give it a file to copy, of random bytes: others would flatter a log that compresses."""
+    tunnel = open_exec(direct, pod, "spdy", ["sh", "-c", f"cat >{POD_FILE}"])
+    for _ in range(POD_FILE_MIB * 32):
+        tunnel.send(ChannelData(Channel.STDIN, os.urandom(32 * 1024)))
+    tunnel.send(ChannelEnded(Channel.STDIN))
+    tunnel.run_to_end()
 
 
 def _create(

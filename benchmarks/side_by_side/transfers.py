@@ -41,8 +41,9 @@ def forward(endpoint: Endpoint, site: Site, transport: str, mib: int) -> None:
     size = 0
     while size < mib * MIB:
         tunnel = open_forward(endpoint, site.pod, transport, FORWARD_PORT)
-        once = mib * MIB if site.file.startswith("/big") else site.file_mib * MIB
-        tunnel.send(ChannelData(Channel.DATA, b"GET /bytes/%d HTTP/1.1\r\nHost: web\r\n\r\n" % once))
+        once = (mib if site.asks else site.file_mib) * MIB
+        if site.asks:
+            tunnel.send(ChannelData(Channel.DATA, b"GET /bytes/%d HTTP/1.1\r\nHost: web\r\n\r\n" % once))
         got = 0
         while got < once:
             got += len(tunnel.received(Channel.DATA))

@@ -8,6 +8,8 @@ import contextlib
 import importlib
 import signal
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final
@@ -116,7 +118,7 @@ def _measure(flags: dict[str, Any]) -> Any:
     plan = _plan(flags)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _as_interrupt)
-    result = _module("command").measure(plan, kubeconfig, flags["image"], _say)
+    result = _module("command").measure(plan, kubeconfig, flags["image"], _progress())
     if flags["json_file"]:
         _module("result").write_result(flags["json_file"], result)
         _say(f"wrote {flags['json_file']}")
@@ -129,7 +131,7 @@ def _plan(flags: dict[str, Any]) -> Any:
     plan = plans.quick(plan) if flags["quick"] else plan
     chosen = {
         "runs": flags["runs"],
-        "groups": flags["only"],
+        "groups": tuple(group for group in plan.groups if group in flags["only"]),  # in their own order
         "ways": flags["way"],
         "durabilities": flags["durability"],
     }
@@ -177,6 +179,12 @@ def _say(line: str) -> None:
     """Progress, for a person: a reader of stderr that is gone must not end a measurement."""
     with contextlib.suppress(OSError):
         click.echo(line, err=True)
+
+
+def _progress() -> Callable[[str], None]:
+    """The same with the seconds since now."""
+    begun = time.monotonic()
+    return lambda line: _say(f"[{time.monotonic() - begun:4.0f} s] {line}")
 
 
 def _as_interrupt(number: int, frame: FrameType | None) -> None:

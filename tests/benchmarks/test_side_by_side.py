@@ -128,6 +128,17 @@ def test_the_namespace_is_deleted_whatever_happens() -> None:
             client.call("GET", f"/api/v1/namespaces/{site.namespace}")
 
 
+def test_on_a_cluster_of_a_user_a_pod_runs_only_with_an_image() -> None:
+    with ExitStack() as stack:
+        kubeconfig = start_standin(stack).kubeconfig
+        plan = msgspec.structs.replace(tiny(Plan()), groups=("watch", "exec"), ways=())
+        without = measure(plan, kubeconfig, None, lambda line: None)
+        assert {one.group for one in without.series} == {"watch"}
+        assert "exec, copies, port-forward: no pod without --image" in without.skipped
+        found = measure(plan, kubeconfig, "example.com/busybox:1", lambda line: None)
+        assert {one.group for one in found.series} == {"watch", "exec"}
+
+
 def test_the_verb_offers_what_there_is() -> None:
     """It spells the choices out, so that its help imports nothing."""
     assert (VERB_GROUPS, VERB_WAYS) == (GROUPS, WAYS)
