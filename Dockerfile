@@ -8,6 +8,7 @@ COPY pyproject.toml README.md LICENSE ./
 COPY protocol protocol
 COPY storage storage
 COPY gateway gateway
+COPY benchmarks benchmarks
 RUN /opt/kubetape/bin/pip install --no-cache-dir --disable-pip-version-check 'setuptools>=77' \
  && /opt/kubetape/bin/pip install --no-cache-dir --disable-pip-version-check --no-deps --no-build-isolation . \
  && /opt/kubetape/bin/pip uninstall -y setuptools \

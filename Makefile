@@ -19,8 +19,10 @@ clients: $(STAMP)
 lint: $(STAMP)
 	$(VENV)/bin/ruff format --check . && $(VENV)/bin/ruff check . && $(VENV)/bin/mypy
 
+# What recording costs, beside kubectl proxy and HAProxy: a quarter of an hour; ARGS=--quick for a look.
 bench: $(STAMP)
-	$(VENV)/bin/python -m benchmarks.calls $(ARGS)
+	benchmarks/install
+	$(VENV)/bin/kubetape bench --targets $(ARGS)
 
 coverage: $(STAMP)
 	$(VENV)/bin/coverage run -m pytest tests/protocol tests/storage tests/gateway/policy -q && $(VENV)/bin/coverage report --include='protocol/*,storage/*,gateway/policy/*'

@@ -53,12 +53,23 @@ def running(command: list[str], ready: str) -> Iterator[tuple[int, str]]:
     """A process, once a line of its output matches `ready`; yields its pid and what the group matched."""
     with tempfile.NamedTemporaryFile("rb", prefix="kubetape-bench-") as output:
         with open(output.name, "wb") as sink:
-            process = subprocess.Popen(command, stdout=sink, stderr=subprocess.STDOUT)
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=sink, stderr=subprocess.STDOUT
+            )
         try:
             yield process.pid, _wait_ready(process, Path(output.name), ready)
         finally:
-            process.terminate()
-            process.wait(STOP_TIMEOUT_S)
+            stop(process)
+
+
+def stop(process: "subprocess.Popen[bytes]") -> None:
+    """Ask a process to end, and end it when it does not."""
+    process.terminate()
+    try:
+        process.wait(STOP_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait(STOP_TIMEOUT_S)
 
 
 def _wait_ready(process: "subprocess.Popen[bytes]", output: Path, ready: str) -> str:
@@ -83,14 +94,15 @@ def start_gateway(
     *,
     durability: str = "balanced",
     directory: Path | None = None,
+    flags: tuple[str, ...] = (),
 ) -> GatewayProcess:
-    """A gateway in observe mode. directory: default a temporary one."""
+    """A gateway in observe mode. directory: default a temporary one. flags: further ones of `kubetape serve`."""
     if directory is None:
         temporary = tempfile.TemporaryDirectory(prefix="kubetape-bench-", ignore_cleanup_errors=True)
         directory = Path(stack.enter_context(temporary))
     command = [sys.executable, "-m", "gateway.cli", "serve", "--upstream-kubeconfig", str(kubeconfig)]
     command += ["--data-dir", str(directory), "--listen", "127.0.0.1:0", "--mgmt-listen", "127.0.0.1:0"]
-    command += ["--durability", durability]
+    command += ["--durability", durability, *flags]
     pid, _ = stack.enter_context(running(command, r"on port (\d+)"))
     return GatewayProcess(pid, directory, load_kubeconfig(directory / "kubeconfig"))
 
@@ -100,9 +112,23 @@ def start_kubectl_proxy(stack: contextlib.ExitStack, kubeconfig: Path) -> tuple[
     kubectl = shutil.which("kubectl")
     if kubectl is None:
         return None
-    command = [kubectl, "--kubeconfig", str(kubeconfig), "proxy", "--port=0"]
+    # By default it refuses exec and attach, which are to be measured as well.
+    command = [kubectl, "--kubeconfig", str(kubeconfig), "proxy", "--port=0", "--reject-paths=^$"]
     pid, port = stack.enter_context(running(command, r"127\.0\.0\.1:(\d+)"))
     return pid, int(port)
+
+
+def process_tree(pid: int) -> list[int]:
+    """A process and all below it."""
+    return [pid, *(one for child in children(pid) for one in process_tree(child))]
+
+
+def role_of(pid: int) -> str:
+    """What a process of ours does, by its command line: gateway, keeper, or the name of its module."""
+    words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+    module = words[words.index("-m") + 1] if "-m" in words[:-1] else Path(words[0]).name
+    name = module.rpartition(".")[2].removesuffix("_process")
+    return "gateway" if name in ("cli", "kubetape") else name
 
 
 def rss_bytes(pid: int) -> int:

@@ -3,9 +3,12 @@
 import json
 import os
 import platform
+import re
+import ssl
 import statistics
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -28,21 +31,38 @@ def summary(samples: Sequence[float]) -> dict[str, float]:
 
 
 def environment() -> dict[str, str]:
-    """Commit and machine, as far as they explain a difference."""
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
-    )
+    """Commit, machine and versions, as far as they explain a difference."""
+    here = Path(__file__).parent
     return {
-        "commit": commit.stdout.strip() or "unknown",
+        "commit": _said(["git", "-C", str(here), "rev-parse", "--short", "HEAD"]) or "unknown",
+        "changed": "yes" if _said(["git", "-C", str(here), "status", "--porcelain", "-uno"]) else "no",
         "python": platform.python_version(),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}",
+        "cpu": cpu_model(),
+        "kernel": platform.release(),
+        "openssl": ssl.OPENSSL_VERSION,
     }
 
 
+def cpu_model() -> str:
+    found = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+    return found[1] if found else platform.processor() or "unknown"
+
+
+def _said(command: list[str]) -> str:
+    """What a program printed; "" when it is not there or failed."""
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
 def cpu_seconds(pid: int) -> float:
-    """User and system time of a process so far, all threads."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    """User and system time of a process so far, all its threads, those that ended included.
+
+    By the process's own CPU clock: exact to the nanosecond, where /proc/<pid>/stat counts ticks of 10 ms.
+    """
+    return time.clock_gettime(~pid << 3 | 2)  # clock_getcpuclockid(3), with CPUCLOCK_SCHED
 
 
 def write_json(path: str | None, result: dict[str, object]) -> None:

@@ -95,6 +95,20 @@ def test_nothing_imports_tests() -> None:
     assert offences("gateway", {"tests"}) + offences("benchmarks", {"tests.test_imports"}) == []
 
 
+def test_only_the_verb_bench_knows_the_benchmarks_and_by_name_alone() -> None:
+    """They ship with the program, for `kubetape bench` measures a user's own cluster; nothing else may need them.
+    By importlib, so that an import statement anywhere in the gateway stays an offence."""
+    for package in ("gateway", "storage", "protocol"):
+        assert offences(package, {"benchmarks"}) == []
+    naming = {
+        str(path.relative_to(ROOT))
+        for path in modules("gateway")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Constant) and str(node.value).startswith("benchmarks.")
+    }
+    assert naming == {"gateway/cli/bench.py"}
+
+
 def test_only_the_recorder_opens_a_log_for_writing() -> None:
     """Type and error names are free to all; the writing classes are not."""
     allowed = frozenset({"gateway/recorder.py", "gateway/log_name.py"})

@@ -44,6 +44,9 @@ VERBS: Final = {
     "revoke": Entry("gateway.cli.revoke:revoke", "End a user's, token's or session's access at once."),
     "holds": Entry("gateway.cli.holds:holds", "Legal holds: what retention must not delete."),
     "witness": Entry("gateway.cli.witness:witness", "Run a witness for the logs of gateways."),
+    "bench": Entry(
+        "gateway.cli.bench:bench", "Measure what recording costs, beside kubectl proxy and HAProxy."
+    ),
     "version": Entry("gateway.cli.version:version", "Print the version."),
 }
 
