@@ -16,12 +16,13 @@ from typing import NamedTuple
 import trio
 
 from gateway import exchange, heartbeat, journal
+from gateway.announcement import Announcement, say_what_decides
 from gateway.config import Settings, parse_address
 from gateway.console.context import ConsoleServices
 from gateway.console.serve import effective_admins, serve_console
 from gateway.data_path import GOING_DOWN, DataPath
 from gateway.decision_parts import DecisionParts, load_policy, open_decision_parts
-from gateway.first_user import console_url, ensure_token, write_kubeconfig
+from gateway.first_user import ensure_token
 from gateway.health import figures, ready_checks
 from gateway.keeper import Keeper
 from gateway.keeper_messages import KeeperStatus, Orders
@@ -36,6 +37,7 @@ from gateway.server.listening import open_listeners
 from gateway.server.management import Check, serve_management
 from gateway.services import Services
 from gateway.sessions import Sessions
+from gateway.start_lock import only_gateway
 from gateway.upstream.pool import Pool
 from storage.encryption.keys import DataKey
 from storage.errors import LogFailed
@@ -45,12 +47,14 @@ from storage.records import LogStopped
 class Part(NamedTuple):
     """What tells one process of a gateway from the others.
 
-    log: number of the log it writes. tell_key, accept_loss: see `open_record`.
+    log: number of the log it writes. tell_key, accept_loss: see `open_record`. sessions: where it looks them up; None:
+    it is the only one.
     """
 
     log: int = 0
     tell_key: Callable[[DataKey], None] = lambda _: None
     accept_loss: str = ""
+    sessions: Sessions | None = None
 
 
 class Gateway:
@@ -84,6 +88,23 @@ class Gateway:
         self.stopping.set()
         self.draining.set()
 
+    def restart(self) -> None:
+        """Replace one process after the other: there is only this one."""
+        journal.problem("restart", "one process cannot be replaced under its clients: start with --workers 2")
+
+    def announcement(self) -> Announcement:
+        """What to tell the person who started it."""
+        return Announcement(
+            self.settings,
+            self.preparation.upstream,
+            self.port,
+            self.management_port,
+            self.console_port,
+            (self.record.log_key,),
+            say_what_decides(self.services.policy, self.settings.policy.origin),
+            self.kubeconfig,
+        )
+
     async def stop(self) -> None:
         """The same, after the time that a load balancer gets to notice. Returns when the drain has begun."""
         self.stopping.set()
@@ -109,6 +130,7 @@ class OpenParts(NamedTuple):
     preparation: Preparation
     policy: PolicyInForce
     record: OpenRecord
+    sessions: Sessions
 
 
 async def open_parts(preparation: Preparation, part: Part) -> OpenParts:
@@ -123,7 +145,7 @@ async def open_parts(preparation: Preparation, part: Part) -> OpenParts:
         tell_key=part.tell_key,
         accept_loss=part.accept_loss,
     )
-    return OpenParts(preparation, policy, record)
+    return OpenParts(preparation, policy, record, part.sessions or Sessions())
 
 
 async def run_parts(
@@ -134,7 +156,7 @@ async def run_parts(
     serve: starts its tasks in the nursery, and returns when this process has told its clients goodbye. Returns what
     went wrong with the log, for others still have to end.
     """
-    preparation, policy, record = parts
+    preparation, policy, record = parts.preparation, parts.policy, parts.record
     pool = Pool(preparation.cluster)
     failure: LogFailed | None = None
     try:
@@ -148,7 +170,7 @@ async def run_parts(
                 record.recorder,
                 live,
             )
-            services = _services(preparation, record, deciding, live, pool)
+            services = _services(parts, deciding, live, pool)
             data = DataPath(preparation.settings, services, preparation.context)
             gateway = Gateway(preparation, record, services, data)
             await deciding.start(nursery)
@@ -163,14 +185,12 @@ async def run_parts(
     return failure
 
 
-def _services(
-    preparation: Preparation, record: OpenRecord, deciding: DecisionParts, live: Live, pool: Pool
-) -> Services:
-    settings = preparation.settings
+def _services(parts: OpenParts, deciding: DecisionParts, live: Live, pool: Pool) -> Services:
+    preparation, settings = parts.preparation, parts.preparation.settings
     return Services(
         authenticator=preparation.authenticator(),
-        recorder=record.recorder,
-        sessions=Sessions(),
+        recorder=parts.record.recorder,
+        sessions=parts.sessions,
         live=live,
         pool=pool,
         identity_mode=settings.cluster.identity,
@@ -216,6 +236,14 @@ async def open_gateway(
     """Serve until drained. accept_loss: see `open_record`. Raises BadConfig and friends before anything is
     started."""
     preparation = prepare(settings)
+    with only_gateway(preparation.data_dir):
+        await _open_only_process(preparation, accept_loss, task_status)
+
+
+async def _open_only_process(
+    preparation: Preparation, accept_loss: str, task_status: trio.TaskStatus[Gateway]
+) -> None:
+    settings = preparation.settings
     first_token = "" if settings.has_identity else ensure_token(preparation.data_dir)
     keeper = Keeper(Orders(str(preparation.data_dir), gateway_id(preparation.data_dir), settings))
     parts = await open_parts(preparation, Part(0, keeper.tell_key_from_thread, accept_loss))
@@ -255,22 +283,16 @@ async def _start(gateway: Gateway, nursery: trio.Nursery, keeper: Keeper) -> Non
             metrics=Metrics(
                 partial(figures, gateway.record, services),
                 partial(_keeper_report, keeper),
-                services.counts,
+                lambda: services.counts,
             ).text,
         )
     )
     if settings.console_address:
         serve = partial(serve_console, settings, gateway.console_services(), gateway.preparation.context)
         gateway.console_port = await nursery.start(serve)
-    ca = gateway.preparation.certificate.ca
-    if gateway.first_token and ca is not None:
-        gateway.kubeconfig = write_kubeconfig(
-            gateway.data_dir,
-            gateway.first_token,
-            server=f"https://{'127.0.0.1' if host == '0.0.0.0' else host}:{gateway.port}",
-            ca_file=ca,
-            console=console_url(settings.console_address, gateway.console_port),
-        )
+    gateway.kubeconfig = gateway.preparation.write_kubeconfig(
+        gateway.first_token, gateway.port, gateway.console_port
+    )
 
 
 def _keeper_report(keeper: Keeper) -> tuple[KeeperStatus, float]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gateway.config import BadConfig, Settings, check_settings, parse_address
-from gateway.first_user import TOKENS_FILE
+from gateway.first_user import TOKENS_FILE, console_url, write_kubeconfig
 from gateway.identity.authenticate import Authenticator
 from gateway.identity.keys import IssuerKeys
 from gateway.identity.tokens import StaticTokens
@@ -37,6 +37,20 @@ class Preparation(NamedTuple):
         listen = self.settings.listen
         host, _ = parse_address(listen.data)
         return HostNames([*names_of_certificate(self.certificate.chain.read_bytes()), *listen.names, host])
+
+    def write_kubeconfig(self, first_token: str, port: int, console_port: int) -> Path | None:
+        """The first user's kubeconfig, for the ports that we listen on; None where there is no such user."""
+        ca = self.certificate.ca
+        if not first_token or ca is None:
+            return None
+        host, _ = parse_address(self.settings.listen.data)
+        return write_kubeconfig(
+            self.data_dir,
+            first_token,
+            server=f"https://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}",
+            ca_file=ca,
+            console=console_url(self.settings.console_address, console_port),
+        )
 
     def authenticator(self) -> Authenticator:
         """Every way in that the settings know; without any, the tokens of the first user."""

@@ -59,15 +59,21 @@ async def serve_console(
 
     Raises BadConfig, CannotListen before it started.
     """
+    check_console(settings)
     host, port = parse_address(settings.console_address)
+    listener = Listener(context, partial(_Api(services).serve, services=services), _malformed)
+    sockets = listeners or await open_listeners(host, port, option="--console-listen")
+    await listener.run(sockets, task_status=task_status)
+
+
+def check_console(settings: Settings) -> None:
+    """Raises BadConfig for an address that would open it to strangers."""
+    host, _ = parse_address(settings.console_address)
     if not settings.has_identity and not is_loopback(host):
         raise BadConfig(
             f"listen.console: without identity settings it listens on loopback only, not on {host}: configure an "
             'issuer, client certificates or a token file first, or write console: ""'
         )
-    listener = Listener(context, partial(_Api(services).serve, services=services), _malformed)
-    sockets = listeners or await open_listeners(host, port, option="--console-listen")
-    await listener.run(sockets, task_status=task_status)
 
 
 def effective_admins(settings: Settings) -> Admins:
