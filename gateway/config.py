@@ -5,7 +5,7 @@ Decoded at the edge into frozen structs; nothing past this module sees YAML.
 
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 import msgspec
 
@@ -25,7 +25,9 @@ from gateway.upstream.request import IdentityMode
 MAX_CONFIG_BYTES: Final = 1024 * 1024
 DEFAULT_CONSOLE: Final = "127.0.0.1:8443"
 API_VERSION: Final = "kubetape/v1"
+MAX_WORKERS: Final = 64
 Positive = Annotated[int, msgspec.Meta(gt=0)]
+NotNegative = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class BadConfig(GatewayError):
@@ -53,6 +55,7 @@ class Listen(Strict, frozen=True):
     )
     names: list[str] = []  # further DNS names and addresses the made certificate is for
     tls: TlsFiles | None = None
+    shutdown_delay_seconds: NotNegative = 0  # readyz fails for so long before a drain begins
 
 
 class KubeconfigSource(Strict, frozen=True):
@@ -147,6 +150,7 @@ class Settings(Strict, frozen=True):
     sinks: list[OutletSettings] = []
     console: ConsoleSettings = ConsoleSettings()
     approvals: ApprovalsSettings = ApprovalsSettings()
+    workers: Annotated[int, msgspec.Meta(gt=0, le=MAX_WORKERS)] | Literal["auto"] = 1
     drain_seconds: Positive = 5
     patience_seconds: Positive = 25  # a held call is kept open so long, then told to come back
 

@@ -53,6 +53,14 @@ def write_kubeconfig(directory: Path, token: str, *, server: str, ca_file: Path,
     return kubeconfig
 
 
+def console_url(address: str, port: int) -> str:
+    """Of the management API, for the first user, who is on this machine. address: listen.console; port: the real
+    one, 0: there is none."""
+    host = address.rpartition(":")[0].strip("[]") or "127.0.0.1"
+    name = f"[{host}]" if ":" in host else host
+    return f"https://{name}:{port}" if port else ""
+
+
 def _earlier_token(kubeconfig: Path) -> str | None:
     try:
         users = yaml.safe_load(kubeconfig.read_text())["users"]

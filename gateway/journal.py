@@ -8,6 +8,13 @@ import sys
 import time
 import traceback
 
+_process: dict[str, object] = {}
+
+
+def name_process(name: str) -> None:
+    """From now on every line says which of a gateway's processes wrote it."""
+    _process["process"] = name
+
 
 def note(event: str, message: str, **facts: object) -> None:
     """Something the operator may want to know."""
@@ -41,7 +48,7 @@ def _place(error: BaseException) -> str:
 def _write(level: str, event: str, message: str, facts: dict[str, object]) -> None:
     now = time.time()
     stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now * 1e6) % 1_000_000:06d}Z"
-    entry = {"ts": stamp, "level": level, "event": event, "message": message, **facts}
+    entry = {"ts": stamp, "level": level, "event": event, "message": message, **_process, **facts}
     # ASCII: a terminal that shows this must not meet control or direction characters a peer chose.
     sys.stderr.write(json.dumps(entry, default=str).replace("\x7f", "\\u007f") + "\n")
     sys.stderr.flush()

@@ -47,7 +47,7 @@ class Keeper:
         self._orders = orders
         self._keys: OrderedDict[str, SegmentKey] = OrderedDict()
         self.is_over = False
-        self._stopping = False
+        self._stopping = self._renewing = False
         self._token = trio.lowlevel.current_trio_token()
         self._outbox: trio.MemorySendChannel[SegmentKey] | None = None
         self.status = KeeperStatus()
@@ -58,9 +58,10 @@ class Keeper:
         envelope = data_key.envelope
         key = SegmentKey(envelope.log_origin, envelope.segment_id, data_key.key)
         with suppress(trio.RunFinishedError):
-            self._token.run_sync_soon(self._tell_key, key)
+            self._token.run_sync_soon(self.tell_key, key)
 
-    def _tell_key(self, key: SegmentKey) -> None:
+    def tell_key(self, key: SegmentKey) -> None:
+        """The same, from the loop."""
         self._keys[key.segment_id] = key
         while len(self._keys) > MAX_KEYS:
             self._keys.popitem(last=False)
@@ -71,11 +72,14 @@ class Keeper:
     async def run(self) -> None:
         """Until cancelled or stopped."""
         backoff_s = 1.0
-        while not self._stopping:
+        while True:
             self.is_over = False
             started = trio.current_time()
             code = await self._run_once()
             self.is_over = True
+            if self._renewing:  # also when it shall stop now: what was recorded since is not finished
+                self._renewing = False
+                continue
             if self._stopping:
                 return
             if trio.current_time() - started > MAX_BACKOFF_S:
@@ -90,6 +94,12 @@ class Keeper:
         """Let it finish what there is, and end: `run` returns within STOP_S."""
         self._stopping = True
         if self._outbox is not None:
+            self._outbox.close()
+
+    def renew(self) -> None:
+        """Let it finish, and start another: after an upgrade, say."""
+        if self._outbox is not None:
+            self._renewing = True
             self._outbox.close()
 
     async def _run_once(self) -> int:

@@ -20,7 +20,6 @@ import trio
 
 from gateway import journal
 from gateway.keeper_messages import (
-    MAX_LINE_BYTES,
     Finish,
     Message,
     Orders,
@@ -29,6 +28,7 @@ from gateway.keeper_messages import (
     parse_message,
 )
 from gateway.keeping.work import KeeperWork
+from gateway.message_lines import read_lines
 from storage.files import REAL_FILES
 
 STATUS_S: Final = 1.0
@@ -41,6 +41,7 @@ LAST_STEP_S: Final = 2.0
 
 async def main() -> None:
     os.nice(NICENESS)
+    journal.name_process("keeper")
     async with aclosing(_messages()) as messages:
         orders = await anext(messages, None)
         if not isinstance(orders, Orders):
@@ -73,14 +74,9 @@ async def _obey(messages: AsyncGenerator[Message, None], work: KeeperWork, scope
 
 
 async def _messages() -> AsyncGenerator[Message, None]:
-    buffer = b""
-    async with trio.lowlevel.FdStream(os.dup(sys.stdin.fileno())) as stream:
-        async for chunk in stream:
-            *lines, buffer = (buffer + chunk).split(b"\n")
-            if len(buffer) > MAX_LINE_BYTES:
-                raise AssertionError("a line without end: this is not our gateway")
-            for line in lines:
-                yield parse_message(line)
+    async with aclosing(read_lines(sys.stdin.fileno())) as lines:
+        async for line in lines:
+            yield parse_message(line)
 
 
 async def _report(work: KeeperWork) -> None:

@@ -17,6 +17,15 @@ if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
 
+class ProcessFigures(NamedTuple):
+    """One of several processes of a gateway. calls: being served by it."""
+
+    name: str
+    is_up: bool
+    restarts: int
+    calls: float
+
+
 class Figure(NamedTuple):
     """One metric: its kind in Prometheus' sense and what it means."""
 
@@ -79,12 +88,13 @@ class Metrics:
         self,
         own: Callable[[], dict[str, float]],
         keeper: Callable[[], tuple[KeeperStatus, float]],
-        decisions: DecisionCounts | None = None,
+        decisions: Callable[[], DecisionCounts] = DecisionCounts,
+        processes: Callable[[], list[ProcessFigures]] = list,
     ) -> None:
         from prometheus_client import CollectorRegistry
 
         self._own, self._keeper = own, keeper
-        self._decisions = decisions or DecisionCounts()
+        self._decisions, self._processes = decisions, processes
         self._registry = CollectorRegistry()
         self._registry.register(self)  # a Collector by its one method
 
@@ -112,12 +122,31 @@ class Metrics:
             family = GaugeMetricFamily if figure.kind == "gauge" else CounterMetricFamily
             yield family(name, figure.help, value)
         yield from self._policy()
+        yield from self._each_process()
+
+    def _each_process(self) -> "Iterable[Metric]":
+        """Nothing for a gateway that is one process."""
+        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+        processes = self._processes()
+        if not processes:
+            return
+        up = GaugeMetricFamily("kubetape_process_up", "1 while it serves.", labels=["process"])
+        calls = GaugeMetricFamily("kubetape_process_calls_active", "Calls it is serving.", labels=["process"])
+        restarts = CounterMetricFamily(
+            "kubetape_process_restarts_total", "Times it died and was started again.", labels=["process"]
+        )
+        for process in processes:
+            up.add_metric([process.name], float(process.is_up))
+            calls.add_metric([process.name], process.calls)
+            restarts.add_metric([process.name], process.restarts)
+        yield from (up, calls, restarts)
 
     def _policy(self) -> "Iterable[Metric]":
         """What stands under labels: ids of rules and fixed words, bounded by DecisionCounts."""
         from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 
-        counts = self._decisions
+        counts = self._decisions()
         decisions = CounterMetricFamily(
             "kubetape_decisions_total",
             "Calls decided, by action and the rule that decided (empty: none).",

@@ -8,19 +8,20 @@ gone, is not written on: that is the one moment when a loss can still be seen.
 import os
 import time
 import uuid
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from gateway import journal
 from gateway.clear_text import needs_keys
 from gateway.config import Settings
-from gateway.keeper import Keeper
 from gateway.keys.opening import open_key_maker, pool_size
 from gateway.log_name import identify_log
 from gateway.policy_in_force import PolicyInForce
 from gateway.recorder import Recorder
 from storage.encryption.key_pool import KeyPool
+from storage.encryption.keys import DataKey
 from storage.errors import StorageError
 from storage.files import REAL_FILES
 from storage.notary.log_key import KEYS_DIRECTORY, VERIFIER_FILE, open_signer, read_vkeys
@@ -32,9 +33,6 @@ from storage.records import LogStarted, LossAccepted
 from storage.recovery import Floor
 from storage.sources import LOG_DIRECTORY
 from storage.tlog.note import SignerKey
-
-WORKER: Final = 0
-"""This version runs one worker per data directory."""
 
 
 class LogNotContinuous(StorageError):
@@ -55,19 +53,21 @@ class OpenRecord(NamedTuple):
 def open_record(
     settings: Settings,
     data_dir: Path,
-    keeper: Keeper,
     policy: PolicyInForce,
     *,
     upstream: str,
+    number: int = 0,
+    tell_key: Callable[[DataKey], None] = lambda _: None,
     accept_loss: str = "",
 ) -> OpenRecord:
-    """Open the log of a data directory for writing.
+    """Open a log of a data directory for writing.
 
-    accept_loss: an operator's reason to go on although the start check found something. Raises LogNotContinuous,
+    number: of the log; each has one writer at a time. tell_key: for a keeper that cannot read what we write; called
+    from any thread. accept_loss: an operator's reason to go on although the start check found something. Raises LogNotContinuous,
     and what storage raises: LogInUse, LogFailed, BadKeyFile, NoKey.
     """
-    identity = identify_log(gateway_id(data_dir), WORKER)
-    directory = data_dir / LOG_DIRECTORY / str(WORKER)
+    identity = identify_log(gateway_id(data_dir), number)
+    directory = data_dir / LOG_DIRECTORY / str(number)
     signer = open_signer(data_dir, identity.log_origin)
     accepted, floor = _check(data_dir, directory, signer, accept_loss)
     sign_beginning(REAL_FILES, directory, signer)
@@ -82,7 +82,7 @@ def open_record(
             identity=identity,
             settings=LogSettings(segment_bytes=settings.record.segment_bytes),
             keys=keys,
-            on_data_key=keeper.tell_key_from_thread if needs_keys(settings) else lambda _: None,
+            on_data_key=tell_key if needs_keys(settings) else lambda _: None,
             floor=floor,
         )
     except BaseException:
@@ -101,7 +101,7 @@ def open_record(
             at_ns=time.time_ns(),
             gateway_id=identity.gateway_id,
             version=version("kubetape"),
-            worker=WORKER,
+            worker=number,
             mode=policy.mode.value,
             policy_sha256=policy.sha256,
             upstream=upstream,

@@ -27,7 +27,7 @@ class Sessions:
         self._open: OrderedDict[str, tuple[str, int]] = OrderedDict()  # credential -> (session, last use)
 
     def session_for(self, principal: Principal, *, now_ns: int | None = None) -> tuple[str, bool]:
-        """The session of this call, and whether it begins with it."""
+        """The session of this call, and whether it begins with it. ("", True): `agree` with others first."""
         now = time.time_ns() if now_ns is None else now_ns
         key = principal.credential_id
         known = self._open.get(key)
@@ -41,6 +41,10 @@ class Sessions:
         if len(self._open) > MAX_OPEN:
             self._open.popitem(last=False)
         return session, True
+
+    async def agree(self, principal: Principal) -> tuple[str, bool]:
+        """What `session_for` could not tell by itself: the only worker of a gateway always can."""
+        return self.session_for(principal)
 
     def open_session(self, principal: Principal, *, now_ns: int | None = None) -> str:
         """The session this credential has now, "" if none; asking neither begins nor prolongs one."""

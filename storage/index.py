@@ -21,7 +21,7 @@ import msgspec
 from storage.errors import UNDECODABLE, BadKeyFile, CorruptFrame, NoKey, StorageError, WrongKey
 from storage.index_day import Day
 from storage.index_early import EarlyRecords
-from storage.index_rows import IndexSettings, OpenCall, Piece, call_text, day_of
+from storage.index_rows import INTERRUPTED, IndexSettings, OpenCall, Piece, call_text, day_of
 from storage.index_schema import (
     LOCK_FILE,
     STATE_FILE,
@@ -71,8 +71,6 @@ _NOT_OF_A_CALL: Final = (
     *(LogStarted, LogStopped, Gap, SegmentRecovered, Heartbeat, LossAccepted),
     *(SessionOpened, PolicyLoaded, StateChanged, UnknownRecord),
 )
-
-_CRASHED: Final = "the gateway ended without recording an outcome"
 
 
 class Indexer:
@@ -270,7 +268,7 @@ class Indexer:
         for exchange, (of_log, name, call) in list(self._open.items()):
             if of_log == log and call.row.seq < at.record_seq:
                 day = self._day(name)  # does not have this record yet, else the call were not open
-                call.abandon(_CRASHED, day.pieces)
+                call.abandon(INTERRUPTED, day.pieces)
                 day.end(call)
                 del self._open[exchange]
 

@@ -68,6 +68,7 @@ class IndexSettings(msgspec.Struct, frozen=True):
     a second of CPU per MiB, so this also bounds how far one stream can hold up the index."""
 
 
+INTERRUPTED: Final = "interrupted: the process that served it ended without recording an outcome"
 RECORDS_LOST: Final = "records of this call are gone: their segment was deleted, or its key destroyed"
 
 

@@ -16,7 +16,7 @@ import msgspec
 import zstandard
 
 from storage.errors import UNDECODABLE, StorageError
-from storage.index_rows import MAX_PIECE_CHARS, day_of
+from storage.index_rows import INTERRUPTED, MAX_PIECE_CHARS, day_of
 from storage.index_schema import (
     COLUMNS,
     LIST_COLUMNS,
@@ -147,6 +147,7 @@ class Archive:
                 raise GarbledIndex(f"{self._directory}: a call is damaged: {error}") from error
             row.result = row.result or ("live" if row.log in live else "unknown")
             if row.result == "unknown":  # who waited was never answered
+                row.why = row.why or INTERRUPTED
                 row.hold_results = row.hold_results.replace(f'"{WAITING}"', f'"{LOST}"')
             rows.append(row)
         return rows

@@ -1,7 +1,6 @@
 """`kubetape serve`: run the gateway."""
 
 import gc
-import resource
 import sys
 from functools import partial
 from pathlib import Path
@@ -11,34 +10,44 @@ import msgspec
 import trio
 
 from gateway import supervisor
-from gateway.app import Gateway
-from gateway.clear_text import index_mode
 from gateway.config import (
+    MAX_WORKERS,
     BadConfig,
     Cluster,
     DirectSource,
-    IndexMode,
     KubeconfigSource,
     Listen,
     PolicySettings,
     Settings,
     check_settings,
     load_settings,
-    parse_address,
 )
 from gateway.durability import Durability
 from gateway.errors import GatewayError
 from gateway.identity.settings import CertificateRules, IdentitySettings, IssuerSettings
+from gateway.process_settings import prepare_process
+from gateway.supervisor import Serving
 from gateway.upstream.kubeconfig import BadKubeconfig
 from gateway.upstream.request import IdentityMode
 from storage.errors import StorageError
 
 EXIT_FAILED, EXIT_BAD_CONFIG, EXIT_UNREACHABLE = 1, 3, 6
 
-SWITCH_INTERVAL_S = 0.0002
-"""How long the log's writer may hold the interpreter while a request waits (Python's own default is 5 ms)."""
-MAX_OPEN_FILES = 65_536
-"""A watch holds two sockets; the usual soft limit of 1024 would end at 500 of them."""
+
+class WorkerCount(click.ParamType[int | str]):
+    """A number, or "auto"."""
+
+    name = "workers"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, context: click.Context | None
+    ) -> int | str:
+        text = str(value)
+        if text == "auto":
+            return text
+        if text.isascii() and text.isdigit() and 1 <= int(text) <= MAX_WORKERS:
+            return int(text)
+        self.fail(f"{text!r} is neither auto nor a number from 1 to {MAX_WORKERS}", param, context)
 
 
 @click.command("serve")
@@ -117,6 +126,14 @@ MAX_OPEN_FILES = 65_536
     help="What waits for the disk: strict, balanced (default) or relaxed.",
 )
 @click.option(
+    "--workers",
+    envvar="KUBETAPE_WORKERS",
+    show_envvar=True,
+    type=WorkerCount(),
+    metavar="N|auto",
+    help="Processes that serve clients (auto: one a CPU). Default: 1. SIGHUP replaces several one by one.",
+)
+@click.option(
     "--policy",
     envvar="KUBETAPE_POLICY__DIR",
     show_envvar=True,
@@ -154,7 +171,7 @@ def serve(config: Path | None, accept_loss: str, **flags: object) -> None:
     except (BadConfig, msgspec.ValidationError, ValueError) as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(EXIT_BAD_CONFIG)
-    _prepare_process()
+    prepare_process()
     code = 0
     try:
         trio.run(_serve, settings, accept_loss, strict_exception_groups=True)
@@ -166,18 +183,10 @@ def serve(config: Path | None, accept_loss: str, **flags: object) -> None:
         sys.exit(code)  # not within: what is raised there comes out as a group, with a traceback
 
 
-def _prepare_process() -> None:
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core dump would hold tokens and keys
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_OPEN_FILES)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
-
-
 async def _serve(settings: Settings, accept_loss: str) -> None:
     async with trio.open_nursery() as nursery:
-        gateway: Gateway = await nursery.start(partial(supervisor.run, settings, accept_loss=accept_loss))
-        _announce(gateway)
+        gateway: Serving = await nursery.start(partial(supervisor.run, settings, accept_loss=accept_loss))
+        click.echo("\n".join(gateway.announcement().lines()), err=True)
         # What start-up made lives as long as the process: the collector need not walk it again.
         gc.collect()
         gc.freeze()
@@ -195,6 +204,7 @@ def with_flags(settings: Settings, flags: dict[str, object]) -> Settings:
         else settings.listen.console,
         names=[*settings.listen.names, *flags.get("tls_name", ())],  # type: ignore[misc]
         tls=settings.listen.tls,
+        shutdown_delay_seconds=settings.listen.shutdown_delay_seconds,
     )
     record = msgspec.structs.replace(
         settings.record,
@@ -203,6 +213,7 @@ def with_flags(settings: Settings, flags: dict[str, object]) -> Settings:
     )
     return msgspec.structs.replace(
         settings,
+        workers=given.get("workers", settings.workers),
         clusters=[cluster] if cluster else settings.clusters,
         listen=listen,
         record=record,
@@ -264,51 +275,6 @@ def _identity(identity: IdentitySettings, given: dict[str, object]) -> IdentityS
 def _text(given: dict[str, object], name: str) -> str | None:
     value = given.get(name)
     return str(value) if value is not None else None
-
-
-def _announce(gateway: Gateway) -> None:
-    """Tell the person at the terminal what runs, and what to type next."""
-    cluster = gateway.services.pool.cluster
-    lines = [
-        f"kubetape guards https://{cluster.host}:{cluster.port} on port {gateway.port}; records in {gateway.data_dir}",
-        f"health: http://127.0.0.1:{gateway.management_port}/readyz?verbose",
-        f"the log is signed by {gateway.record.log_key}: give this to whoever verifies it; {_clear_text(gateway)}",
-    ]
-    lines.append(_what_decides(gateway))
-    if gateway.console_port:
-        host, _ = parse_address(gateway.settings.console_address)
-        lines.append(f"approvals, grants, revocations: https://{host}:{gateway.console_port}")
-    if gateway.kubeconfig is not None:
-        lines += [
-            "There is no issuer: this machine's first user has a token. Use it with:",
-            f"  export KUBECONFIG={gateway.kubeconfig.resolve()}",
-            "and read the record with:",
-            f"  kubetape sessions ls --data-dir {gateway.data_dir}",
-        ]
-    click.echo("\n".join(lines), err=True)
-
-
-def _what_decides(gateway: Gateway) -> str:
-    policy = gateway.services.policy
-    current = policy.current
-    if current is None:
-        return "OBSERVE MODE: no policy: every identified call is allowed, and recorded."
-    return (
-        f"policy {current.sha256[:12]} of {gateway.settings.policy.origin} decides ({len(current.rules)} rules); "
-        + ("what nothing allows is allowed" if current.default_allows else "what nothing allows is denied")
-    )
-
-
-def _clear_text(gateway: Gateway) -> str:
-    """What is readable on this disk without a key."""
-    settings = gateway.settings
-    log = "encrypted" if settings.record.encryption.is_encrypted else "NOT encrypted"
-    index = {
-        IndexMode.FULL: "the index holds its texts in the clear",
-        IndexMode.METADATA: "the index holds metadata in the clear",
-        IndexMode.NONE: "there is no index here",
-    }
-    return f"it is {log}, {index[index_mode(settings)]}"
 
 
 def _report(group: BaseExceptionGroup[Exception], code: int) -> int:

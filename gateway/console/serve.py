@@ -32,6 +32,7 @@ from gateway.deciding import UNACCEPTABLE
 from gateway.errors import BAD_REQUEST, TOO_LARGE, UNSUPPORTED_MEDIA, ClientLeft, Refusal, refusal_for
 from gateway.first_user import GROUP as FIRST_USER_GROUP
 from gateway.server.listener import Listener
+from gateway.server.listening import open_listeners
 from gateway.server.request import ClientRequest, ConnectionFacts
 from gateway.server.tls import is_loopback
 from protocol.errors import RemoteProtocolError
@@ -50,22 +51,29 @@ async def serve_console(
     services: ConsoleServices,
     context: ssl.SSLContext,
     *,
+    listeners: list[trio.SocketListener] | None = None,
     task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve until cancelled; starts with the port. `settings.console_address` is not "". context: that of the data port.
+    listeners: on that address, if somebody opened it already.
 
     Raises BadConfig, CannotListen before it started.
     """
+    check_console(settings)
     host, port = parse_address(settings.console_address)
+    listener = Listener(context, partial(_Api(services).serve, services=services), _malformed)
+    sockets = listeners or await open_listeners(host, port, option="--console-listen")
+    await listener.run(sockets, task_status=task_status)
+
+
+def check_console(settings: Settings) -> None:
+    """Raises BadConfig for an address that would open it to strangers."""
+    host, _ = parse_address(settings.console_address)
     if not settings.has_identity and not is_loopback(host):
         raise BadConfig(
             f"listen.console: without identity settings it listens on loopback only, not on {host}: configure an "
             'issuer, client certificates or a token file first, or write console: ""'
         )
-    listener = Listener(
-        context, partial(_Api(services).serve, services=services), _malformed, option="--console-listen"
-    )
-    await listener.run(host, port, task_status=task_status)
 
 
 def effective_admins(settings: Settings) -> Admins:

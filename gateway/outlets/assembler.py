@@ -46,7 +46,7 @@ MAX_GIVEN_OUT: Final = 50_000
 MAX_OPEN: Final = 20_000
 """Far more than a gateway serves at one time: a log that says otherwise must not fill the memory."""
 
-CRASHED: Final = "the gateway ended without recording an outcome"
+CRASHED: Final = "interrupted: the process that served it ended without recording an outcome"
 TOO_MANY: Final = "too many calls were open at one time to wait for its end"
 
 _DESCRIBING: Final = frozenset((b"content-type", b"content-encoding"))

@@ -25,7 +25,7 @@ MEASURE_S: Final = 10.0
 MEASURE_RECORDS: Final = 20_000
 """How far beyond what was read a look may go, to say how much there is."""
 
-ABANDONED: Final = "the gateway ended without recording an outcome"
+ABANDONED: Final = "interrupted: the process that served it ended without recording an outcome"
 SKIPPED: Final = "some of its records were deleted, or their key destroyed, before they were sent on"
 
 

@@ -85,6 +85,7 @@ class Http1Connection:
         self._usable = True
         self._peer_ended = False
         self._upgraded = False
+        self.fresh = True  # until its first request: it is owed an answer
         self.idle = True  # between requests: may be closed at any time
 
     async def run(self, serve: Serve, malformed: Callable[[RemoteProtocolError], tuple[Event, ...]]) -> None:
@@ -94,7 +95,7 @@ class Http1Connection:
                 head = await self._next_head(malformed)
                 if head is None:
                     return
-                self.idle = False
+                self.fresh = self.idle = False
                 self._body_ended = bool(self._events) and isinstance(self._events[0], EndOfBody)
                 if self._body_ended:
                     self._events.popleft()
@@ -108,9 +109,9 @@ class Http1Connection:
             return
 
     def close_when_idle(self) -> None:
-        """Drain: close now if no request is being served, else after it."""
+        """Drain: close after the request that is served or, on a new connection, expected; now if there is none."""
         self._machine.close_after_response()
-        if self.idle:
+        if self.idle and not self.fresh:
             self._usable = False
             self._stream.close()
 

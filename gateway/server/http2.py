@@ -160,6 +160,7 @@ class Http2Connection:
         self._flushed = trio.Event()
         self._draining = False
         self._drain_asked = trio.Event()
+        self._first_request = trio.Event()
         self._one_ended = trio.Event()
         self.over = False
 
@@ -181,8 +182,13 @@ class Http2Connection:
                 await self._one_ended.wait()
             nursery.cancel_scope.cancel()
 
+    @property
+    def fresh(self) -> bool:
+        """Whether its first request is still expected: it is owed an answer."""
+        return not self._first_request.is_set()
+
     def close_when_idle(self) -> None:
-        """Drain: GOAWAY now, close when the streams under way have finished."""
+        """Drain: GOAWAY, on a new connection after its first request; close when the streams under way have finished."""
         self._draining = True
         self._drain_asked.set()
 
@@ -226,7 +232,7 @@ class Http2Connection:
         malformed: Callable[[RemoteProtocolError], tuple[Event, ...]],
     ) -> None:
         await self.flush()  # our SETTINGS
-        while not self.over and not (self._draining and not self._requests):
+        while not self.over and not (self._draining and not self._requests and not self.fresh):
             timeout_s = WRITE_TIMEOUT_S * 60 if self._requests else IDLE_TIMEOUT_S
             with trio.move_on_after(timeout_s) as scope:
                 await self._read(nursery, serve, malformed)
@@ -237,6 +243,7 @@ class Http2Connection:
 
     async def _say_goaway(self) -> None:
         await self._drain_asked.wait()
+        await self._first_request.wait()
         self.machine.send(GoAway())
         try:
             await self.flush()
@@ -259,8 +266,10 @@ class Http2Connection:
             if isinstance(event, RequestHead):
                 request = Http2Request(self, event)
                 self._requests[event.stream_id] = request
+                self._first_request.set()
                 nursery.start_soon(self._serve_one, request, serve)
             elif isinstance(event, StreamRefused):
+                self._first_request.set()
                 self._refuse(event, malformed)
             elif isinstance(event, Failed):
                 malformed(event.error)

@@ -12,7 +12,6 @@ from gateway import journal
 from gateway.read_deadlines import ReadDeadlines
 from gateway.server.http1 import Http1Connection
 from gateway.server.http2 import Http2Connection
-from gateway.server.listening import open_listeners
 from gateway.server.request import ClientRequest, ConnectionFacts
 from gateway.tls_stream import TlsStream, take_socket
 from protocol.errors import RemoteProtocolError
@@ -28,19 +27,15 @@ MAX_HANDSHAKES_PER_SOURCE: Final = 64
 
 
 class Listener:
-    """One TLS port: that of the data, or the console. `run` accepts until cancelled; `drain` stops accepting and lets connections finish."""
+    """One TLS port: that of the data, or the console. `run` accepts until cancelled; `drain` lets connections finish."""
 
     def __init__(
         self,
         context: ssl.SSLContext,
         serve: Callable[[ClientRequest], Awaitable[None]],
         malformed: Callable[[ConnectionFacts, RemoteProtocolError], tuple[Event, ...]],
-        *,
-        option: str = "--listen",
     ) -> None:
-        """option: what the operator calls this address."""
         self._context = context
-        self._option = option
         self._serve = serve
         self._malformed = malformed
         self._connections: set[Http1Connection | Http2Connection] = set()
@@ -52,10 +47,12 @@ class Listener:
         self.port = 0
 
     async def run(
-        self, host: str, port: int, *, task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED
+        self,
+        listeners: list[trio.SocketListener],
+        *,
+        task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED,
     ) -> None:
-        """Serve until cancelled or, after `drain`, until the last connection has ended."""
-        listeners = await open_listeners(host, port, option=self._option)
+        """Serve until cancelled or, after `stop_accepting`, until the last connection has ended."""
         self.port = listeners[0].socket.getsockname()[1]
         async with trio.open_nursery() as attendants:
             attendants.start_soon(self._deadlines.run)
@@ -69,12 +66,25 @@ class Listener:
                     )
             attendants.cancel_scope.cancel()
 
-    def drain(self) -> None:
-        """Stop accepting, close idle connections, let the others finish what they are doing."""
+    def drain(self, *, accepting: bool = False) -> None:
+        """Close idle connections, let the others finish what they are doing; new ones get one answer.
+
+        accepting: go on taking connections. Without, somebody else has to, or they are refused.
+        """
         self._draining = True
-        self._accepting.cancel()
+        if not accepting:
+            self.stop_accepting()
         for connection in tuple(self._connections):
             connection.close_when_idle()
+
+    def stop_accepting(self) -> None:
+        self._accepting.cancel()
+
+    @property
+    def unserved(self) -> int:
+        """Connections that came and have not asked for anything yet."""
+        fresh = sum(connection.fresh for connection in self._connections)
+        return fresh + self._handshakes.total()
 
     @property
     def connections(self) -> int:
@@ -136,10 +146,9 @@ class Listener:
         )
         self._connections.add(connection)
         try:
-            if self._draining:
+            if self._draining:  # it came before it could know
                 connection.close_when_idle()
-            else:
-                await connection.run(self._serve, lambda error: self._malformed(facts, error))
+            await connection.run(self._serve, lambda error: self._malformed(facts, error))
         finally:
             self._connections.discard(connection)
 

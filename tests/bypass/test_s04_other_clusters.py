@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from gateway import app
+from gateway import preparation
 from gateway.config import Settings
 from gateway.identity.keys import IssuerKeys
 from gateway.identity.settings import IdentitySettings, IssuerSettings
@@ -26,7 +26,7 @@ def trust_the_issuer(settings: Settings) -> Settings:
 
 
 def without_network(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(app, "IssuerKeys", partial(IssuerKeys, fetch=ISSUER.fetch))
+    patch.setattr(preparation, "IssuerKeys", partial(IssuerKeys, fetch=ISSUER.fetch))
 
 
 @attack(change=trust_the_issuer, prepare=without_network)

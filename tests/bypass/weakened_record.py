@@ -3,9 +3,10 @@
 from typing import Final
 
 from gateway import (
-    app,
     ending,
     evidence,
+    malformed,
+    preparation,
     record_opening,
     tape,
     tunnel_ending,
@@ -72,7 +73,7 @@ WEAKENINGS: Final = (
     ),
     Weakening(
         "S17", "the data directory is open to all", read_the_files, "others may look into",
-        edit(app._data_dir, "mode=0o700", "mode=0o755"),
+        edit(preparation._data_dir, "mode=0o700", "mode=0o755"),
     ),
     Weakening(
         "S17", "segments are readable by all", read_the_files, "others may read",
@@ -159,7 +160,7 @@ WEAKENINGS: Final = (
     ),
     Weakening(
         "D1", "what is no HTTP is not recorded", be_refused, "a refusal left no trace",
-        edit(app._refuse_malformed, "if services.recorder.headroom() is Headroom.CRITICAL:", "if True:"),
+        edit(malformed.refuse_malformed, "if services.recorder.headroom() is Headroom.CRITICAL:", "if True:"),
     ),
     Weakening(
         "D2", "a proxy is read like anything else", go_behind_the_api, "need not be durable first",

@@ -55,7 +55,7 @@ def test_what_policy_did_is_counted_by_rule() -> None:
     counts.decided(Verdict(Action.ALLOW, Mode.OBSERVE))
     counts.masked_values("prod/secrets", 3)
     counts.approval_ended("approved", 20.0)
-    lines = Metrics(dict, lambda: (KeeperStatus(), 0.0), counts).text().decode().splitlines()
+    lines = Metrics(dict, lambda: (KeeperStatus(), 0.0), lambda: counts).text().decode().splitlines()
     assert 'kubetape_decisions_total{action="deny",rule="prod/no-delete"} 1.0' in lines
     assert 'kubetape_decisions_total{action="allow",rule=""} 1.0' in lines
     assert 'kubetape_shadow_total{rule="prod/later"} 1.0' in lines

@@ -161,7 +161,10 @@ def test_after_a_crash_the_outcome_is_said_to_be_unknown() -> None:
     assert event.annotations["kubetape/result"] == "unknown"
     assert event.responseStatus
     assert event.responseStatus.code == 0
-    assert event.responseStatus.message == "the gateway ended without recording an outcome"
+    assert (
+        event.responseStatus.message
+        == "interrupted: the process that served it ended without recording an outcome"
+    )
 
 
 def test_a_stream_that_begins_without_a_status_has_none() -> None:

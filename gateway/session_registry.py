@@ -1,0 +1,106 @@
+"""Which session every credential has now, for all workers of one data directory: one row a credential. Blocking.
+
+Not part of the shared state: that is signed, recorded and durable, because it gives people rights. A session only
+says what belongs together; when this file is lost, people get new sessions. So a commit here waits for no disk.
+
+The trap is that two workers meet the same new credential at once. The claim is one statement: whoever comes second
+reads what the first has written. Source: sqlite.org/lang_upsert.html.
+"""
+
+import os
+import sqlite3
+import threading
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from gateway.errors import GatewayError
+
+REGISTRY_FILE: Final = "sessions.sqlite"
+BUSY_TIMEOUT_S: Final = 0.2
+"""A claim of another worker takes some 0.1 ms; somebody waits for us."""
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS sessions (
+    credential TEXT PRIMARY KEY,
+    session TEXT NOT NULL,
+    last_use_ns INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+"""
+_CLAIM: Final = """
+INSERT INTO sessions (credential, session, last_use_ns) VALUES (?1, ?2, ?3)
+ON CONFLICT (credential) DO UPDATE SET
+    session = CASE WHEN last_use_ns < ?4 THEN excluded.session ELSE session END,
+    last_use_ns = max(last_use_ns, excluded.last_use_ns)
+RETURNING session
+"""
+
+
+class RegistryUnavailable(GatewayError):
+    """The registry cannot be used now. Workers go on with sessions of their own."""
+
+
+class Use(NamedTuple):
+    """That a session was used, last at this time (UTC nanoseconds)."""
+
+    credential: str
+    session: str
+    last_use_ns: int
+
+
+class SessionRegistry:
+    """Open in several processes at once; its methods may be called from several threads, one at a time.
+
+    idle_ns: unused for so long, a session is over.
+    """
+
+    def __init__(self, data_dir: Path, idle_ns: int) -> None:
+        """Makes the file (0600) when there is none. Raises RegistryUnavailable."""
+        self._path, self._idle_ns = data_dir / REGISTRY_FILE, idle_ns
+        self._mutex = threading.Lock()
+        try:
+            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
+            self._database = sqlite3.connect(
+                self._path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+            )
+            self._database.execute("PRAGMA journal_mode=WAL")
+            self._database.execute("PRAGMA synchronous=NORMAL")
+            self._database.executescript(_SCHEMA)
+        except (sqlite3.Error, OSError) as error:
+            raise RegistryUnavailable(f"cannot use {self._path}: {error}") from error
+
+    def claim(self, use: Use) -> str:
+        """The session this credential has: the one proposed, unless there is one. Raises RegistryUnavailable."""
+        values = (*use, use.last_use_ns - self._idle_ns)
+        try:
+            with self._mutex:
+                (session,) = self._database.execute(_CLAIM, values).fetchone()
+        except sqlite3.Error as error:
+            raise RegistryUnavailable(f"cannot write {self._path}: {error}") from error
+        return str(session)
+
+    def find(self, credential: str, now_ns: int) -> str:
+        """The session it has, "" if none or if nobody can tell."""
+        query = "SELECT session FROM sessions WHERE credential = ? AND last_use_ns >= ?"
+        with suppress(sqlite3.Error), self._mutex:
+            row = self._database.execute(query, (credential, now_ns - self._idle_ns)).fetchone()
+            return str(row[0]) if row is not None else ""
+        return ""
+
+    def touch(self, uses: Iterable[Use], now_ns: int) -> None:
+        """Say that these were used, and forget what is over. Raises RegistryUnavailable."""
+        try:
+            with self._mutex, self._database:
+                self._database.execute("BEGIN IMMEDIATE")
+                self._database.executemany(
+                    "UPDATE sessions SET last_use_ns = max(last_use_ns, ?3) WHERE credential = ?1 AND session = ?2",
+                    uses,
+                )
+                self._database.execute(
+                    "DELETE FROM sessions WHERE last_use_ns < ?", (now_ns - self._idle_ns,)
+                )
+        except sqlite3.Error as error:
+            raise RegistryUnavailable(f"cannot write {self._path}: {error}") from error
+
+    def close(self) -> None:
+        self._database.close()
