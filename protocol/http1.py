@@ -318,6 +318,13 @@ class Http1Client(Connection):
         an idle connection before it saw the request, which a caller may then repeat if it is safe."""
         return self._response_begun
 
+    @property
+    def body_left_bytes(self) -> int | None:
+        """What is still to come of the response's body; None before its head, and where no length was announced."""
+        if self._inbound.phase is Phase.BODY and isinstance(self._reader, LengthReader):
+            return self._reader.left
+        return None
+
     def receive(self, data: bytes) -> list[Event]:
         """Read bytes of the server; b"" is its end of input. See `Http1Server.receive`."""
         self._response_begun = self._response_begun or bool(data)

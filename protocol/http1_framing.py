@@ -191,18 +191,18 @@ class BodyReader(Protocol):
 class LengthReader:
     """A body of a known number of bytes."""
 
-    __slots__ = ("_left",)
+    __slots__ = ("left",)
     may_end_at_eof = False
 
     def __init__(self, length: int) -> None:
-        self._left = length
+        self.left = length  # bytes still to come
 
     def read(self, intake: Intake, pieces: list[bytes]) -> bool:
-        if self._left and len(intake):
-            piece = intake.take(self._left)
-            self._left -= len(piece)
+        if self.left and len(intake):
+            piece = intake.take(self.left)
+            self.left -= len(piece)
             pieces.append(piece)
-        return not self._left
+        return not self.left
 
 
 class UntilCloseReader:

@@ -10,11 +10,17 @@ from gateway.errors import UpstreamLost, UpstreamUnreachable
 from gateway.read_deadlines import ReadDeadlines
 from gateway.tls_stream import TlsStream, take_socket
 from gateway.upstream.credentials import UpstreamCluster
-from protocol.events import Event, Failed, PeerClosed, RequestHead
+from protocol.events import BodyChunk, EndOfBody, Event, Failed, PeerClosed, RequestHead, ResponseHead
 from protocol.http1 import Http1Client
 
 CONNECT_TIMEOUT_S: Final = 10.0
 """TCP and TLS together; client-go gives its TLS handshake the same."""
+
+GATHERED_BYTES: Final = 32 * 1024
+"""So short an answer is awaited to its end. Servers write head and body apart, Go's TLS writes its first kilobytes in
+records of one packet each; to record and send every piece for itself costs more than the client gains by it."""
+GATHERING_S: Final = 0.1
+"""A server that pauses within a short answer has its reasons: then what is here goes on."""
 
 
 class UpstreamConnection:
@@ -60,7 +66,14 @@ class UpstreamConnection:
             self._deadlines.clear(self.stream)
 
     async def receive(self) -> list[Event]:
-        """The events of one read, at least one. Raises UpstreamLost when the answer breaks off."""
+        """The events of one read, at least one; of a short answer all. Raises UpstreamLost when the answer breaks off."""
+        events = await self._receive_once()
+        left_bytes = self._machine.body_left_bytes
+        if left_bytes is not None and left_bytes <= GATHERED_BYTES and isinstance(events[0], ResponseHead):
+            return await self._gather(events)
+        return events
+
+    async def _receive_once(self) -> list[Event]:
         if self._problem:
             raise UpstreamLost(self._problem)
         while True:
@@ -80,6 +93,20 @@ class UpstreamConnection:
                 raise UpstreamLost(self._problem)
             if not data:
                 raise UpstreamLost("the API server closed the connection before its answer was complete")
+
+    async def _gather(self, events: list[Event]) -> list[Event]:
+        """Read a short answer to its end, or as far as it comes without delay; its body in one piece."""
+        try:
+            with trio.move_on_after(GATHERING_S):
+                while not isinstance(events[-1], EndOfBody):
+                    events += await self._receive_once()
+        except trio.TooSlowError:
+            pass  # somebody's patience is over as well
+        except UpstreamLost as lost:
+            self._problem = str(lost)  # what came before it is good
+        body = [event.data for event in events if isinstance(event, BodyChunk)]
+        end = [event for event in events if isinstance(event, EndOfBody)]
+        return [events[0], *([BodyChunk(b"".join(body))] if body else []), *end]
 
     def close(self) -> None:
         """Close at once, without TLS courtesies: nothing of value is in flight."""

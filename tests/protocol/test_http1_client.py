@@ -411,3 +411,15 @@ def test_our_client_and_our_server_understand_each_other(
         assert client.reusable
         assert not server.must_close
         assert server.next_request() == []
+
+
+def test_what_is_left_of_a_body_is_known_while_it_comes() -> None:
+    client = asking(request())
+    assert client.body_left_bytes is None
+    client.receive(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab")
+    assert client.body_left_bytes == 3
+    client.receive(b"cde")
+    assert client.body_left_bytes is None
+    client = asking(request())
+    client.receive(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    assert client.body_left_bytes is None

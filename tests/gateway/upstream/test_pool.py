@@ -175,6 +175,71 @@ async def test_good_events_before_a_fault_are_delivered_first(tmp_path: Path) ->
         connection.close()
 
 
+async def test_a_short_answer_comes_whole_however_it_was_written(tmp_path: Path) -> None:
+    pieces = [b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n", b"ab", b"cd", b"ef"]
+    async with pool_of(tmp_path, says(*pieces)) as (pool, _orc):
+        connection = await pool.acquire()
+        await connection.send(*GET)
+        head, *rest = await connection.receive()
+        assert isinstance(head, ResponseHead)
+        assert rest == [BodyChunk(b"abcdef"), EndOfBody()]
+        assert connection.reusable
+        connection.close()
+
+
+async def test_a_long_answer_and_one_without_a_length_are_not_held_up(tmp_path: Path) -> None:
+    for framing, body in ((b"Content-Length: 40000", b"a"), (b"Transfer-Encoding: chunked", b"1\r\na\r\n")):
+        async with pool_of(tmp_path, says(b"HTTP/1.1 200 OK\r\n" + framing + b"\r\n\r\n" + body)) as (
+            pool,
+            _,
+        ):
+            connection = await pool.acquire()
+            await connection.send(*GET)
+            assert (await connection.receive())[1:] == [BodyChunk(b"a")]
+            connection.close()
+
+
+async def test_a_short_answer_that_pauses_goes_on_as_far_as_it_came(tmp_path: Path) -> None:
+    async with (
+        pool_of(tmp_path, says(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n", b"ab")) as (pool, orc),
+        trio.open_nursery() as nursery,
+    ):
+        nursery.start_soon(pool.run)
+        connection = await pool.acquire()
+        await connection.send(*GET)
+        assert (await connection.receive())[1:] == [BodyChunk(b"ab")]
+        served = next(c for c in orc.connections if c.requests)
+        await served.send(b"cdef")
+        assert await connection.receive() == [BodyChunk(b"cdef"), EndOfBody()]
+        connection.close()
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_short_answer_that_breaks_off_is_delivered_as_far_as_it_came(tmp_path: Path) -> None:
+    pieces = [b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n", b"ab"]
+    async with pool_of(tmp_path, says(*pieces, then_close=True)) as (pool, _orc):
+        connection = await pool.acquire()
+        await connection.send(*GET)
+        assert (await connection.receive())[1:] == [BodyChunk(b"ab")]
+        with pytest.raises(UpstreamLost):
+            await connection.receive()
+        connection.close()
+
+
+async def test_a_wait_for_an_answer_ends_when_patience_does(tmp_path: Path) -> None:
+    async with pool_of(tmp_path, says(b"")) as (pool, orc), trio.open_nursery() as nursery:
+        nursery.start_soon(pool.run)
+        connection = await pool.acquire()
+        await connection.send(*GET)
+        with pytest.raises(trio.TooSlowError):
+            await connection.receive_within(0.01)
+        served = next(c for c in orc.connections if c.requests)
+        await served.send(b"HTTP/1.1 204 X\r\n\r\n")
+        assert len(await connection.receive()) == 2
+        connection.close()
+        nursery.cancel_scope.cancel()
+
+
 async def test_a_server_that_accepts_and_says_nothing_is_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
