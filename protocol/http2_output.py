@@ -5,79 +5,78 @@ END_STREAM which follows joins it instead of costing an empty DATA frame. Frames
 order; what belongs to no stream (answers to PING, credit, GOAWAY) overtakes them.
 """
 
-from h2.connection import H2Connection
-
-from protocol.events import Headers
-from protocol.http2_frames import HEADER_BYTES
+from protocol.http2_frames import END_STREAM, HEADER_BYTES, Type, frame_header, headers_frames
 
 
 class Http2Output:
-    """The queue of one connection. h2 serialises what has stream state."""
+    """The queue of one connection."""
 
-    def __init__(self, connection: H2Connection) -> None:
-        self._h2 = connection
-        self._held: tuple[int, Headers | bytes] | None = None
+    def __init__(self) -> None:
+        self.max_frame_bytes = 16384  # the client's SETTINGS_MAX_FRAME_SIZE: no longer DATA may be held
+        self.queued_bytes = 0
+        self._held: tuple[Type, int, bytes] | None = None
         self._first: list[bytes] = []
+        self._frames: list[bytes] = []
         self._final = b""
-        self._first_bytes = 0
-        self._h2_bytes = 0  # what `flush` has put into h2 and nobody has taken; h2 does not tell
-
-    @property
-    def queued_bytes(self) -> int:
-        return self._first_bytes + self._h2_bytes
-
-    @property
-    def held_body_bytes(self) -> int:
-        return len(self._held[1]) if self._held is not None and isinstance(self._held[1], bytes) else 0
 
     def put(self, frames: bytes) -> None:
-        """Queue whole frames ahead of what h2 has not been asked for yet."""
+        """Queue whole frames of the connection, ahead of all those of streams."""
         self._first.append(frames)
-        self._first_bytes += len(frames)
+        self.queued_bytes += len(frames)
+
+    def put_in_order(self, frames: bytes) -> None:
+        """Queue whole frames after everything queued so far."""
+        self._flush()
+        self._frames.append(frames)
+        self.queued_bytes += len(frames)
 
     def put_final(self, frame: bytes) -> None:
         """Queue the last frame of the connection."""
         self._final = frame
 
-    def hold(self, stream_id: int, content: Headers | bytes) -> None:
-        """Queue a header block or the payload of one DATA frame; it may still get END_STREAM."""
-        self.flush()
-        self._held = (stream_id, content)
+    def hold_block(self, stream_id: int, block: bytes) -> None:
+        """Queue a header block; it may still get END_STREAM."""
+        self._flush()
+        self._held = (Type.HEADERS, stream_id, block)
+        self.queued_bytes += HEADER_BYTES + len(block)
+
+    def hold_data(self, stream_id: int, data: bytes) -> None:
+        """Queue the payload of one DATA frame; it may still get END_STREAM."""
+        self._flush()
+        self._held = (Type.DATA, stream_id, data)
+        self.queued_bytes += HEADER_BYTES + len(data)
 
     def end(self, stream_id: int) -> None:
         """Queue END_STREAM, on the held frame if it is of this stream."""
-        if self._held is not None and self._held[0] == stream_id:
-            self.flush(end_stream=True)
+        if self._held is not None and self._held[1] == stream_id:
+            self._flush(end_stream=True)
         else:
-            self.flush()
-            self._h2.end_stream(stream_id)
-            self._h2_bytes += HEADER_BYTES
+            self.put_in_order(frame_header(Type.DATA, END_STREAM, stream_id, 0))
 
-    def flush(self, *, end_stream: bool = False) -> None:
-        """Hand the held frame to h2. Needed before anything that changes the state of a stream."""
+    def release(self) -> None:
+        """Let go of the held frame: it ends no stream."""
+        self._flush()
+
+    def _flush(self, *, end_stream: bool = False) -> None:
         if self._held is None:
             return
-        (stream_id, content), self._held = self._held, None
-        if isinstance(content, bytes):
-            self._h2.send_data(stream_id, content, end_stream)
-            self._h2_bytes += len(content) + HEADER_BYTES
+        (kind, stream_id, content), self._held = self._held, None
+        if kind is Type.DATA:
+            flags = END_STREAM if end_stream else 0
+            self._frames.append(frame_header(kind, flags, stream_id, len(content)))
+            self._frames.append(content)
         else:
-            self._h2.send_headers(stream_id, content, end_stream)
-            self._h2_bytes += HEADER_BYTES + sum(len(name) + len(value) for name, value in content)
-
-    def collect(self) -> None:
-        """Move what h2 has queued (also by itself: ACKs, resets, credit) to where it is counted exactly."""
-        frames = self._h2.data_to_send()
-        self._h2_bytes = 0
-        if frames:
-            self.put(frames)
+            self._frames.append(
+                headers_frames(stream_id, content, end_stream=end_stream, most_bytes=self.max_frame_bytes)
+            )
 
     def take(self) -> bytes:
         """Everything queued, in order; the queue is empty then."""
-        self.flush()
-        frames = self._h2.data_to_send()
-        if self._first or self._final:
-            frames = b"".join((*self._first, frames, self._final))
-            self._first, self._final = [], b""
-        self._first_bytes = self._h2_bytes = 0
-        return frames
+        if not self.queued_bytes and not self._final:
+            return b""
+        self._flush()
+        taken = b"".join((*self._first, *self._frames, self._final))
+        self._first.clear()
+        self._frames.clear()
+        self._final, self.queued_bytes = b"", 0
+        return taken

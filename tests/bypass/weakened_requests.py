@@ -137,7 +137,7 @@ WEAKENINGS: Final = (
     ),
     Weakening(
         "S02", "trailers of HTTP/2 are dropped", impersonate_in_trailers_of_http_2, "trailers of an HTTP/2 client",
-        edit(http2.Http2Server._on_trailers, "(event.headers or stream.body_left)", "stream.body_left"),
+        edit(http2.Http2Server._on_trailers, "(fields or stream.body_left)", "stream.body_left"),
     ),
     Weakening(
         "S04", "the audience is not looked at", use_a_token_of_another_cluster, "a token for another cluster",

@@ -22,8 +22,9 @@ from protocol.events import (
     StreamRefused,
     StreamReset,
 )
-from protocol.http2 import MAX_CONTINUATIONS, Http2Server
-from protocol.http2_headers import encode_integer
+from protocol.http2 import Http2Server
+from protocol.http2_answers import encode_integer
+from protocol.http2_blocks import MAX_CONTINUATIONS
 from tests.kit import h2_wire as wire
 
 CODES = {

@@ -1,29 +1,52 @@
-from protocol.http2_frames import MAX_FRAME_BYTES
+import pytest
+
+from protocol.http2_frames import MAX_FRAME_BYTES, ConnectionFault, ErrorCode
 from protocol.http2_headers import MAX_LIST_BYTES
-from protocol.http2_setup import (
-    CONNECTION_WINDOW_BYTES,
-    STREAM_WINDOW_BYTES,
-    goaway_frame,
-    make_connection,
-    ping_ack,
-    settings_frame,
-    window_update,
-)
+from protocol.http2_hpack import MAX_DECODED_BYTES, TABLE_BYTES
+from protocol.http2_setup import STREAM_WINDOW_BYTES, ClientSettings, parse_settings, settings_frame
 from tests.kit import h2_wire as wire
 
 
-def test_h2_enforces_what_the_client_is_told() -> None:
+def payload(*settings: tuple[int, int]) -> bytes:
+    return b"".join(code.to_bytes(2, "big") + value.to_bytes(4, "big") for code, value in settings)
+
+
+def test_what_the_client_is_told_is_what_is_enforced() -> None:
     (told,) = wire.frames_of(settings_frame())
-    connection = make_connection()
-    assert connection.local_settings.initial_window_size == told.settings[4] == STREAM_WINDOW_BYTES
-    assert connection.max_inbound_frame_size == told.settings[5] == MAX_FRAME_BYTES
-    assert connection.inbound_flow_control_window == CONNECTION_WINDOW_BYTES
-    assert connection.decoder.max_allowed_table_size == told.settings[1]
-    assert connection.decoder.max_header_list_size >= told.settings[6] == MAX_LIST_BYTES
-    assert connection.data_to_send() == b""
+    assert told.settings[1] == TABLE_BYTES
+    assert told.settings[4] == STREAM_WINDOW_BYTES
+    assert told.settings[5] == MAX_FRAME_BYTES
+    assert told.settings[6] == MAX_LIST_BYTES <= MAX_DECODED_BYTES
 
 
-def test_frames_of_connection_state_have_the_bytes_of_the_rfc() -> None:
-    assert ping_ack(b"abcdefgh") == b"\x00\x00\x08\x06\x01\x00\x00\x00\x00abcdefgh"
-    assert window_update(5) == b"\x00\x00\x04\x08\x00\x00\x00\x00\x00\x00\x00\x00\x05"
-    assert goaway_frame(3, 11) == b"\x00\x00\x08\x07\x00\x00\x00\x00\x00\x00\x00\x00\x03\x00\x00\x00\x0b"
+@pytest.mark.parametrize(
+    ("settings", "found"),
+    [
+        ((), ClientSettings()),
+        (((4, 2**31 - 1),), ClientSettings(initial_window_bytes=2**31 - 1)),
+        (((4, 0), (4, 7)), ClientSettings(initial_window_bytes=7)),
+        (((5, 16384),), ClientSettings(max_frame_bytes=16384)),
+        (((5, 2**24 - 1), (4, 1)), ClientSettings(1, 2**24 - 1)),
+        (((1, 2**32 - 1), (2, 0), (2, 1), (3, 0), (6, 0), (8, 1), (9, 5), (0xABC, 5)), ClientSettings()),
+    ],
+)
+def test_valid_settings_are_read(settings: tuple[tuple[int, int], ...], found: ClientSettings) -> None:
+    assert parse_settings(payload(*settings)) == found
+
+
+@pytest.mark.parametrize(
+    ("bad", "code"),
+    [
+        (payload((4, 2**31)), ErrorCode.FLOW_CONTROL_ERROR),
+        (payload((4, 2**31), (4, 1)), ErrorCode.FLOW_CONTROL_ERROR),
+        (payload((5, 16383)), ErrorCode.PROTOCOL_ERROR),
+        (payload((5, 2**24)), ErrorCode.PROTOCOL_ERROR),
+        (payload((2, 2)), ErrorCode.PROTOCOL_ERROR),
+        (payload((8, 2)), ErrorCode.PROTOCOL_ERROR),
+        (payload((3, 5))[:-1], ErrorCode.FRAME_SIZE_ERROR),
+    ],
+)
+def test_invalid_settings_end_the_connection(bad: bytes, code: ErrorCode) -> None:
+    with pytest.raises(ConnectionFault) as caught:
+        parse_settings(bad)
+    assert caught.value.code is code
