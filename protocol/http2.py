@@ -76,6 +76,9 @@ MAX_QUEUED_BYTES: Final = 1024 * 1024
 DEFAULT_WINDOW_BYTES: Final = 65535
 """Of each stream and of the connection, until SETTINGS and WINDOW_UPDATE say otherwise (RFC 9113 section 6.9.2)."""
 
+_OF_STREAMS: Final = (ResponseHead, InformationalHead, BodyChunk, EndOfBody, StreamReset)
+"""Events that can be sent, and belong to one stream."""
+
 _DISCARDED_STEP_BYTES: Final = 32 * 1024  # credit for discarded DATA is returned in steps of this
 
 
@@ -120,12 +123,15 @@ class Http2Server:
         return self._last_served is not None
 
     def sendable(self, stream_id: int) -> int:
-        """Bytes of body that may be sent on a stream now. 0: wait for WindowOpened, or flush and ask again."""
+        """Bytes of body that may be sent on a stream now. 0: flush; if there is no `window`, wait for it."""
+        return max(0, min(self.window(stream_id), MAX_QUEUED_BODY_BYTES - self._output.queued_bytes))
+
+    def window(self, stream_id: int) -> int:
+        """Bytes of body the client takes on a stream now. 0 or less: WindowOpened will tell when it takes more."""
         stream = self._streams.working(stream_id)
         if self._dead or stream is None:
             return 0
-        room = MAX_QUEUED_BODY_BYTES - self._output.queued_bytes
-        return max(0, min(stream.send_window, self._send_window, room))
+        return min(stream.send_window, self._send_window)
 
     def consumed(self, stream_id: int, flow_bytes: int) -> None:
         """Return the credit of BodyChunks that were dealt with (the sum of their `flow_bytes`).
@@ -432,11 +438,11 @@ class Http2Server:
         if credit:
             self._output.put(window_update(0, credit))
 
-    def _return_credit(self, stream: Stream) -> None:
+    def _return_credit(self, stream_id: int, stream: Stream) -> None:
         """A stream is over: what of its body is not returned yet is returned to the connection."""
         if stream.unreturned:
-            if credit := self._receive_window.give_back(stream.unreturned):
-                self._output.put(window_update(0, credit))
+            stream.request_open = False  # its own window is of no use any more
+            self._give_back(stream_id, stream, stream.unreturned)
             stream.unreturned = 0
 
     # --- ends of streams ----------------------------------------------------------------------
@@ -451,7 +457,7 @@ class Http2Server:
 
     def _forsake(self, stream_id: int, stream: Stream, code: int, events: list[Event]) -> None:
         """The stream is over without conduct's doing: its place stays taken until conduct lets go."""
-        self._return_credit(stream)
+        self._return_credit(stream_id, stream)
         if stream.discards:
             del self._streams.live[stream_id]  # nothing runs for a request that was refused
             return
@@ -469,12 +475,12 @@ class Http2Server:
             if not self._dead:
                 self._drain(event.code)
             return
-        if not isinstance(event, ResponseHead | InformationalHead | BodyChunk | EndOfBody | StreamReset):
+        if not isinstance(event, _OF_STREAMS):
             raise LocalProtocolError(f"{type(event).__name__} cannot be sent on HTTP/2")
         stream_id = event.stream_id
-        if self._streams.is_idle(stream_id):
-            raise LocalProtocolError(f"{type(event).__name__} on stream {stream_id}, which was never opened")
         stream = self._streams.working(stream_id)
+        if stream is None and self._streams.is_idle(stream_id):
+            raise LocalProtocolError(f"{type(event).__name__} on stream {stream_id}, which was never opened")
         if self._dead or stream is None:
             return
         if isinstance(event, BodyChunk):
@@ -527,12 +533,13 @@ class Http2Server:
             # The answer does not depend on the rest of the request: RFC 9113 section 8.1.
             self._end_stream(stream_id, stream, ErrorCode.NO_ERROR)
         else:
-            self._return_credit(stream)
+            self._return_credit(stream_id, stream)
             del self._streams.live[stream_id]
 
     def _end_stream(self, stream_id: int, stream: Stream, code: int) -> None:
+        """Our side is done with a stream before the client's is: it gets a reset."""
         self._reset(stream_id, code, in_flight=stream.request_open)
-        self._return_credit(stream)
+        self._return_credit(stream_id, stream)
         del self._streams.live[stream_id]
 
     def _drain(self, code: int) -> None:

@@ -56,6 +56,7 @@ STATIC_TABLE: Final = tuple(
 """RFC 7541 appendix A; the index of its first entry is 1."""
 
 _STATIC_ENTRIES: Final = len(STATIC_TABLE)
+_LAST_STATIC: Final = 0x80 | _STATIC_ENTRIES  # an octet: the reference to its last entry
 
 
 class HpackDecoder:
@@ -81,9 +82,17 @@ class HpackDecoder:
         at, list_bytes = 0, 0
         while at < len(block):
             octet = block[at]
-            if octet >= 0x80:  # a reference; by far the most frequent
-                index, at = (octet & 0x7F, at + 1) if octet != 0xFF else decode_integer(block, at, 0x7F)
-                field = self._entry(index)
+            if octet > 0x80:  # a reference; by far the most frequent
+                at += 1
+                if octet <= _LAST_STATIC:
+                    field = STATIC_TABLE[octet - 0x81]
+                elif octet < 0xFF:
+                    field = self._entries[_LAST_STATIC - octet]
+                else:
+                    index, at = decode_integer(block, at - 1, 0x7F)
+                    field = self._entry(index)
+            elif octet == 0x80:
+                raise Undecodable("a reference to entry 0")
             elif octet >= 0x40:
                 field, at = self._literal(block, at, 0x3F)
                 self._insert(field)
@@ -103,8 +112,6 @@ class HpackDecoder:
     def _entry(self, index: int) -> Field:
         if index > _STATIC_ENTRIES:
             return self._entries[_STATIC_ENTRIES - index]
-        if not index:
-            raise Undecodable("a reference to entry 0")
         return STATIC_TABLE[index - 1]
 
     def _literal(self, block: bytes, at: int, mask: int) -> tuple[Field, int]:

@@ -169,7 +169,7 @@ async def test_f8_trailers_reach_nobody(tmp_path: Path) -> None:
 async def test_f6_a_client_that_opens_no_window_is_given_up_and_upstream_was_not_drained(
     tmp_path: Path, method: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.server.http2.WRITE_TIMEOUT_S", 0.4)
+    monkeypatch.setattr("gateway.server.http2_request.WRITE_TIMEOUT_S", 0.4)
     sent = 0
 
     async def large(connection: OrcConnection, request: SeenRequest) -> None:
@@ -236,7 +236,7 @@ async def test_unread_bodies_of_refused_calls_give_their_credit_back(tmp_path: P
 async def test_a_body_that_stands_still_is_given_up_with_408(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.server.http2.BODY_TIMEOUT_S", 0.2)
+    monkeypatch.setattr("gateway.server.http2_request.BODY_TIMEOUT_S", 0.2)
     async with open_rig(tmp_path) as rig, open_h2(rig) as client:
         stream_id = await client.begin(b"POST", PODS, body=b"half", end=False)
         assert (await client.answer(stream_id)).status == 408
