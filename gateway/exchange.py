@@ -161,11 +161,10 @@ async def _relay(
     watched: another task reads from the client and notices when it leaves.
     """
     request, tape, services, live, admitted = call
-    border = WatchBorder(admitted.call)
     if not admitted.call.is_long_running:
-        await _relay_batches(call, answer, connection, events, border, watched=watched)
+        await _relay_batches(call, answer, connection, events, None, watched=watched)
         return
-    left = False
+    border, left = WatchBorder(admitted.call), False
     async with trio.open_nursery() as nursery:
 
         async def watch_client() -> None:
@@ -198,7 +197,7 @@ async def _relay_batches(
     answer: MaskedAnswer,
     connection: UpstreamConnection,
     events: list[Event],
-    border: WatchBorder,
+    border: WatchBorder | None,
     *,
     watched: bool,
 ) -> None:
@@ -224,9 +223,11 @@ async def _relay_batches(
                 await tape.flow()
             if batch:
                 tape.answer_begun = True
-                border.sending(batch)
+                if border is not None:
+                    border.sending(batch)
                 await request.send(*batch)
-                border.sent(batch)
+                if border is not None:
+                    border.sent(batch)
             if last:
                 tape.mark("client_end_us")
                 tape.end("completed")

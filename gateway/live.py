@@ -69,7 +69,7 @@ class LiveExchange:
 
 
 class Running:
-    """An exchange under way, for as long as this is entered."""
+    """An exchange under way, for as long as this is entered. (On the way of every call: no generator.)"""
 
     __slots__ = ("_all", "_live")
 

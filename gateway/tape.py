@@ -126,14 +126,14 @@ class Tape:
     def answer(self, events: Iterable[Event]) -> None:
         """These events are about to go to the client."""
         for event in events:
-            self.response(event)
+            if isinstance(event, BodyChunk):
+                self.response_body(event.data)
+            elif isinstance(event, ResponseHead):
+                self.response_head(event.status, event.headers)
 
     def response(self, event: Event) -> None:
         """This event is about to go to the client."""
-        if isinstance(event, ResponseHead):
-            self.response_head(event.status, event.headers)
-        elif isinstance(event, BodyChunk):
-            self.response_body(event.data)
+        self.answer((event,))
 
     def response_head(self, status: int, headers: Headers) -> None:
         self.status = status
