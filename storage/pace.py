@@ -30,7 +30,7 @@ class LogSettings(msgspec.Struct, frozen=True):
     while somebody waits."""
     spares: int = 2
     company_s: float = 0.05
-    company_bytes: int = 16 << 10
+    company_bytes: int = 64 << 10
     sync_s: float = 0.25
     sync_bytes: int = 1 << 20
     """What is not urgent is synced when it is so old or so much. The caller's backpressure must begin well

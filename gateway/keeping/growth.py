@@ -18,7 +18,7 @@ SETTLED_S: Final = 1.5
 """File systems tell times to a second at worst: two writes within one may look like one."""
 LONGEST_REST_S: Final = 2.0
 
-Seen: TypeAlias = tuple[tuple[int, int, int], ...]
+Stamp: TypeAlias = tuple[int, int, int]
 
 
 class LogGrowth:
@@ -26,37 +26,54 @@ class LogGrowth:
 
     def __init__(self, data_dir: Path) -> None:
         self._directory = data_dir / LOG_DIRECTORY
-        self._directories = [self._directory]
-        self._open: list[Path] = []  # segments being written
-        self._seen: Seen | None = None
-        self._since_s = 0.0  # monotonic, as all here
-        self._told_s = 0.0
+        self._directories = _Files([self._directory])
+        self._open = _Files([])  # segments being written
+        self._told_s = 0.0  # monotonic
 
     def may_have_grown(self) -> bool:
         """Since the last time the answer was yes. Does not block."""
         now_s = time.monotonic()
-        seen = self._look()
-        if seen is None or seen != self._seen:
-            self._since_s = now_s
-            self._find()
-            seen = self._look()
-        self._seen = seen
-        if now_s - self._since_s < SETTLED_S:
-            self._find()
-        elif now_s - self._told_s < LONGEST_REST_S:
+        has_changed = self._directories.may_have_changed(now_s)
+        if has_changed:
+            self._find(now_s)
+        has_changed |= self._open.may_have_changed(now_s)
+        if not has_changed and now_s - self._told_s < LONGEST_REST_S:
             return False
         self._told_s = now_s
         return True
 
-    def _look(self) -> Seen | None:
-        """What the files look like; None: one is gone."""
-        try:
-            found = [os.stat(path) for path in (*self._directories, *self._open)]
-        except OSError:
-            return None
-        return tuple((one.st_ino, one.st_size, one.st_mtime_ns) for one in found)
-
-    def _find(self) -> None:
+    def _find(self, now_s: float) -> None:
         directories = [self._directory / name for name in log_names(REAL_FILES, self._directory)]
-        self._directories = [self._directory, *directories]
-        self._open = [path for one in directories for path in one.glob(f"*{SUFFIX_OPEN}")]
+        self._directories.follow([self._directory, *directories], now_s)
+        self._open.follow([path for one in directories for path in one.glob(f"*{SUFFIX_OPEN}")], now_s)
+
+
+class _Files:
+    """Some files, and since when they have looked as they do."""
+
+    def __init__(self, paths: list[Path]) -> None:
+        self._paths = [str(path) for path in paths]
+        self._seen: list[Stamp] | None = None
+        self._since_s = 0.0  # monotonic
+
+    def follow(self, paths: list[Path], now_s: float) -> None:
+        """From now on these."""
+        names = [str(path) for path in paths]
+        if names != self._paths:
+            self._paths = names
+            self._seen, self._since_s = _look(names), now_s
+
+    def may_have_changed(self, now_s: float) -> bool:
+        """True from a change on until no later one can look the same; also while one is missing."""
+        seen = _look(self._paths)
+        if seen is None or seen != self._seen:
+            self._seen, self._since_s = seen, now_s
+        return now_s - self._since_s < SETTLED_S
+
+
+def _look(paths: list[str]) -> list[Stamp] | None:
+    try:
+        found = [os.stat(path) for path in paths]
+    except OSError:
+        return None
+    return [(one.st_ino, one.st_size, one.st_mtime_ns) for one in found]

@@ -30,8 +30,8 @@ from storage.lake.settings import RowSettings
 from storage.retention.index_expiry import DayExpiry
 from storage.sources import SegmentLogs
 
-INDEX_S: Final = 0.25
-"""How soon a call can be found: searching is for people."""
+INDEX_S: Final = 0.5
+"""How soon a call can be found: searching is for people, and each step costs what twenty calls cost."""
 TREE_S: Final = 1.0
 WITNESS_S: Final = 2.0
 ROWS_S: Final = 5.0
