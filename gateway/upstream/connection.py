@@ -8,8 +8,9 @@ import trio
 
 from gateway.errors import UpstreamLost, UpstreamUnreachable
 from gateway.read_deadlines import ReadDeadlines
-from gateway.tls_stream import TlsStream, take_socket
+from gateway.tls_stream import TlsStream
 from gateway.upstream.credentials import UpstreamCluster
+from gateway.upstream.dialing import connect
 from protocol.events import Event, Failed, PeerClosed, RequestHead
 from protocol.http1 import Http1Client
 
@@ -110,10 +111,8 @@ async def open_connection(cluster: UpstreamCluster, deadlines: ReadDeadlines) ->
 
 
 async def _open_tls(cluster: UpstreamCluster) -> TlsStream:
-    transport = await trio.open_tcp_stream(cluster.host, cluster.port)  # tries every address; TCP_NODELAY
-    stream = TlsStream(
-        take_socket(transport), cluster.ssl_context(), server_side=False, server_hostname=cluster.server_name
-    )
+    sock = await connect(cluster.host, cluster.port)
+    stream = TlsStream(sock, cluster.ssl_context(), server_side=False, server_hostname=cluster.server_name)
     try:
         await stream.do_handshake()
     except BaseException:
