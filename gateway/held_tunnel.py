@@ -53,7 +53,6 @@ async def serve(
         await session.run(opened.leftover, protocol)
     finally:
         await session.conclude(protocol)
-        await opened.client.stream.aclose()
 
 
 class _Held:

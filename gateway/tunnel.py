@@ -120,5 +120,4 @@ async def _carry(
         first = opened.client.machine.receive(opened.leftover) if opened.leftover else []
         await pumps.run(services, first, dialled.leftover)
     finally:
-        await ending.conclude(dialled.protocol)
-        await opened.client.stream.aclose()
+        await ending.conclude(dialled.protocol)  # the listener closes the client's connection
