@@ -60,6 +60,11 @@ class UpstreamConnection:
         finally:
             self._deadlines.clear(self.stream)
 
+    def wake_reader_in(self, within_s: float) -> None:
+        """For who has taken over the stream: its read gets trio.TooSlowError then, or little later, and
+        loses nothing; again and again, until it is set anew."""
+        self._deadlines.set(self.stream, within_s)
+
     async def receive(self) -> list[Event]:
         """The events of one read, at least one. Raises UpstreamLost when the answer breaks off."""
         if self._problem:
@@ -84,6 +89,7 @@ class UpstreamConnection:
 
     def close(self) -> None:
         """Close at once, without TLS courtesies: nothing of value is in flight."""
+        self._deadlines.clear(self.stream)
         self.stream.close()
 
 
