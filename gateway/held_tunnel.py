@@ -25,7 +25,7 @@ from gateway.state.hold_state import HoldState
 from gateway.tape import Tape
 from gateway.tunnel_dial import dial
 from gateway.tunnel_ending import UNRECORDED, TunnelEnding
-from gateway.tunnel_leg import Leg, Lobby
+from gateway.tunnel_leg import ClusterLeg, Leg, Lobby
 from gateway.tunnel_opening import answer_client, open_guard
 from gateway.tunnel_pumps import Pumps
 from gateway.tunnel_record import TunnelRecord
@@ -53,7 +53,6 @@ async def serve(
         await session.run(opened.leftover, protocol)
     finally:
         await session.conclude(protocol)
-        await opened.client.stream.aclose()
 
 
 class _Held:
@@ -91,7 +90,7 @@ class _Held:
                 return
             stack.callback(dialled.connection.close)
             guard = open_guard(self._admitted, self._tape, self._services, self._live, account, self._request)
-            cluster = Leg(dialled.connection.stream, dialled.machine)
+            cluster = ClusterLeg(dialled.connection, dialled.machine)
             pumps = Pumps(self._client, cluster, self._tape, self._record, self._live, guard, self._ending)
             await pumps.run(self._services, self._room.events, dialled.leftover)
 

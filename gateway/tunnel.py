@@ -21,7 +21,7 @@ from gateway.tape import Tape
 from gateway.tunnel_asking import ask
 from gateway.tunnel_dial import Dialled, dial_over_spdy, may_fall_back
 from gateway.tunnel_ending import TunnelEnding
-from gateway.tunnel_leg import Leg
+from gateway.tunnel_leg import ClusterLeg
 from gateway.tunnel_opening import answer_client, open_guard
 from gateway.tunnel_pumps import Pumps
 from gateway.upstream.connection import UpstreamConnection
@@ -112,7 +112,7 @@ async def _carry(
     dialled: Dialled,
 ) -> None:
     opened = await answer_client(request, tape, admitted, dialled.protocol)
-    cluster = Leg(dialled.connection.stream, dialled.machine)
+    cluster = ClusterLeg(dialled.connection, dialled.machine)
     guard = open_guard(admitted, tape, services, live, account, request)
     ending = TunnelEnding(opened.client, tape, opened.record)
     pumps = Pumps(opened.client, cluster, tape, opened.record, live, guard, ending)
@@ -120,5 +120,4 @@ async def _carry(
         first = opened.client.machine.receive(opened.leftover) if opened.leftover else []
         await pumps.run(services, first, dialled.leftover)
     finally:
-        await ending.conclude(dialled.protocol)
-        await opened.client.stream.aclose()
+        await ending.conclude(dialled.protocol)  # the listener closes the client's connection

@@ -5,9 +5,11 @@ from typing import Final
 import trio
 
 from gateway.tls_stream import TlsStream
+from gateway.upstream.connection import UpstreamConnection
 from protocol.channel_runs import join_neighbours
 from protocol.events import ChannelData, Event, Failed, Machine, PeerClosed, Ping, Pong, TunnelClosed
 
+KEEPALIVE_S: Final = 30.0
 MAX_WAITING_BYTES: Final = 256 * 1024
 """What a client may send while people decide; beyond it we stop reading, and TCP holds the rest back."""
 
@@ -45,6 +47,25 @@ class Leg:
         data = first or await self.stream.receive_some()
         events = join_neighbours(self.machine.receive(data))
         return events if data else [*events, PeerClosed()]
+
+
+class ClusterLeg(Leg):
+    """The API server's side. While it says nothing it is pinged: a silent session outlives its idle timeout, as it
+    would without us. The deadlines of the pool see to that, so that a session has no task for it."""
+
+    def __init__(self, connection: UpstreamConnection, machine: Machine) -> None:
+        super().__init__(connection.stream, machine)
+        self._connection = connection
+        connection.wake_reader_in(KEEPALIVE_S)
+
+    async def receive(self, first: bytes = b"") -> list[Event]:
+        while True:
+            try:
+                return await super().receive(first)
+            except trio.TooSlowError:
+                self._connection.wake_reader_in(KEEPALIVE_S)
+                self.machine.send(Ping())
+                await self.flush(wait=False)
 
 
 class Lobby:

@@ -24,8 +24,6 @@ from protocol.errors import RemoteProtocolError
 from protocol.events import Event, Failed, PeerClosed, Ping, Pong, TunnelClosed
 from storage.errors import LogFailed
 
-KEEPALIVE_S: Final = 30.0
-"""Our pings to the API server: a silent session outlives its idle timeout, as it would without us."""
 _ENDS: Final = (Failed, PeerClosed, TunnelClosed)
 _OF_ONE_LEG: Final = (Ping, Pong, Failed, PeerClosed)
 """Not for the other side; pings are answered by the machine."""
@@ -60,7 +58,6 @@ class Pumps:
                     nursery.cancel_scope.cancel()
 
                 nursery.start_soon(pump_client)
-                nursery.start_soon(self._keep_alive)
                 first = await self._cluster.receive(from_cluster) if from_cluster else []
                 await self._guarded(self._pump_cluster(first), who="cluster-left")
                 nursery.cancel_scope.cancel()
@@ -220,12 +217,3 @@ class Pumps:
             self._ending.ends("failed", str(error))
         except RemoteProtocolError as error:
             self._ending.ends("failed", f"the API server broke the stream protocol: {error.why}")
-
-    async def _keep_alive(self) -> None:
-        try:
-            while True:
-                await trio.sleep(KEEPALIVE_S)
-                self._cluster.machine.send(Ping())
-                await self._cluster.flush(wait=False)
-        except GONE:
-            return  # the pump sees the end as well

@@ -60,6 +60,7 @@ class Http2Connection:
         self._heard = False  # since the budgets were refilled last
         self._draining = False
         self._drain_asked = trio.Event()
+        self._first_answered = trio.Event()
         self._house = trio.CancelScope()
         self.over = False
 
@@ -71,8 +72,14 @@ class Http2Connection:
             nursery.start_soon(self._keep_house)
             await self._work(None)
 
+    @property
+    def fresh(self) -> bool:
+        """Whether its first request has not been answered yet: that is owed, before GOAWAY, which some clients take
+        for the end of everything."""
+        return not self._first_answered.is_set()
+
     def close_when_idle(self) -> None:
-        """Drain: GOAWAY now, close when the streams under way have finished."""
+        """Drain: GOAWAY, on a new connection after its first answer; close when the streams under way have finished."""
         self._draining = True
         self._drain_asked.set()
 
@@ -94,7 +101,7 @@ class Http2Connection:
 
     async def _next_request(self) -> Http2Request | None:
         """Read until a request is there; the reading is another task's then. None: the connection is over."""
-        while not self.over and not (self._draining and not self._requests):
+        while not self.over and not (self._draining and not self._requests and not self.fresh):
             await self._say_queued()  # first our SETTINGS, then what the last read made us answer
             requests = await self._read()
             if requests:
@@ -147,6 +154,7 @@ class Http2Connection:
 
     def _refuse(self, refused: StreamRefused) -> None:
         """Answer a request that is not acceptable HTTP, on its own stream: the others go on."""
+        self._first_answered.set()
         for event in self._malformed(refused.error):
             self.machine.send(msgspec.structs.replace(event, stream_id=refused.stream_id))
 
@@ -162,7 +170,10 @@ class Http2Connection:
         finally:
             del self._requests[request.head.stream_id]
             self.machine.release(request.head.stream_id)
-            self._leave_if_drained()
+            awaited = self.fresh and self._draining  # GOAWAY comes now, then the end: see _keep_house
+            self._first_answered.set()
+            if not awaited:
+                self._leave_if_drained()
 
     # --- writing ------------------------------------------------------------------------------
 
@@ -209,14 +220,15 @@ class Http2Connection:
         """Renew the budgets; say goodbye when we are to drain, or after a long silence."""
         quiet_s = 0.0
         with self._house:
-            while not self._draining:
+            while not self._draining or self.fresh:
                 with trio.move_on_after(REFILL_INTERVAL_S):
-                    await self._drain_asked.wait()
+                    await (self._first_answered if self._draining else self._drain_asked).wait()
                 self.machine.refill()
                 quiet_s = 0.0 if self._requests or self._heard else quiet_s + REFILL_INTERVAL_S
                 self._heard = False
                 if quiet_s >= IDLE_TIMEOUT_S:
                     self._draining = True
+                    self._first_answered.set()  # nobody waits for one
             self.machine.send(GoAway())
             await self._say_queued()
             self._leave_if_drained()
@@ -226,7 +238,7 @@ class Http2Connection:
 
     def _leave_if_drained(self) -> None:
         """Nothing new will be served and nothing is under way: the task that reads need not wait any more."""
-        if (self._draining or self.machine.is_draining) and not self._requests:
+        if (self._draining or self.machine.is_draining) and not self._requests and not self.fresh:
             self.over = True
             self._stream.interrupt()
 

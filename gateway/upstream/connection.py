@@ -8,8 +8,9 @@ import trio
 
 from gateway.errors import UpstreamLost, UpstreamUnreachable
 from gateway.read_deadlines import ReadDeadlines
-from gateway.tls_stream import TlsStream, take_socket
+from gateway.tls_stream import TlsStream
 from gateway.upstream.credentials import UpstreamCluster
+from gateway.upstream.dialing import connect
 from protocol.events import BodyChunk, EndOfBody, Event, Failed, PeerClosed, RequestHead, ResponseHead
 from protocol.http1 import Http1Client
 
@@ -65,6 +66,11 @@ class UpstreamConnection:
         finally:
             self._deadlines.clear(self.stream)
 
+    def wake_reader_in(self, within_s: float) -> None:
+        """For who has taken over the stream: its read gets trio.TooSlowError then, or little later, and
+        loses nothing; again and again, until it is set anew."""
+        self._deadlines.set(self.stream, within_s)
+
     async def receive(self) -> list[Event]:
         """The events of one read, at least one; of a short answer all. Raises UpstreamLost when the answer breaks off."""
         events = await self._receive_once()
@@ -110,6 +116,7 @@ class UpstreamConnection:
 
     def close(self) -> None:
         """Close at once, without TLS courtesies: nothing of value is in flight."""
+        self._deadlines.clear(self.stream)
         self.stream.close()
 
 
@@ -137,10 +144,8 @@ async def open_connection(cluster: UpstreamCluster, deadlines: ReadDeadlines) ->
 
 
 async def _open_tls(cluster: UpstreamCluster) -> TlsStream:
-    transport = await trio.open_tcp_stream(cluster.host, cluster.port)  # tries every address; TCP_NODELAY
-    stream = TlsStream(
-        take_socket(transport), cluster.ssl_context(), server_side=False, server_hostname=cluster.server_name
-    )
+    sock = await connect(cluster.host, cluster.port)
+    stream = TlsStream(sock, cluster.ssl_context(), server_side=False, server_hostname=cluster.server_name)
     try:
         await stream.do_handshake()
     except BaseException:

@@ -20,6 +20,8 @@ MAX_IDLE: Final = 64
 """Idle connections kept; more are closed. An idle one costs the API server about 30 KiB."""
 CHECK_INTERVAL_S: Final = 5.0
 RETRY_WARMING_S: Final = 1.0
+WARMING_DELAY_S: Final = 0.05
+"""An exec has started, and a short one is over, by then."""
 
 
 class Pool:
@@ -71,8 +73,21 @@ class Pool:
             if await self._warm_up():
                 with trio.move_on_after(CHECK_INTERVAL_S):
                     await self._taken.wait()
+                    await self._let_them_start()
             else:
                 await trio.sleep(RETRY_WARMING_S)
+
+    async def _let_them_start(self) -> None:
+        """Return when nobody has taken an unused connection for a moment, or none is left.
+
+        Who took one is starting a stream right now, and a handshake would take its place on both sides.
+        """
+        quiet = False
+        while self._unused() and not quiet:
+            self._taken = trio.Event()
+            with trio.move_on_after(WARMING_DELAY_S) as scope:
+                await self._taken.wait()
+            quiet = scope.cancelled_caught
 
     def close(self) -> None:
         while self._idle:
@@ -81,11 +96,14 @@ class Pool:
     async def _warm_up(self) -> bool:
         """Open connections until enough unused ones are ready; False when the API server does not answer."""
         try:
-            while sum(not connection.requests_begun for connection in self._idle) < self._warm:
+            while self._unused() < self._warm:
                 self._idle.appendleft(await self._open())
         except UpstreamError:
             return False  # `last_error` says why; each call gets an answer of its own
         return True
+
+    def _unused(self) -> int:
+        return sum(not connection.requests_begun for connection in self._idle)
 
     async def _open(self) -> UpstreamConnection:
         try:

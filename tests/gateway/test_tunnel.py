@@ -7,6 +7,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
+from gateway import tunnel_leg
 from protocol.channels import open_channel_machine
 from protocol.events import (
     Channel,
@@ -227,6 +228,22 @@ async def test_what_is_typed_while_the_result_waits_for_the_disk_is_not_recorded
         exchange = await the_exchange(rig)
     assert isinstance(exchange.records[-1], Outcome)
     assert exchange.channel(Channel.STDIN, from_client=True) == b"go"
+
+
+async def test_a_silent_session_is_kept_alive_by_pings_of_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tunnel_leg, "KEEPALIVE_S", 0.05)
+
+    async def play(connection: OrcConnection, frames: FrameStream) -> None:
+        for _ in range(2):
+            assert (await connection.receive())[:2] == b"\x89\x80"  # a ping, masked, without data
+        await connection.send(down(3, SUCCESS) + close_frame(1000, masked=False))
+
+    async with open_rig(tmp_path, exec_server(play)) as rig, rig.client() as client:
+        frames = await start(rig, client)
+        assert await until_close(frames) == {3: SUCCESS}
+        assert (await the_exchange(rig)).outcome.result == "completed"
 
 
 async def idle(connection: OrcConnection, frames: FrameStream) -> None:

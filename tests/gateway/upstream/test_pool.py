@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import trio
+from trio.testing import wait_all_tasks_blocked
 
 from gateway.errors import UpstreamLost, UpstreamUnreachable
 from gateway.read_deadlines import ReadDeadlines
@@ -118,6 +119,28 @@ async def test_connections_are_kept_warm_and_replaced_when_they_die(
         warm = await pool.acquire(fresh=True)
         assert warm.was_idle
         warm.close()
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_stream_that_starts_is_not_disturbed_by_the_dial_for_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool_module, "WARMING_DELAY_S", 60.0)
+    async with pool_of(tmp_path, warm=2) as (pool, orc), trio.open_nursery() as nursery:
+        nursery.start_soon(pool.run)
+        await orc.wait(lambda: len(orc.connections) == 2)
+        await wait_all_tasks_blocked(0.05)
+        taken = [await pool.acquire(fresh=True)]
+        await wait_all_tasks_blocked(0.05)
+        assert len(orc.connections) == 2
+        taken.append(await pool.acquire(fresh=True))  # the last one: now there is none for who comes next
+        await orc.wait(lambda: len(orc.connections) == 4)
+        monkeypatch.setattr(pool_module, "WARMING_DELAY_S", 0.0)
+        await wait_all_tasks_blocked(0.05)
+        taken.append(await pool.acquire(fresh=True))
+        await orc.wait(lambda: len(orc.connections) == 5)
+        for connection in taken:
+            connection.close()
         nursery.cancel_scope.cancel()
 
 
