@@ -31,7 +31,8 @@ def render_markdown(result: Result) -> Iterator[str]:
     """Lines of all tables."""
     yield _machine(result)
     yield from ("", "### Targets", "", *_targets(result))
-    yield from ("", "### Latency and CPU", "", *_series(result))
+    if result.summary:
+        yield from ("", "### Latency and CPU", "", *_series(result))
     if result.transfers:
         yield from ("", "### Copies and port-forward", "", *_transfers(result))
     if result.loads:

@@ -36,6 +36,8 @@ def _head(result: Result) -> Iterator[str]:
 
 
 def _series(result: Result) -> Iterator[str]:
+    if not result.summary:
+        return
     yield ""
     yield (
         f"{'step':22} {'way':22} {'p50':>8} {'p90':>8} {'p99':>8} {'p50 of runs':>17} {'+p50':>8} {'+p90':>8} {'+p99':>8} "

@@ -7,6 +7,7 @@ import pytest
 
 from benchmarks.http_client import BenchmarkFailed
 from benchmarks.side_by_side.change import compare
+from benchmarks.side_by_side.document import BEGIN, END, rewrite
 from benchmarks.side_by_side.figures import find_summary, is_beyond_noise, summarize
 from benchmarks.side_by_side.plots import draw
 from benchmarks.side_by_side.result import (
@@ -127,6 +128,29 @@ def test_the_table_says_when_the_machine_was_busy_otherwise() -> None:
     text = "\n".join(render(found))
     assert "other programs used 1.5 cores" in text
     assert "load average before the first run: 4.0" in text
+
+
+def test_the_tables_of_a_page_are_put_between_its_marks_again_and_again(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{BEGIN}old\n{END}after\n")
+    rewrite(page, three_ways(0.9))
+    once = page.read_text()
+    assert once.startswith(f"before\n{BEGIN}")
+    assert once.endswith(f"{END}after\n")
+    assert (
+        "| kubetape balanced | 0.90 | 1.80 | 2.70 | 0.80 to 1.00 | +0.40 | +1.20 | 1.00 | gateway 0.50 |"
+        in once
+    )
+    rewrite(page, three_ways(0.9))
+    assert page.read_text() == once
+
+
+def test_a_page_without_marks_is_left_alone(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("no marks\n")
+    with pytest.raises(BenchmarkFailed, match="no place for figures"):
+        rewrite(page, three_ways())
+    assert page.read_text() == "no marks\n"
 
 
 def test_pictures_are_svg_and_the_same_for_the_same_result() -> None:

@@ -63,6 +63,7 @@ def test_copies_loads_and_memory_are_measured(result: Result) -> None:
     moves = {
         f"{what}, {how}" for what in ("copy out", "copy in", "port-forward") for how in ("websocket", "spdy")
     }
+    moves |= {"kubectl cp"} if shutil.which("kubectl") else set()
     assert {one.step for one in result.transfers} == moves
     assert all(len(one.runs) == 1 and one.runs[0].mb_per_s > 0 for one in result.transfers)
     assert {one.lane for one in result.loads} == {"direct", KUBETAPE, f"{KUBETAPE} h2"}
