@@ -39,6 +39,8 @@ def render_markdown(result: Result) -> Iterator[str]:
         yield from ("", "### Many connections, GET of 3 KB", "", *_loads(result))
     if result.idle:
         yield from ("", "### Memory of idle streams", "", *_idle(result))
+    if result.micro:
+        yield from ("", "### Small benchmarks", "", *_micro(result))
     yield from (line for one in result.skipped for line in ("", f"Left out: {one}."))
 
 
@@ -134,6 +136,31 @@ def _idle(result: Result) -> Iterator[str]:
     yield from _table("stream", "way", "count", "KiB each")
     for one in result.idle:
         yield _row(one.what, one.lane, str(one.count), _roles(median_by_role(one.kib), digits=0))
+
+
+def _micro(result: Result) -> Iterator[str]:
+    yield from _table("benchmark", "figure", "value")
+    for name, found in result.micro.items():
+        shown = name
+        for figure, value in flatten(found):
+            yield _row(shown, figure, f"{value:g}")
+            shown = ""
+
+
+def flatten(found: object, path: str = "") -> Iterator[tuple[str, float]]:
+    """Figures anywhere in what a small benchmark wrote: of a distribution its median, of a comparison its ratio."""
+    if isinstance(found, int | float):
+        yield path, found
+    elif isinstance(found, dict):
+        for one in ("ratio", "p50"):
+            if one in found:
+                yield f"{path}, {one}", found[one]
+                return
+        for name, inner in found.items():
+            yield from flatten(inner, f"{path}, {name}" if path else name)
+    elif isinstance(found, list):
+        for number, inner in enumerate(found):
+            yield from flatten(inner, f"{path} {number}".strip())
 
 
 def _table(*headers: str) -> Iterator[str]:

@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.http_client import BenchmarkFailed
 from benchmarks.side_by_side.change import compare
-from benchmarks.side_by_side.document import BEGIN, END, rewrite
+from benchmarks.side_by_side.document import BEGIN, END, flatten, rewrite
 from benchmarks.side_by_side.figures import find_summary, is_beyond_noise, summarize
 from benchmarks.side_by_side.plots import draw
 from benchmarks.side_by_side.result import (
@@ -143,6 +143,15 @@ def test_the_tables_of_a_page_are_put_between_its_marks_again_and_again(tmp_path
     )
     rewrite(page, three_ways(0.9))
     assert page.read_text() == once
+
+
+def test_small_benchmarks_are_shown_by_their_medians_and_ratios() -> None:
+    found = {
+        "us": {"get": {"p50": 11.0, "p99": 20.0}},
+        "rules": 200,
+        "masks": {"one": {"ratio": 1.5, "parse": {}}},
+    }
+    assert list(flatten(found)) == [("us, get, p50", 11.0), ("rules", 200), ("masks, one, ratio", 1.5)]
 
 
 def test_a_page_without_marks_is_left_alone(tmp_path: Path) -> None:

@@ -149,7 +149,11 @@ def test_the_verb_offers_what_there_is() -> None:
 
 def test_small_benchmarks_are_read_whatever_they_print() -> None:
     assert parse(PRINTS_JSON, '{"environment": {}, "a_us": 1.5}') == {"a_us": 1.5}
-    assert parse(PRINTS_LINES, '{"a": 1}\n{"a": 2}\n') == [{"a": 1}, {"a": 2}]
+    rows = '{"bytes": 9, "callers": 1, "urgent": true, "us": 2}\n{"bytes": 9, "callers": 4, "urgent": true, "us": 3}\n'
+    assert parse(PRINTS_LINES, rows) == {
+        "bytes 9, callers 1, urgent True": {"us": 2},
+        "bytes 9, callers 4, urgent True": {"us": 3},
+    }
 
 
 def test_a_small_benchmark_joins_a_result(tmp_path: Path) -> None:
