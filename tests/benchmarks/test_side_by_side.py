@@ -66,7 +66,7 @@ def test_copies_loads_and_memory_are_measured(result: Result) -> None:
     moves |= {"kubectl cp"} if shutil.which("kubectl") else set()
     assert {one.step for one in result.transfers} == moves
     assert all(len(one.runs) == 1 and one.runs[0].mb_per_s > 0 for one in result.transfers)
-    assert {one.lane for one in result.loads} == {"direct", KUBETAPE, f"{KUBETAPE} h2"}
+    assert {one.lane for one in result.loads} == {"direct", KUBETAPE, f"{KUBETAPE} h2", "kubetape 2 workers"}
     assert all(run.calls_per_s > 0 and "client" in run.cores for one in result.loads for run in one.runs)
     assert [(one.what, one.lane) for one in result.idle] == [("watch", KUBETAPE), ("exec", KUBETAPE)]
 
