@@ -94,7 +94,7 @@ def test_a_comparison_warns_of_another_machine() -> None:
 
 def test_targets_are_met_missed_or_not_measured() -> None:
     lines = dict(judge(three_ways(0.7)))
-    met = next(line for line in lines if line.startswith("added p50 of a recorded GET"))
+    met = next(line for line in lines if line.startswith("added p50 of a GET / kubectl proxy"))
     assert " met " in met
     assert not lines[met]
     missed_line, missed = next(pair for pair in judge(three_ways(2.0)) if pair[0].startswith("added p50"))
