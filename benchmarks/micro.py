@@ -35,7 +35,7 @@ BENCHMARKS: Final[dict[str, tuple[str, list[str]]]] = {
     "decisions": (WRITES_FILE, []),
     "identity": (PRINTS_JSON, []),
     "stored_bytes": (PRINTS_JSON, ["--rounds", "5", "--json"]),
-    "workers": (WRITES_FILE, []),
+    "workers": (WRITES_FILE, ["--seconds", "2", "--rounds", "1"]),
 }
 """Name of the module -> where its figures come out, and what makes it short."""
 

@@ -12,6 +12,7 @@ from benchmarks.side_by_side.table import limit_of
 from benchmarks.side_by_side.targets import TARGETS, Target
 
 BEGIN: Final = "<!-- figures of kubetape bench: begin -->\n"
+ROW_LABELS: Final = 2
 END: Final = "<!-- figures of kubetape bench: end -->\n"
 
 
@@ -52,7 +53,7 @@ def _machine(result: Result) -> str:
         f"Commit {known.get('commit', 'unknown')}{changed}; {known.get('cpu', '')}, "
         f"{known.get('machine', '').partition(', load')[0]}, Linux {known.get('kernel', '')}, "
         f"Python {known.get('python', '')}, kubectl {known.get('kubectl', 'none')}, HAProxy {known.get('haproxy', 'none')}; "
-        f"API server: {known.get('API server', '')}. Medians of {len(result.conditions)} runs; "
+        f"API server: {known.get('API server', '')}. Runs, of which medians are shown: {len(result.conditions)}; "
         f"meanwhile other programs used {others:.2f} cores (median of the runs)."
     )
 
@@ -159,8 +160,10 @@ def flatten(found: object, path: str = "") -> Iterator[tuple[str, float]]:
         for name, inner in found.items():
             yield from flatten(inner, f"{path}, {name}" if path else name)
     elif isinstance(found, list):
-        for number, inner in enumerate(found):
-            yield from flatten(inner, f"{path} {number}".strip())
+        for inner in found:  # rows whose first columns say what they are about
+            cells = list(inner.items())
+            label = ", ".join(f"{name} {value}" for name, value in cells[:ROW_LABELS])
+            yield from flatten(dict(cells[ROW_LABELS:]), f"{path}, {label}" if path else label)
 
 
 def _table(*headers: str) -> Iterator[str]:

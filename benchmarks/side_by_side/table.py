@@ -30,7 +30,7 @@ def _head(result: Result) -> Iterator[str]:
         f"kubetape {known.get('commit')}, {known.get('cpu')}, {known.get('machine', '').partition(', load')[0]}, "
         + (
             f"Linux {known.get('kernel')}, Python {known.get('python')}, kubectl {known.get('kubectl', 'none')}, "
-            f"HAProxy {known.get('haproxy', 'none')}; {len(result.conditions)} runs, {known.get('API server')}"
+            f"HAProxy {known.get('haproxy', 'none')}; runs: {len(result.conditions)}, {known.get('API server')}"
         )
     )
 

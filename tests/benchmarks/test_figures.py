@@ -154,6 +154,33 @@ def test_small_benchmarks_are_shown_by_their_medians_and_ratios() -> None:
     assert list(flatten(found)) == [("us, get, p50", 11.0), ("rules", 200), ("masks, one, ratio", 1.5)]
 
 
+def test_rows_of_a_small_benchmark_are_told_apart_by_their_first_columns() -> None:
+    found = {"results": [{"workers": 1, "connections": 16, "per_second": 900.0, "worker_ms": 0.7}]}
+    assert list(flatten(found)) == [
+        ("results, workers 1, connections 16, per_second", 900.0),
+        ("results, workers 1, connections 16, worker_ms", 0.7),
+    ]
+
+
+def test_two_workers_are_judged_by_the_load_that_suits_them_least() -> None:
+    found = three_ways()
+    rows = [
+        {"workers": workers, "connections": connections, "capacity": capacity}
+        for workers, connections, capacity in (
+            (1, 16, 1000.0),
+            (2, 16, 1900.0),
+            (1, 64, 1000.0),
+            (2, 64, 1800.0),
+        )
+    ]
+    found.micro = {"workers": {"results": rows}}
+    (line,) = [line for line, _ in judge(found) if line.startswith("2 workers")]
+    assert "1.80  met" in line
+    found.micro = {"workers": {"failed": "not here"}}
+    (line,) = [line for line, _ in judge(found) if line.startswith("2 workers")]
+    assert "not measured" in line
+
+
 def test_a_page_without_marks_is_left_alone(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("no marks\n")
