@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint bench lock clients autobahn clean
+.PHONY: demo test lint bench bench-docs lock clients autobahn clean
 
 demo: $(STAMP)
 	$(VENV)/bin/kubetape demo $(ARGS)
@@ -23,6 +23,14 @@ lint: $(STAMP)
 bench: $(STAMP)
 	benchmarks/install
 	$(VENV)/bin/kubetape bench --targets $(ARGS)
+
+# The same for the record: figures, tables and pictures of docs/performance.md and the raw file behind them.
+FIGURES := benchmarks/results/latest.json
+bench-docs: $(STAMP)
+	benchmarks/install
+	$(VENV)/bin/kubetape bench --json $(FIGURES) $(ARGS)
+	$(VENV)/bin/python -m benchmarks.micro --json $(FIGURES) >/dev/null
+	$(VENV)/bin/kubetape bench --read $(FIGURES) --plot docs/performance --document docs/performance.md --targets
 
 coverage: $(STAMP)
 	$(VENV)/bin/coverage run -m pytest tests/protocol tests/storage tests/gateway/policy -q && $(VENV)/bin/coverage report --include='protocol/*,storage/*,gateway/policy/*'

@@ -20,6 +20,9 @@ from benchmarks.side_by_side.result import Result, read_result, write_result
 
 TIMEOUT_S: Final = 300
 
+LABELS: Final = 3
+"""Columns of a printed row that are no figures: record_bytes, callers, urgent."""
+
 PRINTS_JSON, PRINTS_LINES, WRITES_FILE = "prints", "lines", "file"
 BENCHMARKS: Final[dict[str, tuple[str, list[str]]]] = {
     "parsers_http1": (PRINTS_JSON, []),
@@ -32,7 +35,7 @@ BENCHMARKS: Final[dict[str, tuple[str, list[str]]]] = {
     "decisions": (WRITES_FILE, []),
     "identity": (PRINTS_JSON, []),
     "stored_bytes": (PRINTS_JSON, ["--rounds", "5", "--json"]),
-    "workers": (WRITES_FILE, []),
+    "workers": (WRITES_FILE, ["--seconds", "2", "--rounds", "1"]),
 }
 """Name of the module -> where its figures come out, and what makes it short."""
 
@@ -58,11 +61,17 @@ def run_one(name: str) -> object:
 def parse(how: str, text: str) -> object:
     """What a benchmark wrote -> its figures. Raises ValueError."""
     if how == PRINTS_LINES:
-        return [json.loads(line) for line in text.splitlines()]
+        return dict(_labelled(json.loads(line)) for line in text.splitlines())
     found = json.loads(text)
     if isinstance(found, dict):
         found.pop("environment", None)  # that of the whole file is the same
     return found
+
+
+def _labelled(row: dict[str, object]) -> tuple[str, dict[str, object]]:
+    """A row whose first columns say what it is about."""
+    cells = list(row.items())
+    return ", ".join(f"{name} {value}" for name, value in cells[:LABELS]), dict(cells[LABELS:])
 
 
 def main() -> None:

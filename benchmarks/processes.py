@@ -44,8 +44,7 @@ class GatewayProcess:
     @property
     def keeper_pid(self) -> int | None:
         """Its indexing process."""
-        found = children(self.pid)
-        return found[0] if found else None
+        return next((pid for pid in children(self.pid) if role_of(pid) == "keeper"), None)
 
 
 @contextlib.contextmanager

@@ -32,10 +32,13 @@ def summary(samples: Sequence[float]) -> dict[str, float]:
 
 def environment() -> dict[str, str]:
     """Commit, machine and versions, as far as they explain a difference."""
-    here = Path(__file__).parent
+    git = ["git", "-C", str(Path(__file__).parent)]
+    is_ours = bool(
+        _said([*git, "ls-files", Path(__file__).name])
+    )  # else the repository of somebody's site-packages
     return {
-        "commit": _said(["git", "-C", str(here), "rev-parse", "--short", "HEAD"]) or "unknown",
-        "changed": "yes" if _said(["git", "-C", str(here), "status", "--porcelain", "-uno"]) else "no",
+        "commit": _said([*git, "rev-parse", "--short", "HEAD"]) if is_ours else "unknown",
+        "changed": "yes" if is_ours and _said([*git, "status", "--porcelain", "-uno"]) else "no",
         "python": platform.python_version(),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}",
         "cpu": cpu_model(),

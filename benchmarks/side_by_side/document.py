@@ -12,6 +12,7 @@ from benchmarks.side_by_side.table import limit_of
 from benchmarks.side_by_side.targets import TARGETS, Target
 
 BEGIN: Final = "<!-- figures of kubetape bench: begin -->\n"
+ROW_LABELS: Final = 2
 END: Final = "<!-- figures of kubetape bench: end -->\n"
 
 
@@ -31,13 +32,16 @@ def render_markdown(result: Result) -> Iterator[str]:
     """Lines of all tables."""
     yield _machine(result)
     yield from ("", "### Targets", "", *_targets(result))
-    yield from ("", "### Latency and CPU", "", *_series(result))
+    if result.summary:
+        yield from ("", "### Latency and CPU", "", *_series(result))
     if result.transfers:
         yield from ("", "### Copies and port-forward", "", *_transfers(result))
     if result.loads:
         yield from ("", "### Many connections, GET of 3 KB", "", *_loads(result))
     if result.idle:
         yield from ("", "### Memory of idle streams", "", *_idle(result))
+    if result.micro:
+        yield from ("", "### Small benchmarks", "", *_micro(result))
     yield from (line for one in result.skipped for line in ("", f"Left out: {one}."))
 
 
@@ -49,7 +53,7 @@ def _machine(result: Result) -> str:
         f"Commit {known.get('commit', 'unknown')}{changed}; {known.get('cpu', '')}, "
         f"{known.get('machine', '').partition(', load')[0]}, Linux {known.get('kernel', '')}, "
         f"Python {known.get('python', '')}, kubectl {known.get('kubectl', 'none')}, HAProxy {known.get('haproxy', 'none')}; "
-        f"API server: {known.get('API server', '')}. Medians of {len(result.conditions)} runs; "
+        f"API server: {known.get('API server', '')}. Runs, of which medians are shown: {len(result.conditions)}; "
         f"meanwhile other programs used {others:.2f} cores (median of the runs)."
     )
 
@@ -133,6 +137,33 @@ def _idle(result: Result) -> Iterator[str]:
     yield from _table("stream", "way", "count", "KiB each")
     for one in result.idle:
         yield _row(one.what, one.lane, str(one.count), _roles(median_by_role(one.kib), digits=0))
+
+
+def _micro(result: Result) -> Iterator[str]:
+    yield from _table("benchmark", "figure", "value")
+    for name, found in result.micro.items():
+        shown = name
+        for figure, value in flatten(found):
+            yield _row(shown, figure, f"{value:g}")
+            shown = ""
+
+
+def flatten(found: object, path: str = "") -> Iterator[tuple[str, float]]:
+    """Figures anywhere in what a small benchmark wrote: of a distribution its median, of a comparison its ratio."""
+    if isinstance(found, int | float):
+        yield path, found
+    elif isinstance(found, dict):
+        for one in ("ratio", "p50"):
+            if one in found:
+                yield f"{path}, {one}", found[one]
+                return
+        for name, inner in found.items():
+            yield from flatten(inner, f"{path}, {name}" if path else name)
+    elif isinstance(found, list):
+        for inner in found:  # rows whose first columns say what they are about
+            cells = list(inner.items())
+            label = ", ".join(f"{name} {value}" for name, value in cells[:ROW_LABELS])
+            yield from flatten(dict(cells[ROW_LABELS:]), f"{path}, {label}" if path else label)
 
 
 def _table(*headers: str) -> Iterator[str]:

@@ -1,5 +1,9 @@
 """GET of 3 KB by 1, 16 and 64 connections at once: calls per second, their time, and which process is the limit."""
 
+import contextlib
+
+from benchmarks.http_client import endpoint_of
+from benchmarks.processes import start_gateway
 from benchmarks.report import cpu_seconds, percentile
 from benchmarks.side_by_side.interleave import wait_for_rest
 from benchmarks.side_by_side.load_client import drive
@@ -10,18 +14,31 @@ from benchmarks.side_by_side.ways import BACKGROUND, Lane, Way, Ways
 
 CLIENT = "client"
 API_SERVER = "API server"
+KUBETAPE = "kubetape balanced"
 
 
 def measure_loads(
     ways: Ways, site: Site, plan: Plan, standin_pid: int | None, found: dict[tuple[int, str], Load], run: int
 ) -> None:
     """Each lane once for each number of connections, in turn. Adds to `found`, by connections and lane."""
-    lanes = [Lane(way, version) for way in ways.of("balanced") for version in way.versions]
-    for connections in plan.connections:
-        turn = run % len(lanes)
-        for lane in [*lanes[turn:], *lanes[:turn]]:
-            load = found.setdefault((connections, lane.name), Load(connections, lane.name))
-            load.runs.append(_load(lane, site, plan, connections, standin_pid))
+    with contextlib.ExitStack() as stack:
+        chosen = ways.of("balanced")
+        if any(way.name == KUBETAPE for way in chosen):
+            chosen.append(_two_workers(stack, ways))
+        lanes = [Lane(way, version) for way in chosen for version in way.versions]
+        for connections in plan.connections:
+            turn = run % len(lanes)
+            for lane in lanes:  # in the order of a table, not of this turn
+                found.setdefault((connections, lane.name), Load(connections, lane.name))
+            for lane in [*lanes[turn:], *lanes[:turn]]:
+                found[connections, lane.name].runs.append(_load(lane, site, plan, connections, standin_pid))
+
+
+def _two_workers(stack: contextlib.ExitStack, ways: Ways) -> Way:
+    """A gateway that is there for this alone: the other steps are about one connection, which one worker serves."""
+    gateway = start_gateway(stack, ways.direct.kubeconfig, flags=("--workers", "2"))
+    path = gateway.directory / "kubeconfig"
+    return Way("kubetape 2 workers", endpoint_of(gateway.cluster), path, gateway.pid)
 
 
 def _load(lane: Lane, site: Site, plan: Plan, connections: int, standin_pid: int | None) -> LoadRun:

@@ -57,6 +57,7 @@ def quick(plan: Plan) -> Plan:
         keys=Schedule(8, 20, 1),
         kubectls=Schedule(3, 1, 1),
         mib=min(plan.mib, 64),
+        connections=(1, 16),
         load_s=0.7,
         idle_watches=50,
         idle_execs=50,

@@ -15,6 +15,8 @@ COLOURS: Final = {
     "kubetape balanced h2": "#f59e0b",
     "kubetape relaxed": "#f472b6",
     "kubetape relaxed h2": "#fbcfe8",
+    "kubetape 2 workers": "#581c87",
+    "worker": "#dc2626",
     "proxy": "#2563eb",
     "gateway": "#dc2626",
     "keeper": "#fca5a5",

@@ -30,12 +30,14 @@ def _head(result: Result) -> Iterator[str]:
         f"kubetape {known.get('commit')}, {known.get('cpu')}, {known.get('machine', '').partition(', load')[0]}, "
         + (
             f"Linux {known.get('kernel')}, Python {known.get('python')}, kubectl {known.get('kubectl', 'none')}, "
-            f"HAProxy {known.get('haproxy', 'none')}; {len(result.conditions)} runs, {known.get('API server')}"
+            f"HAProxy {known.get('haproxy', 'none')}; runs: {len(result.conditions)}, {known.get('API server')}"
         )
     )
 
 
 def _series(result: Result) -> Iterator[str]:
+    if not result.summary:
+        return
     yield ""
     yield (
         f"{'step':22} {'way':22} {'p50':>8} {'p90':>8} {'p99':>8} {'p50 of runs':>17} {'+p50':>8} {'+p90':>8} {'+p99':>8} "

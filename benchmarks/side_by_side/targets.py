@@ -100,7 +100,9 @@ def slowest_stream(result: Result) -> Measured | None:
     found = [
         (per_core, one.step)
         for one in result.transfers
-        if one.lane == KUBETAPE and (per_core := median_or_none(one.runs)) is not None
+        if one.lane == KUBETAPE
+        and one.step != "kubectl cp"
+        and (per_core := median_or_none(one.runs)) is not None
     ]
     if not found:
         return None
@@ -129,30 +131,57 @@ def micro(benchmark: str, figure: str) -> Callable[[Result], Measured | None]:
     return measured
 
 
+def two_workers(result: Result) -> Measured | None:
+    """What two workers carry on cores of their own, by the CPU of a call: clients and API server share these here."""
+    found = result.micro.get("workers")
+    rows = found.get("results", []) if isinstance(found, dict) else []
+    capacity = {(row["connections"], row["workers"]): row["capacity"] for row in rows}
+    times = {
+        connections: capacity[connections, 2] / capacity[connections, 1]
+        for connections, workers in capacity
+        if workers == 2 and (connections, 1) in capacity
+    }
+    if not times:
+        return None
+    return Measured(
+        min(times.values()), "; ".join(f"{one} connections: {times[one]:.2f}" for one in sorted(times))
+    )
+
+
 _ECHOES: Final = tuple(f"exec echo, {transport}" for transport in TRANSPORTS)
 _STARTS: Final = tuple(f"exec start, {transport}" for transport in TRANSPORTS)
 
 TARGETS: Final = (
     Target(
-        "added p50 of a recorded GET / kubectl proxy's, HTTP/1.1",
+        "added p50 of a GET / kubectl proxy's, HTTP/1.1",
         0.9,
         "x",
         added_ratio(KUBETAPE, PROXY, "p50"),
     ),
-    Target("the same over HTTP/2", 0.9, "x", added_ratio(f"{KUBETAPE} h2", PROXY, "p50")),
-    Target("the same / HAProxy's", 1.0, "x", added_ratio(KUBETAPE, "haproxy", "p50"), stretch=True),
-    Target("added p99 / kubectl proxy's, HTTP/1.1", 1.0, "x", added_ratio(KUBETAPE, PROXY, "p99")),
-    Target("the same over HTTP/2", 1.0, "x", added_ratio(f"{KUBETAPE} h2", PROXY, "p99")),
+    Target(
+        "added p50 of a GET / kubectl proxy's, HTTP/2", 0.9, "x", added_ratio(f"{KUBETAPE} h2", PROXY, "p50")
+    ),
+    Target(
+        "added p50 of a GET / HAProxy's, HTTP/1.1",
+        1.0,
+        "x",
+        added_ratio(KUBETAPE, "haproxy", "p50"),
+        stretch=True,
+    ),
+    Target("added p99 of a GET / kubectl proxy's, HTTP/1.1", 1.0, "x", added_ratio(KUBETAPE, PROXY, "p99")),
+    Target(
+        "added p99 of a GET / kubectl proxy's, HTTP/2", 1.0, "x", added_ratio(f"{KUBETAPE} h2", PROXY, "p99")
+    ),
     Target("durable mutation p50 over kubectl proxy's", 1.0, "ms", mutation),
     Target("whole kubectl get / direct", 1.0, "x", whole_run("kubectl get")),
     Target("whole kubectl exec true / direct", 1.0, "x", whole_run("kubectl exec true")),
     Target("exec echo, added p50", 0.3, "ms", worst_of(_ECHOES, lambda one: one.added_p50_ms, "ms")),
     Target("exec echo, added p99", 2.0, "ms", worst_of(_ECHOES, lambda one: one.added_p99_ms, "ms")),
     Target("CPU per recorded GET of 3 KB, HTTP/1.1", 0.8, "ms", cpu_of(KUBETAPE)),
-    Target("the same over HTTP/2", 0.8, "ms", cpu_of(f"{KUBETAPE} h2")),
+    Target("CPU per recorded GET of 3 KB, HTTP/2", 0.8, "ms", cpu_of(f"{KUBETAPE} h2")),
     Target("CPU per exec start", 3.0, "ms", worst_of(_STARTS, lambda one: sum(one.cpu_ms.values()), "ms")),
     Target("stream recording per core", 150.0, "MB/s", slowest_stream, least=True),
-    Target("2 workers / 1 worker", 1.7, "x", micro("workers", "two_over_one"), least=True),
+    Target("2 workers / 1 worker", 1.7, "x", two_workers, least=True),
     Target("memory of an idle watch", 100.0, "KiB", idle("watch")),
     Target("memory of an idle exec", 200.0, "KiB", idle("exec")),
     Target("stored bytes per kubectl call", 1500.0, "B", micro("stored_bytes", "log_bytes_per_call")),

@@ -1,11 +1,18 @@
-"""Bytes per second: a copy out of a pod and into it over exec, as `kubectl cp` does it, and a port-forward."""
+"""Bytes per second: a copy out of a pod and into it over exec, a port-forward, and `kubectl cp` itself.
+
+The copies are `cat` and `wc` instead of tar: the same bytes on the wire, less of it made by the pod.
+"""
 
 import math
+import shutil
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from benchmarks.http_client import BenchmarkFailed, Endpoint
 from benchmarks.side_by_side.interleave import wait_for_rest
+from benchmarks.side_by_side.kubectl_runs import run_kubectl
 from benchmarks.side_by_side.plan import Plan
 from benchmarks.side_by_side.result import Transfer, TransferRun
 from benchmarks.side_by_side.site import FORWARD_PORT, Site
@@ -17,12 +24,15 @@ MIB = 1 << 20
 PIECE = bytes(range(256)) * 128
 """32 KiB: what kubectl copies at once."""
 
+SMALL_FILE = "/big/1MiB.bin"
+"""Of the stand-in, where less than its large file is asked for."""
+
 Move = Callable[[Endpoint, Site, str, int], None]
 
 
 def copy_out(endpoint: Endpoint, site: Site, transport: str, mib: int) -> None:
     whole, rest = divmod(mib, site.file_mib)
-    files = [site.file] * whole + ["/big/1MiB.bin"] * rest  # a rest only where the stand-in has small files
+    files = [site.file] * whole + [SMALL_FILE] * rest
     size, _ = open_exec(endpoint, site.pod, transport, ["cat", *files]).run_to_end()
     _check("copied out", size, mib)
 
@@ -60,21 +70,46 @@ def measure_transfers(
     """Each way once, in turn. Adds to `found`, by step and lane."""
     mib = plan.mib if plan.mib < site.file_mib else site.file_mib * math.ceil(plan.mib / site.file_mib)
     lanes = ways.of("balanced")
-    for step, move in MOVES.items():
-        for number, transport in enumerate(TRANSPORTS):
+    with tempfile.TemporaryDirectory(prefix="kubetape-bench-") as made:
+        steps = _steps(site, mib, Path(made))
+        for number, (name, (size_mib, step)) in enumerate(steps.items()):
             turn = (run + number) % len(lanes)
-            name = f"{step}, {transport}"
             for way in lanes:  # in the order of a table, not of this turn
-                found.setdefault((name, way.name), Transfer(name, way.name, mib))
+                found.setdefault((name, way.name), Transfer(name, way.name, size_mib))
             for way in [*lanes[turn:], *lanes[:turn]]:
-                found[name, way.name].runs.append(_timed(way, site, move, transport, mib))
+                found[name, way.name].runs.append(_timed(way, step, size_mib))
 
 
-def _timed(way: Way, site: Site, move: Move, transport: str, mib: int) -> TransferRun:
+def _steps(site: Site, mib: int, directory: Path) -> dict[str, tuple[int, Callable[[Way], None]]]:
+    """Name -> size and what moves it."""
+    steps: dict[str, tuple[int, Callable[[Way], None]]] = {}
+    for name, move in MOVES.items():
+        for transport in TRANSPORTS:
+
+            def step(way: Way, move: Move = move, transport: str = transport) -> None:
+                move(way.endpoint, site, transport, mib)
+
+            steps[f"{name}, {transport}"] = (mib, step)
+    kubectl = shutil.which("kubectl")
+    if kubectl is not None:
+        size_mib = site.file_mib if mib >= site.file_mib else 1
+        file = site.file if mib >= site.file_mib else SMALL_FILE
+
+        def copy(way: Way) -> None:
+            to = directory / "copied"
+            run_kubectl(kubectl, way, site, directory, ["cp", f"bench:{file}", str(to)])
+            _check("kubectl cp", to.stat().st_size, size_mib)
+            to.unlink()
+
+        steps["kubectl cp"] = (size_mib, copy)
+    return steps
+
+
+def _timed(way: Way, move: Callable[[Way], None], mib: int) -> TransferRun:
     wait_for_rest(way)
     before = way.cpu_s()
     start = time.perf_counter()
-    move(way.endpoint, site, transport, mib)
+    move(way)
     seconds = time.perf_counter() - start
     foreground = {
         role: now - before.get(role, 0.0) for role, now in way.cpu_s().items() if role not in BACKGROUND

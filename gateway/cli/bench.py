@@ -32,7 +32,7 @@ DURABILITIES: Final = ("strict", "balanced", "relaxed")
 @click.option(
     "--image",
     metavar="IMAGE",
-    help="On your cluster: run a pod of this image (it needs sh, cat, head, wc, nc: busybox) for exec, copies and "
+    help="On your cluster: run a pod of this image (it needs sh, cat, wc, tar, nc: busybox) for exec, copies and "
     "port-forward. Without it they are left out.",
 )
 @click.option("--quick", is_flag=True, help="About a minute, one run, small samples: a look, not a claim.")

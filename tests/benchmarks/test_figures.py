@@ -7,6 +7,7 @@ import pytest
 
 from benchmarks.http_client import BenchmarkFailed
 from benchmarks.side_by_side.change import compare
+from benchmarks.side_by_side.document import BEGIN, END, flatten, rewrite
 from benchmarks.side_by_side.figures import find_summary, is_beyond_noise, summarize
 from benchmarks.side_by_side.plots import draw
 from benchmarks.side_by_side.result import (
@@ -93,7 +94,7 @@ def test_a_comparison_warns_of_another_machine() -> None:
 
 def test_targets_are_met_missed_or_not_measured() -> None:
     lines = dict(judge(three_ways(0.7)))
-    met = next(line for line in lines if line.startswith("added p50 of a recorded GET"))
+    met = next(line for line in lines if line.startswith("added p50 of a GET / kubectl proxy"))
     assert " met " in met
     assert not lines[met]
     missed_line, missed = next(pair for pair in judge(three_ways(2.0)) if pair[0].startswith("added p50"))
@@ -127,6 +128,65 @@ def test_the_table_says_when_the_machine_was_busy_otherwise() -> None:
     text = "\n".join(render(found))
     assert "other programs used 1.5 cores" in text
     assert "load average before the first run: 4.0" in text
+
+
+def test_the_tables_of_a_page_are_put_between_its_marks_again_and_again(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{BEGIN}old\n{END}after\n")
+    rewrite(page, three_ways(0.9))
+    once = page.read_text()
+    assert once.startswith(f"before\n{BEGIN}")
+    assert once.endswith(f"{END}after\n")
+    assert (
+        "| kubetape balanced | 0.90 | 1.80 | 2.70 | 0.80 to 1.00 | +0.40 | +1.20 | 1.00 | gateway 0.50 |"
+        in once
+    )
+    rewrite(page, three_ways(0.9))
+    assert page.read_text() == once
+
+
+def test_small_benchmarks_are_shown_by_their_medians_and_ratios() -> None:
+    found = {
+        "us": {"get": {"p50": 11.0, "p99": 20.0}},
+        "rules": 200,
+        "masks": {"one": {"ratio": 1.5, "parse": {}}},
+    }
+    assert list(flatten(found)) == [("us, get, p50", 11.0), ("rules", 200), ("masks, one, ratio", 1.5)]
+
+
+def test_rows_of_a_small_benchmark_are_told_apart_by_their_first_columns() -> None:
+    found = {"results": [{"workers": 1, "connections": 16, "per_second": 900.0, "worker_ms": 0.7}]}
+    assert list(flatten(found)) == [
+        ("results, workers 1, connections 16, per_second", 900.0),
+        ("results, workers 1, connections 16, worker_ms", 0.7),
+    ]
+
+
+def test_two_workers_are_judged_by_the_load_that_suits_them_least() -> None:
+    found = three_ways()
+    rows = [
+        {"workers": workers, "connections": connections, "capacity": capacity}
+        for workers, connections, capacity in (
+            (1, 16, 1000.0),
+            (2, 16, 1900.0),
+            (1, 64, 1000.0),
+            (2, 64, 1800.0),
+        )
+    ]
+    found.micro = {"workers": {"results": rows}}
+    (line,) = [line for line, _ in judge(found) if line.startswith("2 workers")]
+    assert "1.80  met" in line
+    found.micro = {"workers": {"failed": "not here"}}
+    (line,) = [line for line, _ in judge(found) if line.startswith("2 workers")]
+    assert "not measured" in line
+
+
+def test_a_page_without_marks_is_left_alone(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("no marks\n")
+    with pytest.raises(BenchmarkFailed, match="no place for figures"):
+        rewrite(page, three_ways())
+    assert page.read_text() == "no marks\n"
 
 
 def test_pictures_are_svg_and_the_same_for_the_same_result() -> None:
