@@ -160,7 +160,7 @@ class Http2Connection:
         self._flushed = trio.Event()
         self._draining = False
         self._drain_asked = trio.Event()
-        self._first_request = trio.Event()
+        self._first_answered = trio.Event()
         self._one_ended = trio.Event()
         self.over = False
 
@@ -184,8 +184,9 @@ class Http2Connection:
 
     @property
     def fresh(self) -> bool:
-        """Whether its first request is still expected: it is owed an answer."""
-        return not self._first_request.is_set()
+        """Whether its first request has not been answered yet: that is owed, before GOAWAY, which some clients take
+        for the end of everything."""
+        return not self._first_answered.is_set()
 
     def close_when_idle(self) -> None:
         """Drain: GOAWAY, on a new connection after its first request; close when the streams under way have finished."""
@@ -243,7 +244,7 @@ class Http2Connection:
 
     async def _say_goaway(self) -> None:
         await self._drain_asked.wait()
-        await self._first_request.wait()
+        await self._first_answered.wait()
         self.machine.send(GoAway())
         try:
             await self.flush()
@@ -266,10 +267,9 @@ class Http2Connection:
             if isinstance(event, RequestHead):
                 request = Http2Request(self, event)
                 self._requests[event.stream_id] = request
-                self._first_request.set()
                 nursery.start_soon(self._serve_one, request, serve)
             elif isinstance(event, StreamRefused):
-                self._first_request.set()
+                self._first_answered.set()
                 self._refuse(event, malformed)
             elif isinstance(event, Failed):
                 malformed(event.error)
@@ -305,8 +305,9 @@ class Http2Connection:
             self.machine.release(request.head.stream_id)
             self._one_ended.set()
             self._one_ended = trio.Event()
-            if self._draining and not self._requests:
+            if self._draining and not self._requests and not self.fresh:
                 self._stream.close()
+            self._first_answered.set()  # if it was the first: now GOAWAY, then the end
 
     def _refuse(
         self, refused: StreamRefused, malformed: Callable[[RemoteProtocolError], tuple[Event, ...]]

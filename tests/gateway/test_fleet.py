@@ -57,11 +57,11 @@ def end(fleet: Fleet) -> dict[str, list[object]]:
 
 def found(fleet: Fleet, query: str) -> list[dict[str, Any]]:
     """What `sessions search` says, once the index has followed."""
-    command = [sys.executable, "-m", "gateway.cli", "sessions", "search", query, "--json"]
+    command = [sys.executable, "-m", "gateway.cli", "sessions", "search", query, "-o", "json"]
     done = subprocess.run(
         [*command, "--data-dir", str(fleet.data_dir)], capture_output=True, cwd=ROOT, env=environment()
     )
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    return json.loads(done.stdout) if done.returncode == 0 else []
 
 
 # --- who serves ----------------------------------------------------------------------------------------
@@ -117,9 +117,10 @@ async def test_a_killed_worker_costs_its_connections_and_refuses_nobody(fleet: F
     assert is_running(victim) is False
     assert any("ended with code -9" in line["message"] for line in fleet.journal("process"))
     rows: list[dict[str, Any]] = []
-    while len(rows) < len(streams.ended):
-        rows = await in_thread(partial(found, fleet, "result:unknown"))
-    print(rows[0])
+    with trio.fail_after(DEADLINE_S):
+        while len(rows) < len(streams.ended):
+            rows = await in_thread(partial(found, fleet, "result:unknown"))
+    assert all("the process that served it ended" in row["call"]["why"] for row in rows)
     records = await in_thread(partial(end, fleet))
     lost = {r.exchange for of in records.values() for r in of if isinstance(r, Intent)}
     lost -= {r.exchange for of in records.values() for r in of if isinstance(r, Outcome)}
