@@ -129,6 +129,7 @@ async def test_a_killed_worker_costs_its_connections_and_refuses_nobody(fleet: F
 
 async def test_a_dead_control_process_or_keeper_is_not_felt_by_clients(fleet: Fleet) -> None:
     person = first_user(fleet)
+    eventually(lambda: fleet.children(KEEPER), 30, "a keeper")
     (keeper,) = fleet.children(KEEPER)
     control = fleet.writer_of(2)
     with trio.fail_after(DEADLINE_S):
