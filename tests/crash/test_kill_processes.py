@@ -18,6 +18,7 @@ from storage.files import REAL_FILES
 from storage.sources import LOG_DIRECTORY, log_names
 from tests.crash.invariants import check
 from tests.crash.processes import Oracle, eventually, is_running
+from tests.crash.proving import check_proven
 from tests.crash.recorded import LogContents, read_log
 from tests.crash.scene import Scene
 from tests.kit.fleets import KEEPER, Fleet
@@ -93,6 +94,7 @@ def test_a_killed_process_loses_nothing_that_was_acknowledged(scene: FleetScene,
     scene.fleet.signal(signal.SIGTERM)
     assert scene.fleet.wait(60) == 0, scene.fleet.said()
     faults = check(scene.ledger, scene.seen(), scene.log())
+    faults += check_proven(scene.fleet.data_dir, may_be_young=False)
     assert faults == [], f"seed {SEED}"
     unknown = len(scene.log().unknown())
     assert (unknown > 0) is (kind == "worker"), f"seed {SEED}: {unknown} calls without an end"

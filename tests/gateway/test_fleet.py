@@ -2,10 +2,13 @@
 
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -15,6 +18,7 @@ from typing import Any
 import pytest
 import trio
 
+from storage.encryption.hpke_key import generate_recipient
 from storage.records import Intent, LogStarted, LogStopped, Outcome, SessionOpened
 from tests.crash.clients import access_token
 from tests.crash.processes import eventually, is_running
@@ -25,6 +29,7 @@ from tests.kit.running import ROOT, environment
 POD = "/api/v1/namespaces/payments/pods/api"
 WATCH = "/api/v1/namespaces/payments/pods?watch=true"
 DEADLINE_S = 90.0
+KUBECTL = shutil.which("kubectl")
 MANY = 24
 """Connections enough that both workers get some (all to one: 1 in 8 million)."""
 
@@ -53,6 +58,13 @@ def end(fleet: Fleet) -> dict[str, list[object]]:
     fleet.signal(signal.SIGTERM)
     assert fleet.wait(60) == 0, fleet.said()
     return fleet.records()
+
+
+def active(fleet: Fleet) -> bytes:
+    """The metric of streams that run."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{fleet.management_port}/metrics", timeout=10) as answer:
+        (line,) = re.findall(rb"^kubetape_streams_active.*$", answer.read(), re.MULTILINE)
+    return bytes(line)
 
 
 def found(fleet: Fleet, query: str) -> list[dict[str, Any]]:
@@ -97,6 +109,20 @@ async def test_a_revocation_through_the_management_api_ends_streams_on_every_wor
             print(f"8 streams on 2 workers ended within {took_s * 1000:.0f} ms")
     assert all(b"laptop stolen" in heard for heard in streams.heard.values())
     assert took_s < DEADLINE_S / 3  # a tenth of a second in practice; a busy machine pauses
+
+
+async def test_a_log_that_the_gateway_cannot_read_is_indexed_with_keys_that_its_workers_pass_on(
+    tmp_path: Path,
+) -> None:
+    recipient = generate_recipient(tmp_path / "private.pem")
+    record = {"encryption": {"hpkeRecipients": [recipient]}, "index": "full"}
+    with run_fleet(tmp_path, record=record) as fleet:
+        with trio.fail_after(DEADLINE_S):
+            assert await statuses(first_user(fleet), MANY) == [200] * MANY
+            logs: set[str] = set()
+            while logs != {"0", "1"}:
+                rows = await in_thread(partial(found, fleet, "name:api"))
+                logs = {row["call"]["log"] for row in rows}
 
 
 # --- deaths --------------------------------------------------------------------------------------------
@@ -212,7 +238,8 @@ async def calling(person: Person, results: list[int]) -> AsyncIterator[None]:
 
 async def test_a_rolling_restart_refuses_nobody_and_tells_streams(fleet: Fleet) -> None:
     person, streams, results = first_user(fleet), Streams(), list[int]()
-    before = set(fleet.children())
+    eventually(lambda: fleet.children(KEEPER), 30, "a keeper")
+    before = {*fleet.children(), *fleet.children(KEEPER)}
     with trio.fail_after(DEADLINE_S):
         async with trio.open_nursery() as nursery:
             for number in range(4):
@@ -230,9 +257,51 @@ async def test_a_rolling_restart_refuses_nobody_and_tells_streams(fleet: Fleet) 
     assert set(results) == {200}
     assert len(results) > 10
     assert all(b"kubetape restarts: connect again" in heard for heard in streams.heard.values())
-    assert not before & set(fleet.children())
+    await in_thread(
+        lambda: eventually(
+            lambda: not before & {*fleet.children(), *fleet.children(KEEPER)}, 30, "all are others"
+        )
+    )
     records = await in_thread(partial(end, fleet))
     assert {r.result for of in records.values() for r in of if isinstance(r, Outcome)} == {"completed", "cut"}
+
+
+@pytest.mark.skipif(KUBECTL is None, reason="there is no kubectl here")
+async def test_kubectl_notices_nothing_of_a_rolling_restart_but_that_its_shell_ends(fleet: Fleet) -> None:
+    """Whole runs, one after the other (HTTP/2, fresh connections); and one shell, which is told."""
+    failures: list[str] = []
+    count, over = 0, trio.Event()
+
+    async def kubectl(*words: str) -> subprocess.CompletedProcess[bytes]:
+        command = [str(KUBECTL), "--kubeconfig", str(fleet.kubeconfig), "-n", "payments", *words]
+        home = environment(HOME=str(fleet.data_dir))
+        return await trio.run_process(
+            command, capture_stdout=True, capture_stderr=True, check=False, env=home
+        )
+
+    async def get() -> None:
+        nonlocal count
+        while not over.is_set():
+            done = await kubectl("get", "pods")
+            count += 1
+            if done.returncode:
+                failures.append(done.stderr.decode())
+
+    async def shell() -> None:
+        done = await kubectl("exec", "api", "--", "sh", "-c", "sleep 600")
+        assert done.returncode != 0
+        assert b"kubetape restarts: connect again" in done.stderr, done.stderr
+        over.set()
+
+    with trio.fail_after(DEADLINE_S):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(get)
+            nursery.start_soon(get)
+            nursery.start_soon(shell)
+            await in_thread(lambda: eventually(lambda: b" 1.0" in active(fleet), 30, "the shell runs"))
+            fleet.signal(signal.SIGHUP)
+    assert failures == []
+    assert count > 4
 
 
 async def test_one_process_says_that_it_cannot_be_replaced(tmp_path: Path) -> None:
