@@ -46,13 +46,15 @@ class Slot:
 
     @property
     def is_ready(self) -> bool:
-        return self.child is not None and self.child.started is not None
+        child = self.child
+        return child is not None and child.started is not None and not child.ended.is_set()
 
     def problem(self) -> str:
         """One line for readyz."""
         child = self.child
-        if child is None or child.started is None:
-            return "it is starting" if not self.restarts else "it ended and is started again"
+        if child is None or not self.is_ready:
+            died = self.restarts or (child is not None and child.ended.is_set())
+            return "it ended and is started again" if died else "it is starting"
         return f"it has said nothing for {child.silent_s:.0f} s" if child.silent_s > SILENT_S / 2 else ""
 
     def fill(self) -> None:

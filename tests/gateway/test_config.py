@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import click
+import msgspec
 import pytest
 from click.testing import CliRunner
 
@@ -58,6 +59,9 @@ def test_a_whole_file_is_read() -> None:
         (b"clusters:\n- name: a\n- name: 3\n", "f.yaml:3: Expected `str`, got `int`"),
         (b"\n\ndrainSeconds: 0\n", "f.yaml:3: Expected `int` >= 1"),
         (b"drainSeconds: yes\n", "f.yaml:1: Expected `int`, got `bool`"),
+        (b"workers: 0\n", "f.yaml:1: "),
+        (b"workers: many\n", "f.yaml:1: "),
+        (b"listen: {shutdownDelaySeconds: -1}\n", "f.yaml:1: "),
         (b"record:\n  durability: maybe\n", "f.yaml:2: Invalid enum value 'maybe'"),
         (b"apiVersion: v2\n", "this version reads 'kubetape/v1'"),
         (b"- a\n", "f.yaml:1: Expected `object`, got `array`"),
@@ -154,10 +158,19 @@ def test_flags_win_over_the_file_and_leave_the_rest() -> None:
     )
     assert settings.clusters == base.clusters
     assert settings.listen.tls == base.listen.tls
-    assert settings.drain_seconds == 9
+    assert (settings.drain_seconds, settings.workers) == (9, 1)
+    assert with_flags(base, flags("--workers", "auto")).workers == "auto"
+    assert with_flags(msgspec.structs.replace(base, workers=3), flags()).workers == 3
+    assert with_flags(base, flags("--workers", "2")).workers == 2
     other = with_flags(base, flags("--upstream-kubeconfig", "k", "--context", "c"))
     assert other.cluster.kubeconfig == KubeconfigSource("k", "c")
     assert (other.cluster.direct, other.cluster.identity) == (None, IdentityMode.IMPERSONATE)
+
+
+@pytest.mark.parametrize("text", ["0", "65", "-1", "two", ""])
+def test_what_is_no_number_of_workers_is_said(text: str) -> None:
+    with pytest.raises(click.BadParameter, match="neither auto nor a number from 1 to 64"):
+        flags("--workers", text)
 
 
 def test_every_source_and_identity_has_flags() -> None:

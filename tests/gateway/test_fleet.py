@@ -2,10 +2,13 @@
 
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -15,6 +18,7 @@ from typing import Any
 import pytest
 import trio
 
+from storage.encryption.hpke_key import generate_recipient
 from storage.records import Intent, LogStarted, LogStopped, Outcome, SessionOpened
 from tests.crash.clients import access_token
 from tests.crash.processes import eventually, is_running
@@ -25,6 +29,7 @@ from tests.kit.running import ROOT, environment
 POD = "/api/v1/namespaces/payments/pods/api"
 WATCH = "/api/v1/namespaces/payments/pods?watch=true"
 DEADLINE_S = 90.0
+KUBECTL = shutil.which("kubectl")
 MANY = 24
 """Connections enough that both workers get some (all to one: 1 in 8 million)."""
 
@@ -55,13 +60,20 @@ def end(fleet: Fleet) -> dict[str, list[object]]:
     return fleet.records()
 
 
+def active(fleet: Fleet) -> bytes:
+    """The metric of streams that run."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{fleet.management_port}/metrics", timeout=10) as answer:
+        (line,) = re.findall(rb"^kubetape_streams_active.*$", answer.read(), re.MULTILINE)
+    return bytes(line)
+
+
 def found(fleet: Fleet, query: str) -> list[dict[str, Any]]:
     """What `sessions search` says, once the index has followed."""
-    command = [sys.executable, "-m", "gateway.cli", "sessions", "search", query, "--json"]
+    command = [sys.executable, "-m", "gateway.cli", "sessions", "search", query, "-o", "json"]
     done = subprocess.run(
         [*command, "--data-dir", str(fleet.data_dir)], capture_output=True, cwd=ROOT, env=environment()
     )
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    return json.loads(done.stdout) if done.returncode == 0 else []
 
 
 # --- who serves ----------------------------------------------------------------------------------------
@@ -99,6 +111,20 @@ async def test_a_revocation_through_the_management_api_ends_streams_on_every_wor
     assert took_s < DEADLINE_S / 3  # a tenth of a second in practice; a busy machine pauses
 
 
+async def test_a_log_that_the_gateway_cannot_read_is_indexed_with_keys_that_its_workers_pass_on(
+    tmp_path: Path,
+) -> None:
+    recipient = generate_recipient(tmp_path / "private.pem")
+    record = {"encryption": {"hpkeRecipients": [recipient]}, "index": "full"}
+    with run_fleet(tmp_path, record=record) as fleet:
+        with trio.fail_after(DEADLINE_S):
+            assert await statuses(first_user(fleet), MANY) == [200] * MANY
+            logs: set[str] = set()
+            while logs != {"0", "1"}:
+                rows = await in_thread(partial(found, fleet, "name:api"))
+                logs = {row["call"]["log"] for row in rows}
+
+
 # --- deaths --------------------------------------------------------------------------------------------
 
 
@@ -117,9 +143,10 @@ async def test_a_killed_worker_costs_its_connections_and_refuses_nobody(fleet: F
     assert is_running(victim) is False
     assert any("ended with code -9" in line["message"] for line in fleet.journal("process"))
     rows: list[dict[str, Any]] = []
-    while len(rows) < len(streams.ended):
-        rows = await in_thread(partial(found, fleet, "result:unknown"))
-    print(rows[0])
+    with trio.fail_after(DEADLINE_S):
+        while len(rows) < len(streams.ended):
+            rows = await in_thread(partial(found, fleet, "result:unknown"))
+    assert all("the process that served it ended" in row["call"]["why"] for row in rows)
     records = await in_thread(partial(end, fleet))
     lost = {r.exchange for of in records.values() for r in of if isinstance(r, Intent)}
     lost -= {r.exchange for of in records.values() for r in of if isinstance(r, Outcome)}
@@ -128,6 +155,7 @@ async def test_a_killed_worker_costs_its_connections_and_refuses_nobody(fleet: F
 
 async def test_a_dead_control_process_or_keeper_is_not_felt_by_clients(fleet: Fleet) -> None:
     person = first_user(fleet)
+    eventually(lambda: fleet.children(KEEPER), 30, "a keeper")
     (keeper,) = fleet.children(KEEPER)
     control = fleet.writer_of(2)
     with trio.fail_after(DEADLINE_S):
@@ -210,7 +238,8 @@ async def calling(person: Person, results: list[int]) -> AsyncIterator[None]:
 
 async def test_a_rolling_restart_refuses_nobody_and_tells_streams(fleet: Fleet) -> None:
     person, streams, results = first_user(fleet), Streams(), list[int]()
-    before = set(fleet.children())
+    eventually(lambda: fleet.children(KEEPER), 30, "a keeper")
+    before = {*fleet.children(), *fleet.children(KEEPER)}
     with trio.fail_after(DEADLINE_S):
         async with trio.open_nursery() as nursery:
             for number in range(4):
@@ -228,9 +257,51 @@ async def test_a_rolling_restart_refuses_nobody_and_tells_streams(fleet: Fleet) 
     assert set(results) == {200}
     assert len(results) > 10
     assert all(b"kubetape restarts: connect again" in heard for heard in streams.heard.values())
-    assert not before & set(fleet.children())
+    await in_thread(
+        lambda: eventually(
+            lambda: not before & {*fleet.children(), *fleet.children(KEEPER)}, 30, "all are others"
+        )
+    )
     records = await in_thread(partial(end, fleet))
     assert {r.result for of in records.values() for r in of if isinstance(r, Outcome)} == {"completed", "cut"}
+
+
+@pytest.mark.skipif(KUBECTL is None, reason="there is no kubectl here")
+async def test_kubectl_notices_nothing_of_a_rolling_restart_but_that_its_shell_ends(fleet: Fleet) -> None:
+    """Whole runs, one after the other (HTTP/2, fresh connections); and one shell, which is told."""
+    failures: list[str] = []
+    count, over = 0, trio.Event()
+
+    async def kubectl(*words: str) -> subprocess.CompletedProcess[bytes]:
+        command = [str(KUBECTL), "--kubeconfig", str(fleet.kubeconfig), "-n", "payments", *words]
+        home = environment(HOME=str(fleet.data_dir))
+        return await trio.run_process(
+            command, capture_stdout=True, capture_stderr=True, check=False, env=home
+        )
+
+    async def get() -> None:
+        nonlocal count
+        while not over.is_set():
+            done = await kubectl("get", "pods")
+            count += 1
+            if done.returncode:
+                failures.append(done.stderr.decode())
+
+    async def shell() -> None:
+        done = await kubectl("exec", "api", "--", "sh", "-c", "sleep 600")
+        assert done.returncode != 0
+        assert b"kubetape restarts: connect again" in done.stderr, done.stderr
+        over.set()
+
+    with trio.fail_after(DEADLINE_S):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(get)
+            nursery.start_soon(get)
+            nursery.start_soon(shell)
+            await in_thread(lambda: eventually(lambda: b" 1.0" in active(fleet), 30, "the shell runs"))
+            fleet.signal(signal.SIGHUP)
+    assert failures == []
+    assert count > 4
 
 
 async def test_one_process_says_that_it_cannot_be_replaced(tmp_path: Path) -> None:

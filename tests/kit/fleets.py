@@ -26,7 +26,9 @@ class Fleet(Replica):
     tokens: dict[str, str]
 
     def children(self, program: str = WORKER) -> list[int]:
-        """The processes it runs now, by their program."""
+        """The processes it runs now, by their program; none once it has ended."""
+        if self.poll() is not None:
+            return []
         tasks = Path(f"/proc/{self.pid}/task").iterdir()  # a child belongs to the thread that started it
         pids = [int(pid) for task in tasks for pid in (task / "children").read_text().split()]
         return [pid for pid in pids if is_running(pid) and program in _command(pid)]
@@ -89,6 +91,6 @@ def run_fleet(
             fleet.start()
             yield fleet
         finally:
-            pids = fleet.children() + fleet.children(KEEPER) if fleet.poll() is None else []
+            pids = fleet.children() + fleet.children(KEEPER)
             fleet.kill()
             eventually(lambda: not any(map(is_running, pids)), START_S, f"{pids} end with their supervisor")
