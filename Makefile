@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint bench bench-docs lock clients autobahn clean
+.PHONY: demo test lint bench bench-docs gate gate-update lock clients autobahn clean
 
 demo: $(STAMP)
 	$(VENV)/bin/kubetape demo $(ARGS)
@@ -31,6 +31,14 @@ bench-docs: $(STAMP)
 	$(VENV)/bin/kubetape bench --json $(FIGURES) $(ARGS)
 	$(VENV)/bin/python -m benchmarks.micro --json $(FIGURES) >/dev/null
 	$(VENV)/bin/kubetape bench --read $(FIGURES) --plot docs/performance --document docs/performance.md --targets
+
+# Counted work against benchmarks/baselines; 3 is a version of Python that none is kept for.
+gate: $(STAMP)
+	@$(VENV)/bin/python -m benchmarks.work $(ARGS) || [ $$? -eq 3 ]
+
+# For the other version: make gate-update PYTHON=python3.13 VENV=.venv-3.13
+gate-update: $(STAMP)
+	$(VENV)/bin/python -m benchmarks.work --update $(ARGS)
 
 coverage: $(STAMP)
 	$(VENV)/bin/coverage run -m pytest tests/protocol tests/storage tests/gateway/policy -q && $(VENV)/bin/coverage report --include='protocol/*,storage/*,gateway/policy/*'
