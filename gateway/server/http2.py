@@ -36,6 +36,8 @@ from protocol.http2_budgets import REFILL_INTERVAL_S
 
 IDLE_TIMEOUT_S: Final = 120.0
 """No stream open and nothing heard. client-go gives idle connections up after 90 s."""
+FIRST_ANSWER_S: Final = 1.0
+"""How long GOAWAY waits for the first answer of a connection that a drain found new."""
 TASKS_AT_HAND: Final = 1
 """So many wait for another request, besides the one that reads: enough for a client that asks one thing after
 the other. What many requests at once need more is started and ends with them."""
@@ -74,8 +76,8 @@ class Http2Connection:
 
     @property
     def fresh(self) -> bool:
-        """Whether its first request has not been answered yet: that is owed, before GOAWAY, which some clients take
-        for the end of everything."""
+        """Whether its first request has not been answered yet: that is owed, and soon, before GOAWAY, which some
+        clients take for the end of everything."""
         return not self._first_answered.is_set()
 
     def close_when_idle(self) -> None:
@@ -220,15 +222,18 @@ class Http2Connection:
         """Renew the budgets; say goodbye when we are to drain, or after a long silence."""
         quiet_s = 0.0
         with self._house:
-            while not self._draining or self.fresh:
+            while not self._draining:
                 with trio.move_on_after(REFILL_INTERVAL_S):
-                    await (self._first_answered if self._draining else self._drain_asked).wait()
+                    await self._drain_asked.wait()
                 self.machine.refill()
                 quiet_s = 0.0 if self._requests or self._heard else quiet_s + REFILL_INTERVAL_S
                 self._heard = False
                 if quiet_s >= IDLE_TIMEOUT_S:
                     self._draining = True
                     self._first_answered.set()  # nobody waits for one
+            with trio.move_on_after(FIRST_ANSWER_S):
+                await self._first_answered.wait()
+            self._first_answered.set()  # or it takes its time, as a watch does: others must not follow it
             self.machine.send(GoAway())
             await self._say_queued()
             self._leave_if_drained()
