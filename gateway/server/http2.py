@@ -103,7 +103,7 @@ class Http2Connection:
 
     async def _next_request(self) -> Http2Request | None:
         """Read until a request is there; the reading is another task's then. None: the connection is over."""
-        while not self.over and not (self._draining and not self._requests and not self.fresh):
+        while not self.over and (self._requests or not self.machine.is_draining):
             await self._say_queued()  # first our SETTINGS, then what the last read made us answer
             requests = await self._read()
             if requests:
@@ -149,7 +149,8 @@ class Http2Connection:
         elif isinstance(event, PeerClosed):
             self.over = True
         elif isinstance(event, GoAway):
-            self._draining = True
+            self._first_answered.set()
+            self.close_when_idle()
         elif isinstance(event, WindowOpened):  # that of the connection, or of all streams
             for request in self._requests.values():
                 request.heard(event)
@@ -172,10 +173,8 @@ class Http2Connection:
         finally:
             del self._requests[request.head.stream_id]
             self.machine.release(request.head.stream_id)
-            awaited = self.fresh and self._draining  # GOAWAY comes now, then the end: see _keep_house
             self._first_answered.set()
-            if not awaited:
-                self._leave_if_drained()
+            self._leave_if_drained()
 
     # --- writing ------------------------------------------------------------------------------
 
@@ -243,7 +242,7 @@ class Http2Connection:
 
     def _leave_if_drained(self) -> None:
         """Nothing new will be served and nothing is under way: the task that reads need not wait any more."""
-        if (self._draining or self.machine.is_draining) and not self._requests and not self.fresh:
+        if self.machine.is_draining and not self._requests:
             self.over = True
             self._stream.interrupt()
 
