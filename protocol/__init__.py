@@ -19,8 +19,8 @@ The map:
     side               which end of a connection a machine plays
     headers            the grammar of header fields, shared by both HTTP versions
     http1              HTTP/1.1, server and client (with http1_connection, _heads, _framing, _states)
-    http2              HTTP/2 server side: h2 behind our own frame cutter, request rules and budgets
-                       (with http2_frames, _headers, _budgets, _setup, _output)
+    http2              HTTP/2, server side: what frames mean; http2_sending is the other half (with http2_frames,
+                       _blocks, _hpack, _huffman, _headers, _streams, _windows, _budgets, _setup, _answers, _output)
     upgrade            the handshakes of WebSocket and SPDY, read and written
     websocket          RFC 6455, both sides (with websocket_frames)
     spdy               SPDY/3.1, both sides (with spdy_frames, spdy_headers, spdy_streams)

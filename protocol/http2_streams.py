@@ -51,6 +51,13 @@ class Stream:
         self.response_left: int | None = None  # as body_left, for the response
         self.unreturned = 0  # bytes handed out as BodyChunk for which `consumed` was not called yet
 
+    def breaks_promise(self, body_bytes: int, *, ends: bool) -> bool:
+        """Book so much body of the request; whether content-length said something else."""
+        if self.body_left is None:
+            return False
+        self.body_left -= body_bytes
+        return self.body_left < 0 or (ends and self.body_left > 0)
+
 
 class StreamTable:
     """All streams of one connection."""

@@ -23,7 +23,8 @@ from protocol.events import (
     StreamReset,
     WindowOpened,
 )
-from protocol.http2 import MAX_QUEUED_BODY_BYTES, MAX_STREAMS, Http2Server
+from protocol.http2 import MAX_STREAMS, Http2Server
+from protocol.http2_sending import MAX_QUEUED_BODY_BYTES
 from protocol.http2_setup import CONNECTION_WINDOW_BYTES, MAX_CONCURRENT_STREAMS, STREAM_WINDOW_BYTES
 from tests.kit import h2_wire as wire
 

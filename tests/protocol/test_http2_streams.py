@@ -63,3 +63,14 @@ def test_only_the_last_resets_are_remembered() -> None:
         table.remember_reset(2 * number + 1, in_flight=True)
     assert not table.was_reset(1)
     assert table.was_reset(3)
+
+
+def test_a_content_length_is_a_promise_of_exactly_so_much() -> None:
+    stream = Stream(request_open=True, send_window=0)
+    assert not stream.breaks_promise(10**9, ends=True)
+    stream.body_left = 5
+    assert not stream.breaks_promise(3, ends=False)
+    assert stream.breaks_promise(1, ends=True)
+    assert stream.breaks_promise(2, ends=False)
+    stream.body_left = 5
+    assert not stream.breaks_promise(5, ends=True)

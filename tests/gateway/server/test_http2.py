@@ -150,26 +150,48 @@ async def test_a_drain_lets_what_is_under_way_finish_refuses_the_rest_and_ends_i
     asked, go_on = trio.Event(), trio.Event()
 
     async def serve(request: Http2Request) -> None:
-        asked.set()
-        await go_on.wait()
+        if target_of(request) == b"/slow":
+            asked.set()
+            await go_on.wait()
         await reply(request)
 
     async with open_pair(serve) as (peer, connection):
-        first = peer.ask("/first")
-        second = peer.ask("/second")  # was on its way when the gateway began to drain
-        early, late = split_at_second_request(peer.h2.data_to_send())
-        await peer.stream.send_all(early)
+        before = peer.ask("/before")
+        await peer.flush()
+        await peer.answer(before)
+        slow, late = peer.ask("/slow"), peer.ask("/late")  # the second is on its way when the drain begins
+        first_frame, second_frame = split_at_second_request(peer.h2.data_to_send())
+        await peer.stream.send_all(first_frame)
         await asked.wait()
         connection.close_when_idle()
         while not peer.goaways:
             await peer.read()
-        assert peer.goaways == [(first, 0)]
-        await peer.stream.send_all(late)
+        assert peer.goaways == [(slow, 0)]
+        await peer.stream.send_all(second_frame)
         await trio.testing.wait_all_tasks_blocked()
         go_on.set()
         await peer.read_to_end()  # an end in order: a reset would raise
-        assert peer.bodies == {first: b"/first"}
-        assert peer.resets == {second: 7}  # REFUSED_STREAM: client-go asks elsewhere
+        assert peer.bodies == {before: b"/before", slow: b"/slow"}
+        assert peer.resets == {late: 7}  # REFUSED_STREAM: client-go asks elsewhere
+
+
+async def test_a_drain_owes_a_new_connection_its_first_answer() -> None:
+    go_on = trio.Event()
+
+    async def serve(request: Http2Request) -> None:
+        await go_on.wait()
+        await reply(request)
+
+    async with open_pair(serve) as (peer, connection):
+        connection.close_when_idle()
+        stream_id = peer.ask("/")
+        await peer.flush()
+        await trio.testing.wait_all_tasks_blocked()
+        assert not peer.goaways
+        go_on.set()
+        await peer.read_to_end()
+        assert peer.bodies == {stream_id: b"/"}
+        assert peer.goaways == [(stream_id, 0)]
 
 
 def split_at_second_request(frames: bytes) -> tuple[bytes, bytes]:
