@@ -44,6 +44,7 @@ class Http2Request:
         self._connection = connection
         self.head = head
         self.facts = connection.facts
+        self.scope = trio.CancelScope()  # replaced by that of the task that serves it
         self._body: deque[BodyChunk | EndOfBody] = deque()
         self._ended = False
         self._left = False  # the client reset the stream, or its connection ended
