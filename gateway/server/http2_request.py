@@ -40,11 +40,12 @@ class Carrier(Protocol):
 class Http2Request:
     """One stream (see server.request.ClientRequest)."""
 
+    scope: trio.CancelScope  # of the task that serves it, which sets it before
+
     def __init__(self, connection: Carrier, head: RequestHead) -> None:
         self._connection = connection
         self.head = head
         self.facts = connection.facts
-        self.scope = trio.CancelScope()  # replaced by that of the task that serves it
         self._body: deque[BodyChunk | EndOfBody] = deque()
         self._ended = False
         self._left = False  # the client reset the stream, or its connection ended
