@@ -15,7 +15,8 @@ from protocol.status import Details, encode_status, status_headers
 from storage.errors import LogFailed
 
 GOODBYE_S: Final = 2.0
-"""How long the last words to a client may take; one that does not read them has lost them."""
+"""How long the last words to a client may take, the disk that records them included; one that does not read them has
+lost them."""
 READING: Final = frozenset({b"GET", b"HEAD", b"OPTIONS"})
 """Methods that change nothing: safe to send again, and to have answered twice."""
 
@@ -31,7 +32,20 @@ async def answer_cut(request: ClientRequest, tape: Tape, live: LiveExchange) -> 
     reason = live.reason
     if tape.forwarded and request.head.method not in READING:
         reason += "; the cluster may have carried out this call: look before you repeat it"
-    await answer_error(request, tape, Refusal(live.answer, reason))
+    await answer_failure(request, tape, live, Refusal(live.answer, reason))
+
+
+async def answer_failure(request: ClientRequest, tape: Tape, live: LiveExchange, error: Exception) -> None:
+    """As `answer_error`, though the exchange may have been cut; from now on it cannot be."""
+    if not live.close():
+        await answer_error(request, tape, error)
+        return
+    with trio.move_on_after(GOODBYE_S) as scope:
+        scope.shield = True  # the scope around it is cancelled
+        await answer_error(request, tape, error)
+    if scope.cancelled_caught:
+        end_quietly(tape, "cut", live.reason)
+        request.abort()
 
 
 async def cut_answer(request: ClientRequest, tape: Tape, border: WatchBorder, live: LiveExchange) -> None:

@@ -21,7 +21,7 @@ from gateway.answer_masking import MaskedAnswer
 from gateway.asking import Borrowed, ask
 from gateway.body_record import BodyRecord
 from gateway.budgets.account import Account
-from gateway.ending import answer_cut, answer_error, cut_answer, end_quietly
+from gateway.ending import answer_cut, answer_failure, cut_answer, end_quietly
 from gateway.errors import ClientLeft
 from gateway.farewell import WatchBorder
 from gateway.gate import is_unhindered, passed
@@ -44,24 +44,24 @@ UNRECORDED_STREAM: Final = "kubetape can no longer record this session"
 async def serve(request: ClientRequest, services: Services) -> None:
     """Serve one request, whatever happens. Raises nothing but cancellation."""
     tape = Tape(services.recorder, new_exchange_id(), services.counts)
-    with services.live.exchange(tape.started_ns) as live:
+    with services.live.exchange(tape.started_ns, request.scope) as live:
         try:
-            with live.whole:
-                admitted = await admit(request, tape, services, live)
-                if admitted.upgrade is not None:
-                    await tunnel.serve(request, tape, services, live, admitted)
-                else:
-                    await _forward(UnderWay(request, tape, services, live, admitted))
-            if live.whole.cancelled_caught:
-                await answer_cut(request, tape, live)
+            admitted = await admit(request, tape, services, live)
+            if admitted.upgrade is not None:
+                await tunnel.serve(request, tape, services, live, admitted)
+            else:
+                await _forward(UnderWay(request, tape, services, live, admitted))
         except ClientLeft as left:
             end_quietly(tape, "client-left", str(left))
             request.abort()
         except Exception as error:
-            await answer_error(request, tape, error)
+            await answer_failure(request, tape, live, error)
         except BaseException:  # cancelled, possibly as a group
-            end_quietly(tape, "cut", live.reason or "the gateway stopped")
-            request.abort()
+            if live.reason:
+                await answer_cut(request, tape, live)
+            else:
+                end_quietly(tape, "cut", "the gateway stopped")
+                request.abort()
             raise
 
 

@@ -22,8 +22,9 @@ class LiveExchange:
     principal, session: once identified. grants: those the permission rests on, each with its absolute end.
     """
 
-    def __init__(self, started_ns: int = 0) -> None:
-        self.whole = trio.CancelScope()
+    def __init__(self, started_ns: int = 0, whole: trio.CancelScope | None = None) -> None:
+        """started_ns: UTC. whole: a scope that is around it, else one for the caller to enter."""
+        self.whole = trio.CancelScope() if whole is None else whole
         self.scope = self.whole  # in the part that would not end by itself: that of this part
         self.reason = ""
         self.answer = CUT
@@ -32,6 +33,7 @@ class LiveExchange:
         self.session = ""
         self.grants: tuple[ActiveGrant, ...] = ()
         self._in_cuttable_part = False
+        self._is_closed = False
 
     @property
     def user(self) -> str:
@@ -51,10 +53,15 @@ class LiveExchange:
 
     def cut(self, reason: str, answer: Answer = CUT) -> None:
         """End it, wherever it is. The first reason given is the reason."""
-        if self.reason:
+        if self.reason or self._is_closed:
             return
         self.reason, self.answer = reason, answer
         (self.scope if self._in_cuttable_part else self.whole).cancel()
+
+    def close(self) -> bool:
+        """It ends by itself now: nothing has to cut it any more. Returns whether something did before."""
+        self._is_closed = True
+        return bool(self.reason)
 
     @contextmanager
     def cuttable_part(self) -> Iterator[None]:
@@ -111,12 +118,10 @@ class Live:
     def long_running(self) -> int:
         return len(self._long)
 
-    def exchange(self, started_ns: int = 0) -> "Running":
-        """Run an exchange. When it was cut before its answer began, `live.reason` says so afterwards.
-
-        started_ns: UTC.
-        """
-        return Running(self, LiveExchange(started_ns))
+    def exchange(self, started_ns: int = 0, whole: trio.CancelScope | None = None) -> "Running":
+        """Run an exchange; see LiveExchange. When it is cut outside a cuttable part, `whole` is cancelled, and
+        `live.reason` says why."""
+        return Running(self, LiveExchange(started_ns, whole))
 
     def begin(self, live: LiveExchange) -> None:
         """It is under way. Call `end`, whatever becomes of it."""

@@ -45,6 +45,7 @@ class Http1Request:
         self._connection = connection
         self.head = head
         self.facts = connection.facts
+        self.scope = connection.scope
         self._continue_wanted = head.expects_continue
 
     async def receive_body(self) -> bytes:
@@ -87,11 +88,18 @@ class Http1Connection:
         self._upgraded = False
         self.fresh = True  # until its first request: it is owed an answer
         self.idle = True  # between requests: may be closed at any time
+        self.scope = (
+            trio.CancelScope()
+        )  # of all its requests: one for each would cost them a twentieth of their time
 
     async def run(self, serve: Serve, malformed: Callable[[RemoteProtocolError], tuple[Event, ...]]) -> None:
         """Serve until the connection ends. malformed: records bytes that are no request, gives the answer."""
+        with self.scope:
+            await self._run(serve, malformed)
+
+    async def _run(self, serve: Serve, malformed: Callable[[RemoteProtocolError], tuple[Event, ...]]) -> None:
         try:
-            while self._usable:
+            while self._usable and not self.scope.cancel_called:
                 head = await self._next_head(malformed)
                 if head is None:
                     return
@@ -167,9 +175,11 @@ class Http1Connection:
 
     def before_answer(self, head: RequestHead) -> None:
         """An answer that overtakes a long body ends the connection, and must say so: else the client's next
-        request meets a closed door (Go's server does the same, net/http maxPostHandlerReadBytes)."""
+        request meets a closed door (Go's server does the same, net/http maxPostHandlerReadBytes). So does one that
+        was cut, with the scope of its connection."""
         ended = self._body_ended or any(isinstance(event, EndOfBody) for event in self._events)
-        if not ended and (head.content_length is None or head.content_length > MAX_DRAINED_BYTES):
+        is_long = head.content_length is None or head.content_length > MAX_DRAINED_BYTES
+        if (is_long and not ended) or self.scope.cancel_called:
             self._machine.close_after_response()
 
     async def wait_left(self) -> None:

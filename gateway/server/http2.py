@@ -90,16 +90,34 @@ class Http2Connection:
     async def _work(self, request: Http2Request | None) -> None:
         """Serve this request, if any; then read and serve others as long as the connection lives."""
         while True:
+            with trio.CancelScope() as scope:  # one for each request would cost it a twentieth of its time
+                await self._work_in(scope, request)
+                return
+            # What was served here was cut, and the scope with it. By now another task reads.
+            await self._say_queued()
+            if not await self._is_needed():
+                return
+            request = None
+
+    async def _work_in(self, scope: trio.CancelScope, request: Http2Request | None) -> None:
+        while True:
             if request is None:
                 request = await self._next_request()
             if request is None:
                 self._end_all()
                 return
+            request.scope = scope
             await self._serve_one(request)
             request = None
-            if self.over or len(self._at_hand) >= TASKS_AT_HAND:
+            if not await self._is_needed():
                 return
-            await self._at_hand.park()
+
+    async def _is_needed(self) -> bool:
+        """Wait at hand until it is this task's turn to read; False when enough others wait, or all is over."""
+        if self.over or len(self._at_hand) >= TASKS_AT_HAND:
+            return False
+        await self._at_hand.park()
+        return True
 
     async def _next_request(self) -> Http2Request | None:
         """Read until a request is there; the reading is another task's then. None: the connection is over."""

@@ -40,6 +40,8 @@ class Carrier(Protocol):
 class Http2Request:
     """One stream (see server.request.ClientRequest)."""
 
+    scope: trio.CancelScope  # of the task that serves it, which sets it before
+
     def __init__(self, connection: Carrier, head: RequestHead) -> None:
         self._connection = connection
         self.head = head

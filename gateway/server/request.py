@@ -3,6 +3,7 @@
 from typing import Protocol
 
 import msgspec
+import trio
 
 from gateway.tls_stream import TlsStream
 from protocol.events import Event, RequestHead, ResponseHead
@@ -23,6 +24,9 @@ class ClientRequest(Protocol):
 
     head: RequestHead
     facts: ConnectionFacts
+    scope: trio.CancelScope
+    """Around all that serves this request, and perhaps later ones of its connection: once it is cancelled, and last
+    words were said under a shield, its connection serves no other."""
 
     async def receive_body(self) -> bytes:
         """The next bytes of the body, as they arrived; b"" at its end. Asks for them if the client waits

@@ -610,6 +610,45 @@ async def test_a_watch_outlives_the_time_limits_of_short_calls(tmp_path: Path) -
         assert [e.outcome.result for e in await rig.exchanges()] == ["completed"] * 2
 
 
+# --- cut ------------------------------------------------------------------------------------------------
+
+
+async def test_a_call_that_is_cut_says_why_and_ends_its_connection_with_all_that_waits_behind_it(
+    tmp_path: Path,
+) -> None:
+    async with open_rig(tmp_path, never_answers) as rig, rig.client() as client:
+        await client.send(rig.request(b"GET", PODS) * 2)
+        await rig.orc.wait(lambda: rig.orc.requests)
+        await wait_all_tasks_blocked(SETTLED_S)
+        assert rig.gateway.services.live.cut_where(lambda _: True, "because") == 1
+        cut = await client.response()
+        assert (cut.status, b"because" in cut.body, cut.header(b"connection")) == (503, True, b"close")
+        assert await client.rest() == b""
+        await rig.ended()
+        assert [one.outcome.result for one in await rig.exchanges()] == ["cut"]
+        assert len(rig.orc.requests) == 1
+
+
+async def test_a_stream_of_http_2_that_is_cut_takes_no_other_with_it(tmp_path: Path) -> None:
+    go_on = trio.Event()
+
+    async def slow(connection: OrcConnection, request: SeenRequest) -> None:
+        await go_on.wait()
+        await connection.send(answer())
+
+    async with open_rig(tmp_path, slow) as rig, open_h2(rig) as h2:
+        first, second = await h2.begin(b"GET", PODS), await h2.begin(b"GET", PODS + b"/other")
+        await rig.orc.wait(lambda: len(rig.orc.requests) == 2)
+        await wait_all_tasks_blocked(SETTLED_S)
+        (live,) = [one for one in rig.gateway.services.live][:1]
+        live.cut("because")
+        go_on.set()
+        heard = sorted([(await h2.answer(first)).status, (await h2.answer(second)).status])
+        assert heard == [200, 503]
+        for _ in range(3):  # whichever task serves them
+            assert (await h2.ask(b"GET", PODS)).status == 200
+
+
 # --- the end of the gateway -----------------------------------------------------------------------------
 
 

@@ -117,3 +117,25 @@ async def test_what_comes_after_the_cuttable_part_can_still_be_cut() -> None:
             exchange.cut("too late to say goodbye")
             await trio.sleep_forever()
         assert exchange.whole.cancelled_caught
+
+
+async def test_what_ends_by_itself_is_cut_no_more_and_knows_whether_it_was() -> None:
+    live = Live()
+    with live.exchange() as exchange, trio.fail_after(1), exchange.whole:
+        assert exchange.close() is False
+        exchange.cut("too late")
+        await trio.lowlevel.checkpoint()
+        assert (exchange.reason, exchange.whole.cancel_called) == ("", False)
+    with live.exchange() as exchange:
+        exchange.cut("in time")
+        assert exchange.close() is True
+
+
+async def test_an_exchange_can_be_cut_with_a_scope_that_somebody_else_entered() -> None:
+    live = Live()
+    with trio.CancelScope() as whole, trio.fail_after(1):
+        with live.exchange(7, whole) as exchange:
+            exchange.cut("because")
+            await trio.sleep_forever()
+    assert whole.cancelled_caught
+    assert len(live) == 0
