@@ -5,13 +5,15 @@
 GETs of 500 bytes on keep-alive connections, from two client processes, against the cheapest possible API server
 (`benchmarks.echo_upstream`), interleaved. Where clients and API server share the gateway's cores, requests a second
 say what is left for it, not what it can do. So each way also says what a call costs its workers: as long as that does
-not rise with their number, N workers on N cores of their own carry N times as much. `capacity` is that reckoning: calls a second
-of N workers that have a core each, and `times` its ratio to one worker's.
+not rise with their number, N workers on N cores of their own carry N times as much. `capacity` is that reckoning:
+calls a second of N workers that have a core each, and `times` its ratio to one worker's. The trap: a worker with little
+to do finds one call at each look, and coalesces nothing. Compare N workers on N times the connections.
 """
 
 import contextlib
 import json
 import multiprocessing
+import os
 import sys
 import tempfile
 import time
@@ -72,17 +74,14 @@ def drive(
 
 
 def cpu_s(pid: int) -> float:
-    """CPU seconds of a process so far, all threads, by the scheduler."""
-    total = 0
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        with contextlib.suppress(OSError):  # it ended meanwhile
-            total += int((task / "schedstat").read_text().split()[0])
-    return total / 1e9
+    """CPU seconds of a process so far, of threads that ended too (proc_pid_stat(5): utime and stime)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def measure(gateway: GatewayProcess, upstream: int, workers: int, connections: int, seconds: float) -> Result:
     """One round."""
-    serving = [gateway.pid] if workers == 1 else worker_pids(gateway.pid)
+    serving = worker_pids(gateway.pid) or [gateway.pid]
     everyone = [gateway.pid, *children(gateway.pid)]
     others = [pid for pid in everyone if pid not in serving]
     results: multiprocessing.Queue[tuple[int, float]] = multiprocessing.Queue()

@@ -1,6 +1,7 @@
 """kubetape, the program. Conduct: straight-line async code that pumps translation through decision.
 
-app           the only place where long-lived objects are made and meet (services: what an exchange gets)
+app           the only place where long-lived objects are made and meet (services: what an exchange gets); before it
+              preparation (settings that were checked), beside it data_path (serve, drain, end) and health (checks, figures)
 server/       listener (TLS, limits) and connections (bytes -> requests)
 exchange      one API call, head to last byte: the heart. Before it admission (judgement: what rules look at), the gate
               (holds, budgets); beside it upload (large bodies), asking and answer (the way up), answer_masking (the
@@ -22,6 +23,8 @@ denial        a Verdict in words: the Status of a refused call (pure); client_wa
               decision_counts: both, counted, for metrics
 self_review   `auth can-i` and `auth whoami`, answered for the person (self_review_answers: its JSON)
 supervisor    signals; keeper: the index, in a process of its own; journal: what the operator reads
+fleet         a gateway of several processes: slot (one place, and who fills it), child (one process, as seen from outside),
+              shared_ports; from inside worker_process, worker_reports; shared_sessions on a session_registry
 config        settings from YAML and flags; first_user: observe mode's token and kubeconfig
 cli/          one verb a file; demo/ a stand-in API server and a guided tour
 """

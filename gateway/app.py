@@ -25,7 +25,7 @@ from gateway.decision_parts import DecisionParts, load_policy, open_decision_par
 from gateway.first_user import ensure_token
 from gateway.health import figures, ready_checks
 from gateway.keeper import Keeper
-from gateway.keeper_messages import KeeperStatus, Orders
+from gateway.keeper_messages import Orders
 from gateway.live import Live
 from gateway.metrics import Metrics
 from gateway.notify.running import notify_people
@@ -282,7 +282,7 @@ async def _start(gateway: Gateway, nursery: trio.Nursery, keeper: Keeper) -> Non
             ready=_ready_checks(gateway),
             metrics=Metrics(
                 partial(figures, gateway.record, services),
-                partial(_keeper_report, keeper),
+                keeper.report,
                 lambda: services.counts,
             ).text,
         )
@@ -293,10 +293,6 @@ async def _start(gateway: Gateway, nursery: trio.Nursery, keeper: Keeper) -> Non
     gateway.kubeconfig = gateway.preparation.write_kubeconfig(
         gateway.first_token, gateway.port, gateway.console_port
     )
-
-
-def _keeper_report(keeper: Keeper) -> tuple[KeeperStatus, float]:
-    return keeper.status, (time.time_ns() - keeper.status.at_ns) / 1e9
 
 
 def _ready_checks(gateway: Gateway) -> list[Check]:

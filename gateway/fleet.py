@@ -9,7 +9,6 @@ The supervisor serves no call and writes no record: it has next to nothing to fa
 """
 
 import socket
-import time
 from functools import partial
 from pathlib import Path
 
@@ -26,7 +25,7 @@ from gateway.errors import GatewayError
 from gateway.first_user import ensure_token
 from gateway.fleet_report import joined_checks, joined_figures
 from gateway.keeper import Keeper
-from gateway.keeper_messages import KeeperStatus, Orders
+from gateway.keeper_messages import Orders
 from gateway.metrics import Metrics, ProcessFigures
 from gateway.preparation import Preparation, prepare
 from gateway.process_messages import CONTROL, WORKER, WorkerOrders, WorkerStatus, add_counts, pack_counts
@@ -195,7 +194,7 @@ class Fleet:
 
     async def _serve_management(self, nursery: trio.Nursery) -> None:
         host, port = parse_address(self.settings.listen.management)
-        metrics = Metrics(self._figures, self._keeper_report, self._counts, self._processes)
+        metrics = Metrics(self._figures, self.keeper.report, self._counts, self._processes)
         serve = partial(
             serve_management,
             host,
@@ -242,9 +241,6 @@ class Fleet:
             )
             for slot in self.slots
         ]
-
-    def _keeper_report(self) -> tuple[KeeperStatus, float]:
-        return self.keeper.status, (time.time_ns() - self.keeper.status.at_ns) / 1e9
 
 
 async def open_fleet(

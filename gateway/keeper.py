@@ -7,6 +7,7 @@ started again with the same orders. What it does is in `gateway.keeper_process`.
 
 import subprocess
 import sys
+import time
 from collections import OrderedDict
 from contextlib import suppress
 from typing import Final
@@ -68,6 +69,10 @@ class Keeper:
         if self._outbox is not None:
             with suppress(trio.WouldBlock, trio.BrokenResourceError):
                 self._outbox.send_nowait(key)
+
+    def report(self) -> tuple[KeeperStatus, float]:
+        """What it said last, and how many seconds ago."""
+        return self.status, (time.time_ns() - self.status.at_ns) / 1e9
 
     async def run(self) -> None:
         """Until cancelled or stopped."""

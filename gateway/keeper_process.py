@@ -29,6 +29,7 @@ from gateway.keeper_messages import (
 )
 from gateway.keeping.work import KeeperWork
 from gateway.message_lines import read_lines
+from gateway.process_settings import leave_signals_to_parent
 from storage.files import REAL_FILES
 
 STATUS_S: Final = 1.0
@@ -96,6 +97,7 @@ async def _lock(path: Path) -> int:
 
 if __name__ == "__main__":
     failed = False
+    leave_signals_to_parent()
     try:
         trio.run(main)
     except* OSError as group:

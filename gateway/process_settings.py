@@ -1,6 +1,7 @@
-"""What a process that serves calls sets for itself before it begins, whoever started it."""
+"""What a process sets for itself before it begins: limits, and who may end it."""
 
 import resource
+import signal
 import sys
 from typing import Final
 
@@ -16,3 +17,10 @@ def prepare_process() -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_OPEN_FILES)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
+def leave_signals_to_parent() -> None:
+    """For a child of a gateway. A service manager signals all processes at once; the order of the end is the parent's,
+    which says so, or dies: then our standard input ends. A handler, not SIG_IGN: that would be inherited."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda *_: None)

@@ -63,11 +63,15 @@ class SessionRegistry:
             self._database = sqlite3.connect(
                 self._path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
             )
+        except (sqlite3.Error, OSError) as error:
+            raise RegistryUnavailable(f"cannot use {self._path}: {error}") from error
+        try:
             self._database.execute("PRAGMA journal_mode=WAL")
             self._database.execute("PRAGMA synchronous=NORMAL")
             self._database.executescript(_SCHEMA)
-        except (sqlite3.Error, OSError) as error:
-            raise RegistryUnavailable(f"cannot use {self._path}: {error}") from error
+        except sqlite3.Error as error:
+            self._database.close()
+            raise RegistryUnavailable(f"cannot use {self._path}: {error}; remove it") from error
 
     def claim(self, use: Use) -> str:
         """The session this credential has: the one proposed, unless there is one. Raises RegistryUnavailable."""

@@ -8,6 +8,7 @@ The trap is SO_REUSEPORT itself: a second gateway of the same user that is given
 silently share the clients. So the address is tried without it first.
 """
 
+import os
 import socket
 
 import trio
@@ -45,7 +46,9 @@ def bind_shared(host: str, port: int, count: int, *, option: str) -> list[list[s
 
 
 def adopt(descriptors: list[int]) -> list[trio.SocketListener]:
-    """What a supervisor handed down, in the process that got it."""
+    """What a supervisor handed down, in the process that got it, and for it alone."""
+    for descriptor in descriptors:
+        os.set_inheritable(descriptor, False)
     return [
         trio.SocketListener(trio.socket.from_stdlib_socket(socket.socket(fileno=descriptor)))
         for descriptor in descriptors

@@ -116,18 +116,20 @@ class Slot:
             self._nursery.start_soon(new.run)
             with trio.move_on_after(START_S):
                 await new.decided.wait()
-            if new.started is None or self._ending:
+            if new.started is None:
                 new.kill()
                 why = new.failed.problem if new.failed is not None else "the new process did not start"
                 journal.problem("restart", f"{self.name} stays as it is: {why}")
                 return False
-            self.child, self.leaving = new, old
+            # When all of it ends meanwhile, the old one was told already and goes on to its end.
+            stays, goes = (old, new) if self._ending else (new, old)
+            self.child, self.leaving = stays, goes
         finally:
             self._settled.set()
-        old.tell(Drain(RESTARTING, accepting=False))
-        await self._gone(old)
+        goes.tell(Drain(RESTARTING, accepting=False))
+        await self._gone(goes)
         self.leaving = None
-        return True
+        return stays is new
 
     async def drain(self, why: str) -> None:
         """Until its calls have ended, or their time is up. It goes on accepting until `finish`."""

@@ -34,7 +34,7 @@ from gateway.process_messages import (
     WorkerOrders,
     parse_to_worker,
 )
-from gateway.process_settings import prepare_process
+from gateway.process_settings import leave_signals_to_parent, prepare_process
 from gateway.session_registry import SessionRegistry
 from gateway.shared_ports import adopt
 from gateway.shared_sessions import SHARED_IDLE_NS, SharedSessions
@@ -153,6 +153,7 @@ async def _messages() -> Messages:
 
 if __name__ == "__main__":
     prepare_process()
+    leave_signals_to_parent()
     try:
         code = trio.run(main, strict_exception_groups=True)
     except Exception as error:

@@ -341,6 +341,22 @@ async def test_a_load_balancer_gets_its_time_and_new_connections_are_served_to_t
         assert fleet.wait(60) == 0
 
 
+async def test_a_service_manager_that_signals_every_process_at_once_gets_the_same_end(fleet: Fleet) -> None:
+    person, streams = first_user(fleet), Streams()
+    await in_thread(lambda: eventually(lambda: fleet.children(KEEPER), 30, "a keeper"))
+    with trio.fail_after(DEADLINE_S):
+        async with trio.open_nursery() as nursery:
+            for number in range(4):
+                await streams.open(nursery, str(number), partial(person.watch, WATCH))
+            for pid in [*fleet.children(), *fleet.children(KEEPER), fleet.pid]:
+                os.kill(pid, signal.SIGTERM)
+            await streams.have_ended(*map(str, range(4)))
+            nursery.cancel_scope.cancel()
+    assert all(b"kubetape is shutting down" in heard for heard in streams.heard.values())
+    assert fleet.wait(60) == 0
+    assert not fleet.journal("process")
+
+
 async def test_the_second_signal_does_not_wait(tmp_path: Path) -> None:
     with run_fleet(tmp_path, listen={"shutdownDelaySeconds": 600}) as fleet:
         fleet.signal(signal.SIGTERM)

@@ -14,9 +14,11 @@ from tests.gateway.test_fleet import end, in_thread
 from tests.kit.fleets import Fleet, run_fleet
 from tests.kit.raw_client import Response
 from tests.kit.replica_clients import Person, Streams
+from tests.kit.replicas import POLICY
 
 DEADLINE_S = 90.0
 USERS = ("ann", "eve")
+MANY = 16
 ROUNDS = 6
 """Held calls enough that both workers hold some."""
 WATCH = "/api/v1/namespaces/default/pods?watch=true"
@@ -78,6 +80,19 @@ async def test_who_is_revoked_is_cut_and_refused_at_every_worker(fleet: Fleet) -
             await streams.have_ended(*names)
             print(f"{len(names)} streams cut within {(trio.current_time() - began_s) * 1000:.0f} ms")
         assert [(await eve.call("GET", WATCH)).status for _ in names] == [403] * len(names)
+
+
+async def test_a_changed_policy_is_in_force_at_every_worker(fleet: Fleet) -> None:
+    ann = Person(fleet, fleet.tokens["ann"])
+    pods = "/api/v1/namespaces/default/pods"
+    assert [(await ann.call("GET", pods)).status for _ in range(MANY)] == [200] * MANY
+    file = fleet.data_dir.parent / "policies" / "fleet.yaml"
+    changed = file.with_suffix(".new")
+    changed.write_text(POLICY.replace("groups: [devs]", "groups: [nobody]"))
+    changed.rename(file)
+    with trio.fail_after(DEADLINE_S):
+        while [(await ann.call("GET", pods)).status for _ in range(MANY)] != [403] * MANY:
+            await trio.sleep(0.1)
 
 
 async def test_a_shell_is_told_when_its_worker_is_replaced(fleet: Fleet) -> None:

@@ -1,6 +1,8 @@
 """Which session a credential has, for all workers of a data directory."""
 
 import threading
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -11,17 +13,18 @@ IDLE_NS = 1000
 
 
 @pytest.fixture
-def registry(tmp_path: Path) -> SessionRegistry:
-    return SessionRegistry(tmp_path, IDLE_NS)
+def registry(tmp_path: Path) -> Iterator[SessionRegistry]:
+    with closing(SessionRegistry(tmp_path, IDLE_NS)) as made:
+        yield made
 
 
 def test_the_first_claim_counts_and_who_comes_second_adopts_it(
     registry: SessionRegistry, tmp_path: Path
 ) -> None:
-    other = SessionRegistry(tmp_path, IDLE_NS)
-    assert registry.claim(Use("c", "S1", 10)) == "S1"
-    assert other.claim(Use("c", "S2", 11)) == "S1"
-    assert other.claim(Use("d", "S2", 11)) == "S2"
+    with closing(SessionRegistry(tmp_path, IDLE_NS)) as other:
+        assert registry.claim(Use("c", "S1", 10)) == "S1"
+        assert other.claim(Use("c", "S2", 11)) == "S1"
+        assert other.claim(Use("d", "S2", 11)) == "S2"
 
 
 def test_an_idle_session_is_over_and_the_next_claim_begins_another(registry: SessionRegistry) -> None:

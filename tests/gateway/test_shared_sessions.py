@@ -2,6 +2,7 @@
 
 import sqlite3
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,9 +18,11 @@ ANN = Principal("ann", (), "token", "c1")
 
 
 @pytest.fixture
-def workers(tmp_path: Path) -> tuple[SharedSessions, SharedSessions]:
+def workers(tmp_path: Path) -> Iterator[tuple[SharedSessions, SharedSessions]]:
     registries = [SessionRegistry(tmp_path, SHARED_IDLE_NS) for _ in range(2)]
-    return SharedSessions(registries[0]), SharedSessions(registries[1])
+    yield SharedSessions(registries[0]), SharedSessions(registries[1])
+    for registry in registries:
+        registry.close()
 
 
 async def session_of(sessions: SharedSessions, principal: Principal = ANN) -> tuple[str, bool]:

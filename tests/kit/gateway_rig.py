@@ -183,6 +183,9 @@ class NoKeeper:
     def tell_key_from_thread(self, data_key: DataKey) -> None:
         pass
 
+    def report(self) -> tuple[KeeperStatus, float]:
+        return self.status, 0.0
+
 
 def rig_settings(kubeconfig: Path, directory: Path, **record: object) -> Settings:
     return Settings(
