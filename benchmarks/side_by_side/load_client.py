@@ -11,6 +11,7 @@ import re
 import select
 import ssl
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
@@ -24,7 +25,7 @@ ALONE: Final = 4
 """More connections than these are driven by two processes."""
 _LENGTH: Final = re.compile(rb"(?i)\r\ncontent-length: (\d+)")
 _FORK: Final = multiprocessing.get_context("fork")
-"""TLS contexts go along as they are. Nothing else runs in this process that a fork could cut in two."""
+"""TLS contexts go along as they are, which no other start method could carry."""
 
 
 @dataclass
@@ -56,7 +57,7 @@ def drive(
         for share in shares:
             ours, theirs = _FORK.Pipe()
             process = _FORK.Process(target=_drive, args=(theirs, endpoint, version, path, share, duration_s))
-            process.start()
+            _start(process)
             stack.callback(_end, process)
             stack.callback(ours.close)
             theirs.close()
@@ -86,6 +87,13 @@ def _total(parts: list[LoadSamples]) -> LoadSamples:
         max(part.elapsed_s for part in parts),
         max(part.busiest_cores for part in parts),
     )
+
+
+def _start(process: "multiprocessing.process.BaseProcess") -> None:
+    with warnings.catch_warnings():
+        # Python 3.12 and later warn when a program with threads forks. Ours, if any, are idle ones that Trio keeps.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        process.start()
 
 
 def _end(process: "multiprocessing.process.BaseProcess") -> None:

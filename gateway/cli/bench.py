@@ -141,14 +141,15 @@ def _plan(flags: dict[str, Any]) -> Any:
 
 
 def _show(result: Any, flags: dict[str, Any]) -> None:
-    for line in _module("table").render(result):
-        click.echo(line)
+    """Files first: a reader of stdout may have seen enough (| head)."""
     if flags["plot"]:
         for path in _module("plots").write_plots(result, flags["plot"]):
             _say(f"drew {path}")
     if flags["document"]:
         _module("document").rewrite(flags["document"], result)
         _say(f"wrote the tables of {flags['document']}")
+    for line in _module("table").render(result):
+        click.echo(line)
     if not (flags["targets"] or flags["check"]):
         return
     click.echo()
