@@ -56,10 +56,14 @@ class SqliteStore:
         self._lock = threading.Lock()
         self._watch_lock = threading.Lock()
         self._socket: NudgeSocket | None = None
-        with self._speaking("open"):
-            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
-            self._connection().executescript(_SCHEMA)
-            self._watcher = self._open()
+        try:
+            with self._speaking("open"):
+                os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
+                self._connection().executescript(_SCHEMA)
+                self._watcher = self._open()
+        except StateUnavailable:
+            self.close()
+            raise
 
     def append(self, encoded: bytes, signature: bytes, *, unique: str = "", expires_ns: int = 0) -> int:
         if len(encoded) > MAX_ENTRY_BYTES:
