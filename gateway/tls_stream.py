@@ -1,4 +1,4 @@
-"""TLS over one non-blocking socket: `ssl` does the cryptography, Trio the waiting.
+"""TLS over one non-blocking socket: reading, writing, waiting. What TLS says is in `tls_records`.
 
 Why not trio.SSLStream: it cannot tell a dead idle connection from one that holds an unread TLS 1.3 session
 ticket, it hands out one record (16 KiB) per call, and it costs several checkpoints per call on a path whose
@@ -11,11 +11,11 @@ from typing import Final
 
 import trio
 
-RECORD_BYTES: Final = 17 * 1024
-"""The largest record, encrypted: one call decrypts no more. Also what a read asks for: heads and keystrokes need no
-more, and allocating four times as much for each costs more than the read itself."""
+from gateway.tls_records import RECORD_BYTES, TlsRecords
+
 READ_BYTES: Final = 64 * 1024
-"""A read after one that was full: large bodies cost few wake-ups. And how much plain text comes in one piece."""
+"""A read of the socket after one that brought a whole record: large bodies cost few wake-ups. Else a read asks for a
+record: heads and keystrokes need no more, and allocating four times as much for each costs more than the read."""
 BUSY_READS: Final = 16
 """Reads that may find data waiting before the task yields: one fast stream must not starve the others."""
 LINGER_S: Final = 1.0
@@ -44,41 +44,31 @@ class TlsStream:
     ) -> None:
         sock.setblocking(False)
         self._sock = sock
-        self._incoming = ssl.MemoryBIO()
-        self._outgoing = ssl.MemoryBIO()
-        self._tls = context.wrap_bio(
-            self._incoming, self._outgoing, server_side=server_side, server_hostname=server_hostname
-        )
+        self._records = TlsRecords(context, server_side=server_side, server_hostname=server_hostname)
         self._send_lock = trio.Lock()
         self._unsent = b""  # encrypted, left over by a cancelled send: first in line
         self._read_bytes = RECORD_BYTES  # of the next read
         self._drained = True  # the last read left nothing in the socket: wait before the next
         self._busy_reads = 0
         self._waiting = False  # a task waits for bytes
-        self._ended = False  # nothing more can be read: the peer said so, or its last record was broken
-        self._problem = ""  # why, if it was broken
         self._closed = False
 
     @property
     def tls(self) -> ssl.SSLObject:
         """For questions only: version, ALPN, certificate of the peer."""
-        return self._tls
+        return self._records.tls
 
     async def do_handshake(self) -> None:
         """Raises ssl.SSLError (the peer's fault or ours, see its text) or trio.BrokenResourceError."""
-        while True:
-            try:
-                self._tls.do_handshake()
-            except ssl.SSLWantReadError:
+        try:
+            while not self._records.do_handshake():
                 await self._send_queued()
                 if not await self._fill():
-                    raise trio.BrokenResourceError("closed during the TLS handshake") from None
-            except ssl.SSLError:
-                await self._flush_alert()
-                raise
-            else:
-                await self._send_queued()
-                return
+                    raise trio.BrokenResourceError("closed during the TLS handshake")
+        except ssl.SSLError:
+            self._flush_alert()
+            raise
+        await self._send_queued()
 
     async def receive_some(self) -> bytes:
         """Whatever is there, at least one byte; b"" when the peer ended in an orderly way.
@@ -86,16 +76,16 @@ class TlsStream:
         An end without close_notify is reported as b"" too: HTTP's own framing tells a truncated message.
         Raises trio.BrokenResourceError on a reset or broken TLS, trio.TooSlowError when interrupted.
         """
-        while not self._ended:
-            # asking an empty decoder would cost an exception each time
-            if self._incoming.pending and (data := self._decrypt()):
+        records = self._records
+        while not records.ended:
+            if data := records.decrypt():
                 return data
-            if self._outgoing.pending:  # a key update wants an answer
+            if records.queued:  # a key update wants an answer
                 await self._send_queued()
-            if not self._ended and not await self._fill():
-                self._ended = True
-        if self._problem:
-            raise trio.BrokenResourceError(self._problem)
+            if not records.ended and not await self._fill():
+                records.ended = True
+        if records.problem:
+            raise trio.BrokenResourceError(records.problem)
         return b""
 
     async def send_all(self, data: bytes) -> None:
@@ -117,7 +107,7 @@ class TlsStream:
         if not data:
             return True
         try:
-            self._tls.write(data)
+            self._records.encrypt(data)
         except ssl.SSLError as error:
             raise trio.BrokenResourceError(f"TLS: {error.reason}") from error
         return self._send_at_once()
@@ -145,19 +135,16 @@ class TlsStream:
 
         Session tickets are not speech.
         """
-        if self._unsent or self._outgoing.pending:
+        if self._unsent or self._records.queued or self._records.unread:
             return False
         try:
             while data := self._sock.recv(RECORD_BYTES):
-                self._incoming.write(data)
-                try:
-                    self._tls.read(1)
-                except ssl.SSLWantReadError:
-                    continue  # a ticket; the end may be right behind it
-                return False
+                self._records.feed(data)
+                if not self._records.is_silent():
+                    return False  # else the end may be right behind it
         except BlockingIOError:
             return True
-        except (OSError, ssl.SSLError):
+        except OSError:
             return False
         return False
 
@@ -181,14 +168,10 @@ class TlsStream:
     async def _goodbye(self) -> None:
         if self._closed:
             return
-        try:
-            self._tls.unwrap()
-        except ssl.SSLError:
-            pass  # WANT_READ: our close_notify is queued, the peer's is not awaited
+        self._records.say_goodbye()
         await self._send_queued()
-        if (
-            self._ended and not self._problem
-        ):  # nothing of the peer is unread or will come: closing resets nothing
+        if self._records.ended and not self._records.problem:
+            # nothing of the peer is unread or will come: closing resets nothing
             return
         self._sock.shutdown(socket.SHUT_WR)
         drained = 0
@@ -198,26 +181,6 @@ class TlsStream:
             if not data:
                 return
             drained += len(data)
-
-    def _decrypt(self) -> bytes:
-        """All plain text at hand, up to READ_BYTES; b"" when there is none, for now or, if `_ended`, ever."""
-        pieces: list[bytes] = []
-        size = 0
-        try:
-            while size < READ_BYTES and self._incoming.pending:
-                piece = self._tls.read(RECORD_BYTES)
-                if not piece:  # close_notify
-                    self._ended = True
-                    break
-                pieces.append(piece)
-                size += len(piece)
-        except ssl.SSLWantReadError:
-            pass  # a record that is not complete
-        except ssl.SSLZeroReturnError:  # close_notify, after ours
-            self._ended = True
-        except ssl.SSLError as error:  # what came before it is good
-            self._ended, self._problem = True, f"TLS: {error.reason}"
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     async def _fill(self) -> bool:
         """Move bytes from the socket to the decoder; False at the end."""
@@ -239,7 +202,7 @@ class TlsStream:
             # a small message is followed by silence; behind a record's worth there is usually more
             self._drained = len(data) < RECORD_BYTES
             self._read_bytes = READ_BYTES if len(data) >= RECORD_BYTES else RECORD_BYTES
-            self._incoming.write(data)
+            self._records.feed(data)
             return bool(data)
 
     def _send_at_once(self) -> bool:
@@ -262,17 +225,17 @@ class TlsStream:
         finally:
             self._waiting = False
 
-    async def _flush_alert(self) -> None:
+    def _flush_alert(self) -> None:
         """Best effort: tell the peer why the handshake fails, without waiting for it."""
         try:
-            if self._outgoing.pending:
-                self._sock.send(self._outgoing.read())
+            if self._records.queued:
+                self._sock.send(self._records.take())
         except OSError:
             pass  # it will see the connection close
 
     def _send_some(self) -> bool:
         """Whether the socket took all encrypted bytes. A TLS record must not be torn: the rest is kept."""
-        encrypted = self._outgoing.read()
+        encrypted = self._records.take()
         if self._unsent:
             encrypted = self._unsent + encrypted
         if not encrypted:

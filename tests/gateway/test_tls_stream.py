@@ -182,8 +182,8 @@ async def test_an_end_right_behind_the_last_bytes_is_told_as_often_as_asked() ->
 
 async def test_a_record_that_comes_in_pieces_is_waited_for() -> None:
     async with pair() as (server, client):
-        client._tls.write(b"one record")
-        encrypted = client._outgoing.read()
+        client._records.encrypt(b"one record")
+        encrypted = client._records.take()
         async with trio.open_nursery() as nursery:
 
             async def read() -> None:

@@ -1,0 +1,129 @@
+"""TLS without I/O: encrypted bytes in, plain bytes out, and back. `ssl` does the cryptography.
+
+The trap: OpenSSL's memory buffers grow to the largest piece they were given and never shrink. Both ways are
+cut to the size of a record, else a connection that once carried a long list keeps 140 KiB while it is idle.
+"""
+
+import ssl
+from typing import Final
+
+PLAIN_BYTES: Final = 16 * 1024
+"""The plain text of the largest record."""
+RECORD_BYTES: Final = 17 * 1024
+"""At least the largest record, encrypted."""
+PIECE_BYTES: Final = 64 * 1024
+"""As much plain text comes in one piece."""
+
+_NOTHING: Final = memoryview(b"")
+
+
+class TlsRecords:
+    """One side of a TLS connection. Ask `queued` after everything that reads or writes."""
+
+    def __init__(
+        self, context: ssl.SSLContext, *, server_side: bool, server_hostname: str | None = None
+    ) -> None:
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        self.tls = context.wrap_bio(
+            self._incoming, self._outgoing, server_side=server_side, server_hostname=server_hostname
+        )
+        self._unread = _NOTHING  # came, and is not yet in `_incoming`
+        self._encrypted = b""  # goes before what is in `_outgoing`
+        self.ended = False  # nothing more can be read: the peer said so, or its last record was broken
+        self.problem = ""  # why, if it was broken
+
+    def feed(self, data: bytes) -> None:
+        """Take bytes of the peer, at most a few records: `decrypt` until it gives nothing before the next."""
+        if len(data) <= RECORD_BYTES:
+            self._incoming.write(data)
+        else:
+            self._unread = memoryview(data)
+
+    def do_handshake(self) -> bool:
+        """Go on with the handshake; False if it waits for the peer. Raises ssl.SSLError."""
+        while True:
+            try:
+                self.tls.do_handshake()
+            except ssl.SSLWantReadError:
+                if not self._unread:
+                    return False
+                self._read_on()
+            else:
+                return True
+
+    def decrypt(self) -> bytes:
+        """The plain text at hand, up to PIECE_BYTES; b"" when there is none, for now or, if `ended`, ever."""
+        # asking an empty decoder would cost an exception
+        if not self.unread:
+            return b""
+        pieces: list[bytes] = []
+        size = 0
+        try:
+            while size < PIECE_BYTES and (self._incoming.pending or self._unread):
+                if self._unread:
+                    self._read_on()
+                try:
+                    piece = self.tls.read(RECORD_BYTES)
+                except ssl.SSLWantReadError:  # a record that is not complete, or no speech
+                    continue
+                if not piece:  # close_notify
+                    self.ended = True
+                    break
+                pieces.append(piece)
+                size += len(piece)
+        except ssl.SSLZeroReturnError:  # close_notify, after ours
+            self.ended = True
+        except ssl.SSLError as error:  # what came before it is good
+            self.ended, self.problem = True, f"TLS: {error.reason}"
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def is_silent(self) -> bool:
+        """Whether what was fed, a record at most, was no speech: session tickets, say."""
+        try:
+            self.tls.read(1)
+        except ssl.SSLWantReadError:
+            return True
+        except ssl.SSLError:
+            pass
+        return False
+
+    @property
+    def unread(self) -> bool:
+        """Whether bytes of the peer are not decrypted yet."""
+        return bool(self._incoming.pending) or bool(self._unread)
+
+    def encrypt(self, data: bytes) -> None:
+        """Queue data. Raises ssl.SSLError."""
+        if len(data) <= PLAIN_BYTES:
+            self.tls.write(data)
+            return
+        view = memoryview(data)
+        pieces = [self._encrypted]
+        for start in range(0, len(data), PLAIN_BYTES):
+            self.tls.write(view[start : start + PLAIN_BYTES])
+            pieces.append(self._outgoing.read())
+        self._encrypted = b"".join(pieces)
+
+    def say_goodbye(self) -> None:
+        """Queue close_notify, if the peer can still be told."""
+        try:
+            self.tls.unwrap()
+        except ssl.SSLError:
+            pass  # WANT_READ: ours is queued, the peer's is not awaited
+
+    @property
+    def queued(self) -> bool:
+        """Whether there is something for the peer."""
+        return bool(self._encrypted) or bool(self._outgoing.pending)
+
+    def take(self) -> bytes:
+        """Take the bytes for the peer."""
+        encrypted = self._outgoing.read()
+        if self._encrypted:
+            encrypted, self._encrypted = self._encrypted + encrypted, b""
+        return encrypted
+
+    def _read_on(self) -> None:
+        self._incoming.write(self._unread[:RECORD_BYTES])
+        self._unread = self._unread[RECORD_BYTES:] or _NOTHING  # an empty slice would keep the whole read
