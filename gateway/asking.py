@@ -42,6 +42,7 @@ async def _first_events(
     request: ClientRequest, tape: Tape, call: Call, connection: UpstreamConnection, parts: tuple[Event, ...]
 ) -> list[Event]:
     try:
+        connection.answer_may_stream = call.is_long_running
         tape.check()
         tape.mark("upstream_sent_us")
         await connection.send(*parts)

@@ -18,7 +18,7 @@ CONNECT_TIMEOUT_S: Final = 10.0
 """TCP and TLS together; client-go gives its TLS handshake the same."""
 
 GATHERED_BYTES: Final = 32 * 1024
-"""So short an answer is awaited to its end. Servers write head and body apart, Go's TLS writes its first kilobytes in
+"""So short an answer is awaited to its end, and so much of one that does not say how long it is. Servers write head and body apart, Go's TLS writes its first kilobytes in
 records of one packet each; to record and send every piece for itself costs more than the client gains by it."""
 GATHERING_S: Final = 0.1
 """A server that pauses within a short answer has its reasons: then what is here goes on."""
@@ -37,6 +37,7 @@ class UpstreamConnection:
         self.was_idle = False  # handed out of the pool: it may have died there unseen
         self.idle_since = time.monotonic()
         self.answer_begun = False  # a byte of the current answer has arrived
+        self.answer_may_stream = True  # the caller knows when nobody can use a part of the coming answer
 
     @property
     def reusable(self) -> bool:
@@ -74,9 +75,11 @@ class UpstreamConnection:
     async def receive(self) -> list[Event]:
         """The events of one read, at least one; of a short answer all. Raises UpstreamLost when the answer breaks off."""
         events = await self._receive_once()
-        left_bytes = self._machine.body_left_bytes
-        if left_bytes is not None and left_bytes <= GATHERED_BYTES and isinstance(events[0], ResponseHead):
-            return await self._gather(events)
+        if isinstance(events[0], ResponseHead) and not isinstance(events[-1], EndOfBody):
+            left_bytes = self._machine.body_left_bytes
+            short = left_bytes <= GATHERED_BYTES if left_bytes is not None else not self.answer_may_stream
+            if short:
+                return await self._gather(events)
         return events
 
     async def _receive_once(self) -> list[Event]:
@@ -102,10 +105,13 @@ class UpstreamConnection:
 
     async def _gather(self, events: list[Event]) -> list[Event]:
         """Read a short answer to its end, or as far as it comes without delay; its body in one piece."""
+        gathered_bytes = 0
         try:
             with trio.move_on_after(GATHERING_S):
-                while not isinstance(events[-1], EndOfBody):
-                    events += await self._receive_once()
+                while not isinstance(events[-1], EndOfBody) and gathered_bytes <= GATHERED_BYTES:
+                    more = await self._receive_once()
+                    gathered_bytes += sum(len(event.data) for event in more if isinstance(event, BodyChunk))
+                    events += more
         except trio.TooSlowError:
             pass  # somebody's patience is over as well
         except UpstreamLost as lost:

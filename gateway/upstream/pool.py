@@ -118,6 +118,7 @@ class Pool:
         while connection := self._pop_fresh() if fresh else self._pop():
             if time.monotonic() - connection.idle_since <= MAX_IDLE_S and connection.is_alive():
                 connection.was_idle = True
+                connection.answer_may_stream = True
                 return connection
             connection.close()
         return None

@@ -12,7 +12,7 @@ from trio.testing import wait_all_tasks_blocked
 from gateway.errors import UpstreamLost, UpstreamUnreachable
 from gateway.read_deadlines import ReadDeadlines
 from gateway.upstream import pool as pool_module
-from gateway.upstream.connection import UpstreamConnection, open_connection
+from gateway.upstream.connection import GATHERED_BYTES, UpstreamConnection, open_connection
 from gateway.upstream.credentials import load_kubeconfig
 from gateway.upstream.pool import Pool
 from protocol.events import BodyChunk, EndOfBody, Event, RequestHead, ResponseHead
@@ -207,6 +207,38 @@ async def test_a_short_answer_comes_whole_however_it_was_written(tmp_path: Path)
         assert isinstance(head, ResponseHead)
         assert rest == [BodyChunk(b"abcdef"), EndOfBody()]
         assert connection.reusable
+        connection.close()
+
+
+CHUNKED_PIECES = [
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+    b"2\r\nab\r\n",
+    b"1\r\nc\r\n",
+    b"0\r\n\r\n",
+]
+
+
+async def test_a_chunked_answer_comes_whole_where_nobody_can_use_a_part(tmp_path: Path) -> None:
+    async with pool_of(tmp_path, says(*CHUNKED_PIECES)) as (pool, _orc):
+        connection = await pool.acquire()
+        connection.answer_may_stream = False
+        await connection.send(*GET)
+        assert (await connection.receive())[1:] == [BodyChunk(b"abc"), EndOfBody()]
+        pool.release(connection)
+        assert await pool.acquire() is connection
+        assert connection.answer_may_stream  # whoever is next may not know
+        connection.close()
+
+
+async def test_a_long_chunked_answer_goes_on_once_much_of_it_is_here(tmp_path: Path) -> None:
+    much = b"%x\r\n%b\r\n" % (100_000, bytes(100_000))
+    async with pool_of(tmp_path, says(CHUNKED_PIECES[0], much)) as (pool, _orc):
+        connection = await pool.acquire()
+        connection.answer_may_stream = False
+        await connection.send(*GET)
+        _head, body = await connection.receive()
+        assert isinstance(body, BodyChunk)
+        assert len(body.data) > GATHERED_BYTES
         connection.close()
 
 
