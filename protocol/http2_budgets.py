@@ -45,6 +45,8 @@ class Waste(Enum):
     UNKNOWN = "frames of unknown type"
     STRAY = "frames on closed streams"
 
+    __hash__ = object.__hash__  # Enum's own is a call of Python, and this is a key for every frame
+
 
 THIN_DATA_BYTES: Final = 64
 """Below this a DATA frame costs us more than it brings; JSON bodies come in pieces of kilobytes."""

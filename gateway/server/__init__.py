@@ -3,6 +3,6 @@
 tls         certificates (from files, or made at first start) and the TLS settings
 listener    accepts, shakes hands, limits; picks HTTP/1.1 or HTTP/2 by ALPN
 request     what both versions look like to the exchange
-http1, http2    one client connection of each kind
+http1, http2    one client connection of each kind; http2_request is one of the many of the second
 management  livez and readyz, on a port of their own
 """

@@ -200,6 +200,18 @@ def split_at_second_request(frames: bytes) -> tuple[bytes, bytes]:
     return frames[:length], frames[length:]
 
 
+async def test_a_connection_that_had_all_its_streams_says_so_and_ends_in_order(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("protocol.http2.MAX_STREAMS", 3)
+    async with open_pair(reply) as (peer, _):
+        streams = [peer.ask(f"/{number}") for number in range(3)]
+        await peer.flush()
+        await peer.read_to_end()
+        assert peer.goaways == [(streams[-1], 0)]
+        assert peer.bodies == {1: b"/0", 3: b"/1", 5: b"/2"}
+
+
 async def test_a_drain_ends_an_idle_connection_at_once() -> None:
     async with open_pair(reply) as (peer, connection):
         stream_id = peer.ask("/")
