@@ -89,6 +89,8 @@ def main() -> None:
     figures["all of these in turn"] = measure(
         policy, [mixed[n * 4001 % len(mixed)] for n in range(len(mixed))]
     )
+    same = facts_of("GET", CALLS["get, allowed"][1], TEAMS[3], "user-3")
+    figures["get, allowed before"] = measure(policy, [same] * 4000)
     new = [facts_of("GET", CALLS["get, allowed"][1], TEAMS[n % 10], f"new-{n}") for n in range(2000)]
     figures["a caller never seen before"] = measure(policy, new)
     print(json.dumps({"environment": environment(), "rules": len(policy.rules), "us": figures}, indent=2))

@@ -34,6 +34,7 @@ BENCHMARKS: Final[dict[str, tuple[str, list[str]]]] = {
     "masking_streams": (PRINTS_JSON, []),
     "decisions": (WRITES_FILE, []),
     "identity": (PRINTS_JSON, []),
+    "known_requests": (PRINTS_JSON, []),
     "stored_bytes": (PRINTS_JSON, ["--rounds", "5", "--json"]),
     "workers": (WRITES_FILE, ["--seconds", "2", "--rounds", "1"]),
 }

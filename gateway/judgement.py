@@ -59,14 +59,15 @@ async def judge(asked: Asked, tape: Tape, services: Services) -> Judgement:
     """Decide one call. Raises Refusal for a body that no rule can see into, ClientLeft, UpstreamError, LogFailed."""
     policy = services.policy.current
     is_review = bool(review_kind(asked.call))
-    facts = Facts(asked.principal, asked.call, asked.request.facts.source_address, services.state.now_ns())
-    if policy is None and not is_review:
-        return Judgement(OBSERVED, facts, NO_MASKS, None)
+    source = asked.request.facts.source_address
+    if policy is None and not is_review:  # no rule looks at these facts, so nobody asks what time it is
+        return Judgement(OBSERVED, Facts(asked.principal, asked.call, source), NO_MASKS, None)
     body = await _read_body(asked) if _has_readable_body(asked) else None
+    grants = _grants_of(services, asked.principal) if policy is not None else ()
+    facts = Facts(asked.principal, asked.call, source, services.state.now_ns(), grants=grants)
     if policy is None:
         facts = msgspec.structs.replace(facts, object=_decoded(asked, body or b""))
         return Judgement(OBSERVED, facts, NO_MASKS, body, is_review)
-    facts = msgspec.structs.replace(facts, grants=_grants_of(services, asked.principal))
     needs = policy.needs(facts)
     if body and (needs.object or is_review):
         facts = msgspec.structs.replace(facts, object=_decoded(asked, body))

@@ -105,6 +105,8 @@ class SharedState:
 
     def grants_of(self, user: str, issuer: str) -> tuple[ActiveGrant, ...]:
         """What this person holds now; nothing while the state is stale."""
+        if not self.view.has_grants:
+            return ()
         return () if self.is_stale else self.view.grants_of(user, issuer, self.now_ns())
 
     def hold(self, hold_id: str) -> HoldState | None:

@@ -126,6 +126,11 @@ class View:
             if self._grants[grant_id].last_ns + SHOWN_AFTER_END_NS > now_ns
         ]
 
+    @property
+    def has_grants(self) -> bool:
+        """Whether `grants_of` can find anything for anybody; every call of a policy asks."""
+        return bool(self._granted)
+
     def grants_of(self, user: str, issuer: str, now_ns: int) -> tuple[ActiveGrant, ...]:
         """What this person holds now. issuer: that of the principal; another issuer's namesake has none of it."""
         granted = self._granted.get((user, issuer))
