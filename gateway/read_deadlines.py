@@ -19,10 +19,14 @@ class ReadDeadlines:
 
     def __init__(self) -> None:
         self._until_s: dict[TlsStream, float] = {}  # on Trio's clock
+        self._nothing: trio.Event | None = None  # what `run` waits for while nobody has a deadline
 
     def set(self, stream: TlsStream, within_s: float) -> None:
         """From now on the stream's reads must end `within_s` from now: see `TlsStream.interrupt`."""
         self._until_s[stream] = trio.current_time() + within_s
+        if self._nothing is not None:
+            self._nothing.set()
+            self._nothing = None
 
     def clear(self, stream: TlsStream) -> None:
         """The stream's reads may take as long as they like."""
@@ -31,6 +35,9 @@ class ReadDeadlines:
     async def run(self) -> None:
         """Look forever. Without it no deadline is met."""
         while True:
+            if not self._until_s:  # an idle gateway sleeps
+                self._nothing = trio.Event()
+                await self._nothing.wait()
             await trio.sleep(TICK_S)
             now_s = trio.current_time()
             for stream, until_s in self._until_s.items():

@@ -70,3 +70,18 @@ async def test_a_task_that_writes_to_a_closed_stream_is_told() -> None:
         nursery.start_soon(write)
         await trio.testing.wait_all_tasks_blocked()
         server.close()
+
+
+async def test_while_nobody_has_a_deadline_nothing_ticks(autojump_clock: trio.testing.MockClock) -> None:
+    deadlines = ReadDeadlines()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(deadlines.run)
+        async with pair() as (server, _client):
+            deadlines.set(server, 1.0)
+            deadlines.clear(server)
+            await trio.sleep(2 * TICK_S)
+            assert deadlines._nothing is not None, "it sleeps"
+            deadlines.set(server, 1.0)
+            with pytest.raises(trio.TooSlowError):
+                await server.receive_some()
+        nursery.cancel_scope.cancel()
