@@ -28,6 +28,7 @@ BENCHMARKS: Final[dict[str, tuple[str, list[str]]]] = {
     "parsers_http1": (PRINTS_JSON, []),
     "parsers_http2": (PRINTS_JSON, []),
     "parsers_spdy": (PRINTS_JSON, []),
+    "parsers_websocket": (PRINTS_JSON, []),
     "append": (PRINTS_LINES, ["--seconds", "0.3", "--json"]),
     "encryption": (WRITES_FILE, ["--seconds", "0.5"]),
     "masking": (WRITES_FILE, ["--seconds", "0.2"]),

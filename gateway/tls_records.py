@@ -11,8 +11,8 @@ PLAIN_BYTES: Final = 16 * 1024
 """The plain text of the largest record."""
 RECORD_BYTES: Final = 17 * 1024
 """At least the largest record, encrypted."""
-PIECE_BYTES: Final = 64 * 1024
-"""As much plain text comes in one piece."""
+PIECE_BYTES: Final = 128 * 1024
+"""As much plain text comes in one piece: what one record of the log holds."""
 
 _NOTHING: Final = memoryview(b"")
 

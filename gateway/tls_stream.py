@@ -13,10 +13,11 @@ import trio
 
 from gateway.tls_records import RECORD_BYTES, TlsRecords
 
-READ_BYTES: Final = 64 * 1024
-"""A read of the socket after one that brought a whole record: large bodies cost few wake-ups. Else a read asks for a
-record: heads and keystrokes need no more, and allocating four times as much for each costs more than the read."""
-BUSY_READS: Final = 16
+READ_BYTES: Final = 128 * 1024
+"""A read of the socket after one that brought a whole record: large bodies and streams cost few turns, and few records
+of the log. Twice as much gains nothing more. Else a read asks for a record: heads and keystrokes need no more, and
+allocating so much for each costs more than the read."""
+BUSY_READS: Final = 8
 """Reads that may find data waiting before the task yields: one fast stream must not starve the others."""
 LINGER_S: Final = 1.0
 LINGER_BYTES: Final = 1024 * 1024
