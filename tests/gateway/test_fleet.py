@@ -28,6 +28,8 @@ from tests.kit.fleets import KEEPER, Fleet, run_fleet
 from tests.kit.replica_clients import Person, Streams
 from tests.kit.running import ROOT, environment
 
+pytestmark = pytest.mark.slow
+
 POD = "/api/v1/namespaces/payments/pods/api"
 WATCH = "/api/v1/namespaces/payments/pods?watch=true"
 DEADLINE_S = 90.0
