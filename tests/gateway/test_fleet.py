@@ -200,7 +200,7 @@ def test_a_directory_and_an_address_have_one_gateway(tmp_path: Path, fleet: Flee
     command = [sys.executable, "-m", "gateway.cli", "serve", "--mgmt-listen", "127.0.0.1:0", "--workers", "2"]
     command += ["--upstream-kubeconfig", str(tmp_path / "oracle" / "admin.kubeconfig")]
     for arguments, complaint in (
-        (["--data-dir", str(fleet.data_dir), "--listen", "127.0.0.1:0"], b"is used by another process"),
+        (["--data-dir", str(fleet.data_dir), "--listen", "127.0.0.1:0"], b"is written by another process"),
         (["--data-dir", str(tmp_path / "other"), "--listen", f"127.0.0.1:{fleet.port}"], b"cannot listen on"),
     ):
         done = subprocess.run([*command, *arguments], capture_output=True, cwd=ROOT, env=environment())
