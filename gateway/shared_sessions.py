@@ -42,7 +42,7 @@ class SharedSessions(Sessions):
         now = time.time_ns() if now_ns is None else now_ns
         session = super().open_session(principal, now_ns=now)
         if session:
-            self._open[principal.credential_id] = (session, now)
+            self._remember(principal.credential_id, session, now)
         return session, not session
 
     async def agree(self, principal: Principal) -> tuple[str, bool]:

@@ -31,7 +31,7 @@ def only_gateway(data_dir: Path) -> Iterator[None]:
         descriptor = REAL_FILES.lock(data_dir / SERVE_LOCK_FILE)
     except BlockingIOError as error:
         raise DirectoryInUse(
-            f"{data_dir} is used by another process, a gateway: stop it, or use another --data-dir"
+            f"{data_dir} is written by another process: stop it, or use another --data-dir"
         ) from error
     try:
         yield

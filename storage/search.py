@@ -135,6 +135,7 @@ class Archive:
 
     def _rows(self, cursor: sqlite3.Cursor) -> list[CallRow]:
         live = self._live_logs()
+        interrupted = "" if recorded_mode(self._directory) == MODE_METADATA else INTERRUPTED
         rows = []
         for values in cursor:
             fields = dict(zip(COLUMNS, values, strict=True))
@@ -147,7 +148,7 @@ class Archive:
                 raise GarbledIndex(f"{self._directory}: a call is damaged: {error}") from error
             row.result = row.result or ("live" if row.log in live else "unknown")
             if row.result == "unknown":  # who waited was never answered
-                row.why = row.why or INTERRUPTED
+                row.why = row.why or interrupted
                 row.hold_results = row.hold_results.replace(f'"{WAITING}"', f'"{LOST}"')
             rows.append(row)
         return rows

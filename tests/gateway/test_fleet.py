@@ -1,5 +1,6 @@
 """A gateway of several processes, as a whole: who serves, what a death costs, how it is replaced, how it ends."""
 
+import http.client
 import json
 import os
 import re
@@ -7,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
@@ -21,10 +23,12 @@ import trio
 from storage.encryption.hpke_key import generate_recipient
 from storage.records import Intent, LogStarted, LogStopped, Outcome, SessionOpened
 from tests.crash.clients import access_token
-from tests.crash.processes import eventually, is_running
+from tests.crash.processes import eventually, is_running, run_threads
 from tests.kit.fleets import KEEPER, Fleet, run_fleet
 from tests.kit.replica_clients import Person, Streams
 from tests.kit.running import ROOT, environment
+
+pytestmark = pytest.mark.slow
 
 POD = "/api/v1/namespaces/payments/pods/api"
 WATCH = "/api/v1/namespaces/payments/pods?watch=true"
@@ -196,7 +200,7 @@ def test_a_directory_and_an_address_have_one_gateway(tmp_path: Path, fleet: Flee
     command = [sys.executable, "-m", "gateway.cli", "serve", "--mgmt-listen", "127.0.0.1:0", "--workers", "2"]
     command += ["--upstream-kubeconfig", str(tmp_path / "oracle" / "admin.kubeconfig")]
     for arguments, complaint in (
-        (["--data-dir", str(fleet.data_dir), "--listen", "127.0.0.1:0"], b"is used by another process"),
+        (["--data-dir", str(fleet.data_dir), "--listen", "127.0.0.1:0"], b"is written by another process"),
         (["--data-dir", str(tmp_path / "other"), "--listen", f"127.0.0.1:{fleet.port}"], b"cannot listen on"),
     ):
         done = subprocess.run([*command, *arguments], capture_output=True, cwd=ROOT, env=environment())
@@ -302,6 +306,44 @@ async def test_kubectl_notices_nothing_of_a_rolling_restart_but_that_its_shell_e
             fleet.signal(signal.SIGHUP)
     assert failures == []
     assert count > 4
+
+
+@pytest.mark.skipif(KUBECTL is None, reason="there is no kubectl here")
+def test_a_go_client_that_keeps_its_connections_loses_no_call_in_a_rolling_restart(fleet: Fleet) -> None:
+    """`kubectl proxy` keeps HTTP/2 connections and calls without pause: GOAWAY makes it open others, and nothing else."""
+    command = [str(KUBECTL), "--kubeconfig", str(fleet.kubeconfig), "proxy", "--port=0"]
+    proxy = subprocess.Popen(command, stdout=subprocess.PIPE, env=environment(HOME=str(fleet.data_dir)))
+    assert proxy.stdout is not None
+    statuses: list[int] = []
+    over = threading.Event()
+    try:
+        port = int(proxy.stdout.readline().rsplit(b":", 1)[1])
+
+        def call() -> None:
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+            while not over.is_set():
+                connection.request("GET", POD)
+                answer = connection.getresponse()
+                answer.read()
+                statuses.append(answer.status)
+            connection.close()
+
+        threads = [threading.Thread(target=call) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        fleet.signal(signal.SIGHUP)
+        eventually(
+            lambda: any("replaced:" in line["message"] for line in fleet.journal("restart")),
+            60, "all are replaced",
+        )  # fmt: skip
+        over.set()
+        run_threads(threads, 30)
+    finally:
+        over.set()
+        proxy.kill()
+        proxy.communicate()
+    assert set(statuses) == {200}
+    assert len(statuses) > 10
 
 
 async def test_one_process_says_that_it_cannot_be_replaced(tmp_path: Path) -> None:

@@ -16,6 +16,8 @@ from tests.kit.raw_client import Response
 from tests.kit.replica_clients import Person, Streams
 from tests.kit.replicas import POLICY
 
+pytestmark = pytest.mark.slow
+
 DEADLINE_S = 90.0
 USERS = ("ann", "eve")
 MANY = 16
