@@ -12,7 +12,7 @@ from pathlib import Path
 from types import CodeType, FrameType
 from typing import Final
 
-from trio._core import _instrumentation
+from trio._core import _instrumentation, _mock_clock
 
 SYSTEM_CALLS: Final = frozenset(
     [
@@ -27,7 +27,11 @@ SYSTEM_CALLS: Final = frozenset(
 """Builtins that enter the kernel each time; those of the module posix count too."""
 
 _OWN_FILES: Final = frozenset(
-    [str(_instrumentation.__file__), *(str(path) for path in Path(__file__).parent.glob("*.py"))]
+    [
+        str(_instrumentation.__file__),
+        str(_mock_clock.__file__),
+        *(str(path) for path in Path(__file__).parent.glob("*.py")),
+    ]
 )
 
 

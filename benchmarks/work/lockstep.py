@@ -80,7 +80,9 @@ class Lockstep(trio.abc.Instrument):
 
     def after_io_wait(self, timeout: float) -> None:
         if self._script is not None:
+            self._count.pause()
             self.files.gate.clear()
+            self._count.resume()
 
     def after_task_step(self, task: Task) -> None:
         self.steps += 1
