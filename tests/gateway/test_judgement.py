@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from gateway.identity.tokens import append_token
 from storage.records import SubRequest
 from tests.kit.gateway_rig import open_rig
 from tests.kit.orc import Orc, OrcConnection, SeenRequest, answer
-from tests.kit.policed_rig import HEAD, open_policed, rules, the_call
+from tests.kit.policed_rig import HEAD, open_policed, revoke, rules, the_call, user_of
 from tests.kit.tunnel_ends import websocket_fields
 
 POD = b"/api/v1/namespaces/prod/pods/web"
@@ -240,3 +241,21 @@ async def test_the_pod_of_a_shell_is_looked_at_before_the_shell_is_asked_for(tmp
         assert (await client.response()).status == 403
         (looked,) = rig.orc.requests
         assert (looked.method, looked.target, looked.header(b"upgrade")) == (b"GET", POD, None)
+
+
+async def test_what_is_remembered_of_one_person_serves_no_other_nor_one_whose_access_ended(
+    tmp_path: Path,
+) -> None:
+    no_eve = "{name: no-eve, match: {users: [eve]}, action: {deny: not eve}}"
+    async with open_policed(tmp_path, rules(no_eve)) as rig, rig.client() as client:
+        eve = append_token(rig.gateway.data_dir / "tokens.csv", "eve").encode()
+        first = user_of(rig)
+        for _ in range(3):
+            assert (await client.ask(rig.request(b"GET", POD))).status == 200
+            assert (await client.ask(rig.request(b"GET", POD, token=eve))).status == 403
+        await revoke(rig, "user", first)
+        assert (await client.ask(rig.request(b"GET", POD))).status == 403
+        assert (await client.ask(rig.request(b"GET", POD, token=eve))).status == 403
+        assert len(rig.orc.requests) == 3
+        people = [one.intent.principal for one in await rig.exchanges()]
+        assert [one and one.user for one in people] == [first, "eve"] * 4
