@@ -67,7 +67,8 @@ async def test_S20_our_credential_goes_to_the_pinned_ca_alone(tmp_path: Path) ->
 
 
 def test_S20_nothing_on_the_data_path_starts_a_program() -> None:
-    """Only the credential plugin of the operator's own kubeconfig, the keeper, `verify`, and the demo do."""
+    """Only the credential plugin of the operator's own kubeconfig, the keeper, the supervisor's children, `verify`
+    and the demo do."""
     starting = {
         "subprocess",
         "pty",
@@ -87,4 +88,5 @@ def test_S20_nothing_on_the_data_path_starts_a_program() -> None:
             if starting & (imports_of(path) | attributes):
                 found.add(str(path.relative_to(ROOT)))
     found = {name for name in found if not name.startswith("gateway/demo/")}
-    assert found == {"gateway/keeper.py", "gateway/upstream/exec_plugin.py", "storage/verify/verify.py"}
+    ours = {"gateway/child.py", "gateway/keeper.py", "storage/verify/verify.py"}
+    assert found == {*ours, "gateway/upstream/exec_plugin.py"}

@@ -39,10 +39,10 @@ from tests.bypass.weakening import Weakening
 fails_open = both(
     edit(
         Recorder.append,
-        "position = self._log.append(encode_record(record), urgent=urgent, quiet=quiet)",
+        "position = self._log.append(encode_record(record), urgent=urgent, quiet=quiet, ring=False)",
         "position = -1\n"
         "    with suppress(LogFailed):\n"
-        "        position = self._log.append(encode_record(record), urgent=urgent, quiet=quiet)",
+        "        position = self._log.append(encode_record(record), urgent=urgent, quiet=quiet, ring=False)",
     ),
     edit(Recorder.check, "if failure is not None:", "if False:"),
     edit(Recorder.durable, "raise self.failure", "return"),
