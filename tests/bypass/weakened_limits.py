@@ -52,7 +52,7 @@ WEAKENINGS: Final = (
     ),
     Weakening(
         "S18", "every byte of a head gives it more time", drip_a_head, "who stalls is never given up",
-        edit(http1.Http1Connection._next_head, "if not begun:", "if True:"),
+        edit(http1.Http1Connection._next_head, "if not begun and not self._events:", "if True:"),
     ),
     Weakening(
         "S18", "frames that carry nothing are not counted", flood_with_frames, "a flood of empty frames goes on",
