@@ -25,12 +25,13 @@ WARMING_DELAY_S: Final = 0.05
 
 
 class Pool:
-    """Hands out connections and takes them back. `run` keeps `warm` unused ones ready.
+    """Hands out connections and takes them back. `run` keeps `warm` unused ones ready: a few, because while one
+    stream after the other takes one, none is dialled.
 
     A connection belongs to one identity: all of this pool's carry the gateway's one credential.
     """
 
-    def __init__(self, cluster: UpstreamCluster, *, warm: int = 2) -> None:
+    def __init__(self, cluster: UpstreamCluster, *, warm: int = 4) -> None:
         self.cluster = cluster
         self._idle: deque[UpstreamConnection] = deque()  # newest right: the hottest is reused first
         self._warm = warm
