@@ -63,6 +63,7 @@ class Http2Request:
                 self._left_told.set()
         if self._news is not None:
             self._news.set()
+            self._news = None
 
     async def receive_body(self) -> bytes:
         while not self._ended:
@@ -151,7 +152,8 @@ class Http2Request:
     async def _wait_news(self) -> None:
         """Whoever calls has looked, without a pause since, whether what it waits for is there already."""
         self._check_here()
-        self._news = trio.Event()
+        if self._news is None:  # else the task that receives and the one that sends wait at the same time
+            self._news = trio.Event()
         await self._news.wait()
         self._check_here()
 
