@@ -158,5 +158,5 @@ class Http2Request:
         self._check_here()
 
     def _check_here(self) -> None:
-        if self._left:
+        if self._left or self._connection.over:  # the machine drops in silence what comes after a fault
             raise ClientLeft("the client reset the stream")

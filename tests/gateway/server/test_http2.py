@@ -350,3 +350,27 @@ async def test_a_fault_ends_all_streams_and_says_why() -> None:
         await peer.read_to_end()
         assert peer.goaways == [(3, 6)]
     assert sorted(left) == [b"/a", b"/b"]
+
+
+async def test_an_answer_that_ends_after_a_fault_is_not_taken_for_sent() -> None:
+    asked, go_on = trio.Event(), trio.Event()
+    told: list[bytes] = []
+
+    async def serve(request: Http2Request) -> None:
+        asked.set()
+        await go_on.wait()
+        await request.send(ResponseHead(200), BodyChunk(MORE_THAN_A_SOCKET_TAKES))
+        with pytest.raises(ClientLeft):
+            await request.send(EndOfBody())
+        told.append(target_of(request))
+
+    async with open_pair(serve, window=16_000_000) as (peer, _):
+        peer.ask("/")
+        await peer.flush()
+        await asked.wait()
+        go_on.set()
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        await peer.stream.send_all(b"\x00\x00\x04\x06" + bytes(9))  # PING of 4 bytes
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        await peer.read_to_end()
+    assert told == [b"/"]
