@@ -15,10 +15,10 @@ import msgspec
 import trio
 
 from gateway.errors import ClientLeft
-from gateway.server.http2_request import WRITE_TIMEOUT_S, Http2Request
+from gateway.server.http2_request import INTERNAL_ERROR, WRITE_TIMEOUT_S, Http2Request
 from gateway.server.request import ConnectionFacts
 from gateway.tls_stream import TlsStream
-from protocol.errors import RemoteProtocolError
+from protocol.errors import LocalProtocolError, RemoteProtocolError
 from protocol.events import (
     BodyChunk,
     EndOfBody,
@@ -123,7 +123,7 @@ class Http2Connection:
         """Read until a request is there; the reading is another task's then. None: the connection is over."""
         while not self.over and (self._requests or not self.machine.is_draining):
             await self._say_queued()  # first our SETTINGS, then what the last read made us answer
-            requests = await self._read()
+            requests = [] if self.over else await self._read()  # over: while we waited for a slow client
             if requests:
                 for request in requests[:-1]:
                     self._nursery.start_soon(self._work, request)
@@ -176,8 +176,11 @@ class Http2Connection:
     def _refuse(self, refused: StreamRefused) -> None:
         """Answer a request that is not acceptable HTTP, on its own stream: the others go on."""
         self._first_answered.set()
-        for event in self._malformed(refused.error):
-            self.machine.send(msgspec.structs.replace(event, stream_id=refused.stream_id))
+        try:
+            for event in self._malformed(refused.error):
+                self.machine.send(msgspec.structs.replace(event, stream_id=refused.stream_id))
+        except LocalProtocolError:  # its window, or what is queued, leaves no room for the answer
+            self.machine.send(StreamReset(refused.stream_id, INTERNAL_ERROR))
 
     async def _serve_one(self, request: Http2Request) -> None:
         try:
@@ -200,6 +203,8 @@ class Http2Connection:
         """Write what the machine has queued; if another task is writing, wait until it has taken ours."""
         if self._writing is not None:
             await self._writing.wait()
+            if self.over:  # by now nobody can tell whether it has
+                raise ClientLeft("the client's connection broke, or it takes no more data")
             return
         data = self.machine.data_to_send()
         if not data:
@@ -257,6 +262,7 @@ class Http2Connection:
             while True:
                 await trio.sleep(REFILL_INTERVAL_S)
                 self.machine.refill()
+                self._leave_if_drained()  # again: who reads may have been about to wait, which nothing interrupts
 
     def _leave_if_drained(self) -> None:
         """Nothing new will be served and nothing is under way: the task that reads need not wait any more."""

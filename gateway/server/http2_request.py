@@ -63,6 +63,7 @@ class Http2Request:
                 self._left_told.set()
         if self._news is not None:
             self._news.set()
+            self._news = None
 
     async def receive_body(self) -> bytes:
         while not self._ended:
@@ -151,10 +152,11 @@ class Http2Request:
     async def _wait_news(self) -> None:
         """Whoever calls has looked, without a pause since, whether what it waits for is there already."""
         self._check_here()
-        self._news = trio.Event()
+        if self._news is None:  # else the task that receives and the one that sends wait at the same time
+            self._news = trio.Event()
         await self._news.wait()
         self._check_here()
 
     def _check_here(self) -> None:
-        if self._left:
+        if self._left or self._connection.over:  # the machine drops in silence what comes after a fault
             raise ClientLeft("the client reset the stream")

@@ -6,10 +6,11 @@ import trio.testing
 
 from gateway.errors import ClientLeft
 from gateway.server.http2_request import Http2Request
-from protocol.events import BodyChunk, ResponseHead
+from protocol.events import BodyChunk, EndOfBody, ResponseHead
 from tests.kit.h2_pair import open_pair, reply, target_of
 
 LARGE = b"x" * 3_000_000
+MORE_THAN_A_SOCKET_TAKES = b"x" * 250_000
 
 
 async def test_one_request_after_the_other_is_answered() -> None:
@@ -126,6 +127,23 @@ async def test_a_malformed_request_is_answered_on_its_stream_and_the_others_live
         assert bad in peer.ended
 
 
+async def test_a_malformed_request_whose_answer_finds_no_window_is_reset_and_the_others_live(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answer = (ResponseHead(400, content_length=3), BodyChunk(b"why"), EndOfBody())
+    monkeypatch.setattr("tests.kit.h2_pair.BAD_REQUEST", answer)
+
+    async def serve(request: Http2Request) -> None:
+        await request.send(ResponseHead(200, content_length=0), EndOfBody())
+
+    async with open_pair(serve, window=0) as (peer, _):
+        bad, good = peer.ask("no-slash"), peer.ask("/good")
+        await peer.flush()
+        await peer.answer(good)
+        assert good in peer.ended
+        assert peer.resets == {bad: 2}
+
+
 # --- ends -----------------------------------------------------------------------------------
 
 
@@ -222,6 +240,62 @@ async def test_a_drain_ends_an_idle_connection_at_once() -> None:
         assert peer.goaways == [(stream_id, 0)]
 
 
+async def test_a_drain_ends_a_connection_whose_reader_waited_for_a_slow_client() -> None:
+    asked, go_on = trio.Event(), trio.Event()
+
+    async def serve(request: Http2Request) -> None:
+        if target_of(request) == b"/large":
+            asked.set()
+            await go_on.wait()
+            await reply(request, MORE_THAN_A_SOCKET_TAKES)
+        else:
+            await reply(request)
+
+    async with open_pair(serve, window=16_000_000) as (peer, connection):
+        first = peer.ask("/first")
+        await peer.flush()
+        await peer.answer(first)
+        large = peer.ask("/large")
+        await peer.flush()
+        await asked.wait()
+        connection.close_when_idle()
+        while not peer.goaways:
+            await peer.read()
+        go_on.set()
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        await peer.stream.send_all(b"\0\0\x08\6\0\0\0\0\0abcdefgh")  # a PING: its answer has to wait
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        with trio.fail_after(10):
+            await peer.read_to_end()
+        assert peer.bodies[large] == MORE_THAN_A_SOCKET_TAKES
+
+
+async def test_whoever_waits_for_a_write_that_breaks_is_told() -> None:
+    asked, go_on = trio.Event(), trio.Event()
+    told: list[bytes] = []
+
+    async def serve(request: Http2Request) -> None:
+        if target_of(request) == b"/small":
+            asked.set()
+            await go_on.wait()
+            with pytest.raises(ClientLeft):
+                await reply(request)
+            told.append(target_of(request))
+            raise ClientLeft
+        await reply(request, MORE_THAN_A_SOCKET_TAKES)
+
+    async with open_pair(serve, window=16_000_000) as (peer, _):
+        peer.ask("/small")
+        await peer.flush()
+        await asked.wait()
+        peer.ask("/large")
+        await peer.flush()
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        go_on.set()
+        await trio.testing.wait_all_tasks_blocked(0.05)
+    assert told == [b"/small"]
+
+
 async def test_a_goaway_of_the_client_lets_what_is_under_way_finish() -> None:
     go_on = trio.Event()
 
@@ -276,3 +350,27 @@ async def test_a_fault_ends_all_streams_and_says_why() -> None:
         await peer.read_to_end()
         assert peer.goaways == [(3, 6)]
     assert sorted(left) == [b"/a", b"/b"]
+
+
+async def test_an_answer_that_ends_after_a_fault_is_not_taken_for_sent() -> None:
+    asked, go_on = trio.Event(), trio.Event()
+    told: list[bytes] = []
+
+    async def serve(request: Http2Request) -> None:
+        asked.set()
+        await go_on.wait()
+        await request.send(ResponseHead(200), BodyChunk(MORE_THAN_A_SOCKET_TAKES))
+        with pytest.raises(ClientLeft):
+            await request.send(EndOfBody())
+        told.append(target_of(request))
+
+    async with open_pair(serve, window=16_000_000) as (peer, _):
+        peer.ask("/")
+        await peer.flush()
+        await asked.wait()
+        go_on.set()
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        await peer.stream.send_all(b"\x00\x00\x04\x06" + bytes(9))  # PING of 4 bytes
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        await peer.read_to_end()
+    assert told == [b"/"]

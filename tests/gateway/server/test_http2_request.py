@@ -51,6 +51,30 @@ async def test_a_body_that_stands_still_is_given_up(monkeypatch: pytest.MonkeyPa
         assert await peer.answer(stream_id) == b"408"
 
 
+async def test_a_body_is_received_while_the_answer_waits_for_its_window() -> None:
+    received = trio.Event()
+
+    async def serve(request: Http2Request) -> None:
+        async def receive() -> None:
+            assert await request.receive_body() == b"question"
+            received.set()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(receive)
+            await trio.testing.wait_all_tasks_blocked()
+            await reply(request, b"x" * 100_000)
+
+    async with open_pair(serve) as (peer, _):
+        stream_id = peer.ask("/", end=False)
+        await peer.flush()
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        peer.h2.send_data(stream_id, b"question")
+        await peer.flush()
+        with trio.fail_after(10):
+            await received.wait()
+        assert len(await peer.answer(stream_id)) == 100_000
+
+
 async def test_a_client_that_leaves_while_its_body_is_awaited() -> None:
     told = trio.Event()
 
