@@ -67,7 +67,8 @@ class Keeper:
         while len(self._keys) > MAX_KEYS:
             self._keys.popitem(last=False)
         if self._outbox is not None:
-            with suppress(trio.WouldBlock, trio.BrokenResourceError):
+            # closed: this one finishes, and the next is told all of them
+            with suppress(trio.WouldBlock, trio.BrokenResourceError, trio.ClosedResourceError):
                 self._outbox.send_nowait(key)
 
     def report(self) -> tuple[KeeperStatus, float]:

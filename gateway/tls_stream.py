@@ -19,6 +19,8 @@ of the log. Twice as much gains nothing more. Else a read asks for a record: hea
 allocating so much for each costs more than the read."""
 BUSY_READS: Final = 8
 """Reads that may find data waiting before the task yields: one fast stream must not starve the others."""
+ANSWER_S: Final = 60.0
+"""A peer that asks for new keys and takes no byte of the answer for so long is gone."""
 LINGER_S: Final = 1.0
 LINGER_BYTES: Final = 1024 * 1024
 """How long and how much we listen after our last byte: closing on unread data would reset the connection
@@ -82,7 +84,7 @@ class TlsStream:
             if data := records.decrypt():
                 return data
             if records.queued:  # a key update wants an answer
-                await self._send_queued()
+                await self._answer()
             if not records.ended and not await self._fill():
                 records.ended = True
         if records.problem:
@@ -136,12 +138,13 @@ class TlsStream:
 
         Session tickets are not speech.
         """
-        if self._unsent or self._records.queued or self._records.unread:
+        records = self._records
+        if self._unsent or records.queued or records.unread or records.ended:
             return False
         try:
             while data := self._sock.recv(RECORD_BYTES):
-                self._records.feed(data)
-                if not self._records.is_silent():
+                records.feed(data)
+                if not records.is_silent():
                     return False  # else the end may be right behind it
         except BlockingIOError:
             return True
@@ -208,6 +211,15 @@ class TlsStream:
 
     def _send_at_once(self) -> bool:
         return not self._send_lock.locked() and self._send_some()
+
+    async def _answer(self) -> None:
+        """As `_send_queued`, by the task that reads. Who keeps its deadline cannot wake it here: one of its own."""
+        if self._send_at_once():
+            return
+        with trio.move_on_after(ANSWER_S) as scope:
+            await self.send_rest()
+        if scope.cancelled_caught:
+            raise trio.BrokenResourceError("the peer takes no data")
 
     async def _send_queued(self) -> None:
         if not self._send_at_once():  # the lock costs a turn of the loop even when it is free

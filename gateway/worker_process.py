@@ -20,6 +20,7 @@ from gateway import journal
 from gateway.app import Gateway, Part, open_parts, run_parts
 from gateway.config import BadConfig
 from gateway.console.serve import serve_console
+from gateway.data_path import LAST_WORDS_S
 from gateway.errors import GatewayError
 from gateway.message_lines import read_lines
 from gateway.notify.running import notify_people
@@ -73,18 +74,22 @@ class Worker:
         has_clients = self._orders.role != CONTROL
         listeners = adopt(self._orders.sockets)
         nursery.start_soon(sessions.run)
+        told = trio.Event()  # those who decide have their answers
         if has_clients:
             await gateway.data.start(nursery, listeners)
         else:
-            await _start_control(gateway, nursery, listeners)
+            await _start_control(gateway, nursery, listeners, self._draining, told)
         nursery.start_soon(partial(report, gateway, self._reports, has_clients=has_clients))
         nursery.start_soon(self._obey, messages, nursery.cancel_scope)
         gc.collect()
         gc.freeze()  # what start-up made lives as long as the process
         await self._draining.wait()
-        if has_clients:
-            with self._drain_scope:
+        with self._drain_scope:
+            if has_clients:
                 await gateway.data.drain(accepting=self._drain.accepting)
+            else:
+                with trio.move_on_after(LAST_WORDS_S):  # a watch does not end by itself
+                    await told.wait()
         self._reports.say(Drained())
         if self._drain.accepting:
             await self._may_end.wait()
@@ -106,14 +111,32 @@ class Worker:
 
 
 async def _start_control(
-    gateway: Gateway, nursery: trio.Nursery, listeners: list[trio.SocketListener]
+    gateway: Gateway,
+    nursery: trio.Nursery,
+    listeners: list[trio.SocketListener],
+    leaving: trio.Event,
+    told: trio.Event,
 ) -> None:
-    """What is said to people, and by them."""
+    """What is said to people, and by them. told: set when, after `leaving`, nobody waits for an answer."""
     settings = gateway.settings
     await nursery.start(notify_people, settings, gateway.services.state)
-    if listeners:
-        services, context = gateway.console_services(), gateway.preparation.context
-        await nursery.start(partial(serve_console, settings, services, context, listeners=listeners))
+    if not listeners:
+        told.set()
+        return
+    serve = partial(
+        serve_console,
+        settings,
+        gateway.console_services(),
+        gateway.preparation.context,
+        listeners=listeners,
+        leaving=leaving,
+    )
+
+    async def serve_and_tell(*, task_status: trio.TaskStatus[int]) -> None:
+        await serve(task_status=task_status)
+        told.set()
+
+    await nursery.start(serve_and_tell)
 
 
 async def main() -> int:

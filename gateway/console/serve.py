@@ -52,10 +52,12 @@ async def serve_console(
     context: ssl.SSLContext,
     *,
     listeners: list[trio.SocketListener] | None = None,
+    leaving: trio.Event | None = None,
     task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve until cancelled; starts with the port. `settings.console_address` is not "". context: that of the data port.
-    listeners: on that address, if somebody opened it already.
+    listeners: on that address, if somebody opened it already. leaving: once set, somebody else accepts on them; returns
+    when who was accepted here has been answered.
 
     Raises BadConfig, CannotListen before it started.
     """
@@ -63,7 +65,15 @@ async def serve_console(
     host, port = parse_address(settings.console_address)
     listener = Listener(context, partial(_Api(services).serve, services=services), _malformed)
     sockets = listeners or await open_listeners(host, port, option="--console-listen")
-    await listener.run(sockets, task_status=task_status)
+    async with trio.open_nursery() as nursery:
+        if leaving is not None:
+            nursery.start_soon(_leave, listener, leaving)
+        await listener.run(sockets, task_status=task_status)
+
+
+async def _leave(listener: Listener, leaving: trio.Event) -> None:
+    await leaving.wait()
+    listener.drain()
 
 
 def check_console(settings: Settings) -> None:

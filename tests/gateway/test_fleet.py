@@ -271,6 +271,29 @@ async def test_a_rolling_restart_refuses_nobody_and_tells_streams(fleet: Fleet) 
 
 
 @pytest.mark.skipif(KUBECTL is None, reason="there is no kubectl here")
+async def test_people_who_decide_notice_nothing_of_a_rolling_restart(fleet: Fleet) -> None:
+    person, statuses = first_user(fleet), list[int]()
+    over = False
+
+    async def ask() -> None:
+        while not over:
+            statuses.append((await person.console("GET", "/api/v1/whoami"))[0])
+
+    with trio.fail_after(DEADLINE_S):
+        async with trio.open_nursery() as nursery:
+            for _ in range(4):
+                nursery.start_soon(ask)
+            fleet.signal(signal.SIGHUP)
+            await in_thread(
+                lambda: eventually(
+                    lambda: any("replaced:" in line["message"] for line in fleet.journal("restart")),
+                    60, "all are replaced",
+                )
+            )  # fmt: skip
+            over = True
+    assert set(statuses) == {200}
+
+
 async def test_kubectl_notices_nothing_of_a_rolling_restart_but_that_its_shell_ends(fleet: Fleet) -> None:
     """Whole runs, one after the other (HTTP/2, fresh connections); and one shell, which is told."""
     failures: list[str] = []

@@ -12,7 +12,7 @@ import trio
 from gateway import keeper as module
 from gateway.config import Record, Settings
 from gateway.keeper import Keeper
-from gateway.keeper_messages import Orders
+from gateway.keeper_messages import Orders, SegmentKey
 from storage.encryption.keys import DataKey, Envelope
 
 REAL_OPEN = trio.lowlevel.open_process
@@ -117,3 +117,18 @@ for line in sys.stdin:
         key = DataKey(Envelope("segment-1", "kubetape/gw/0", ()), b"k" * 32)
         await trio.to_thread.run_sync(keeper.tell_key_from_thread, key)
         await until(lambda: told.exists() and told.read_text().count("segment-1") == 2)
+
+
+async def test_a_key_told_while_the_keeper_is_renewed_goes_to_the_next_process(tmp_path: Path) -> None:
+    """The pipe of the old one is closed: that must not end the reading of the process whose key it is."""
+    told = tmp_path / "told"
+    program = f"""
+import sys
+for line in sys.stdin:
+    with open({str(told)!r}, "a") as out: out.write(line)
+"""
+    async with running(tmp_path, program) as keeper:
+        await until(told.exists)
+        keeper.renew()
+        keeper.tell_key(SegmentKey("kubetape/gw/0", "segment-1", b"k" * 32))
+        await until(lambda: "segment-1" in told.read_text())

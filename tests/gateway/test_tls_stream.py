@@ -24,13 +24,13 @@ def contexts() -> tuple[ssl.SSLContext, ssl.SSLContext]:
 
 
 @asynccontextmanager
-async def pair() -> AsyncIterator[tuple[TlsStream, TlsStream]]:
+async def pair(within_s: float = 10) -> AsyncIterator[tuple[TlsStream, TlsStream]]:
     """Server and client after their handshake."""
     left, right = socket.socketpair()
     server_context, client_context = contexts()
     server = TlsStream(left, server_context, server_side=True)
     client = TlsStream(right, client_context, server_side=False, server_hostname="a.example")
-    with trio.fail_after(10):
+    with trio.fail_after(within_s):
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(server.do_handshake)
@@ -99,6 +99,16 @@ async def test_idle_is_open_and_silent() -> None:
         assert not client.is_idle()
 
 
+async def test_who_has_said_goodbye_is_not_idle_though_the_socket_is_still_open() -> None:
+    """The end of TLS may come with the last bytes, and that of TCP later: such a connection carries nothing more."""
+    async with pair() as (server, client):
+        client._records.encrypt(b"last")
+        client._records.say_goodbye()
+        client._sock.send(client._records.take())
+        assert await server.receive_some() == b"last"
+        assert not server.is_idle()
+
+
 async def test_an_orderly_end_is_empty_and_so_is_an_abrupt_one() -> None:
     async with pair() as (server, client):
         async with trio.open_nursery() as nursery:
@@ -108,6 +118,17 @@ async def test_an_orderly_end_is_empty_and_so_is_an_abrupt_one() -> None:
     async with pair() as (server, client):
         server.close()
         assert await client.receive_some() == b""
+
+
+async def test_a_peer_that_wants_an_answer_and_takes_none_does_not_keep_the_reader_for_ever(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """A request for new keys is answered by the task that reads, which nobody can interrupt meanwhile."""
+    async with pair(within_s=90) as (server, _client):
+        server._sock.send(bytes(server._sock.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) * 4))
+        server._records.encrypt(b"new keys")
+        with pytest.raises(trio.BrokenResourceError, match="takes no data"):
+            await server.receive_some()
 
 
 async def test_closing_wakes_the_task_that_reads() -> None:
