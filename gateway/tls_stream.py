@@ -25,8 +25,8 @@ LINGER_BYTES: Final = 1024 * 1024
 and destroy the answer before the peer reads it (an early 413, a 400)."""
 
 
-def take_socket(stream: trio.SocketStream) -> socket.socket:
-    """The connected socket of a Trio stream, which is unusable afterwards."""
+def take_socket(stream: trio.SocketStream | trio.SocketListener) -> socket.socket:
+    """The socket of a Trio stream or listener, which is unusable afterwards."""
     sock = stream.socket
     family, kind, protocol = sock.family, sock.type, sock.proto  # else each is asked of the system
     return socket.socket(family, kind, protocol, fileno=sock.detach())
