@@ -151,8 +151,7 @@ class TlsStream:
 
     async def aclose(self) -> None:
         """Say goodbye, let the peer read what is under way, close."""
-        with trio.move_on_after(LINGER_S) as scope:
-            scope.shield = True
+        with trio.move_on_after(LINGER_S, shield=True):
             try:
                 await self._goodbye()
             except (OSError, ssl.SSLError, trio.BrokenResourceError, trio.ClosedResourceError):
