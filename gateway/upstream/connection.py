@@ -94,7 +94,7 @@ class UpstreamConnection:
                 ) from error
             self.answer_begun = self.answer_begun or bool(data)
             events = self._machine.receive(data)
-            if events and isinstance(events[-1], Failed | PeerClosed):
+            if events and isinstance(events[-1], (Failed, PeerClosed)):
                 self._problem = _problem(events.pop())  # what came before it is good
             if events:
                 return events
