@@ -8,6 +8,7 @@ needs what is around it for that.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import TracebackType
 
 import trio
 
@@ -63,16 +64,14 @@ class LiveExchange:
         self._is_closed = True
         return bool(self.reason)
 
-    @contextmanager
-    def cuttable_part(self) -> Iterator[None]:
-        """A part that ends in its own way when it is cut."""
+    def begin_cuttable_part(self) -> trio.CancelScope:
+        """A part begins that ends in its own way when it is cut. The scope is for the caller to enter."""
         self._in_cuttable_part = True
         self.scope = trio.CancelScope()
-        try:
-            with self.scope:
-                yield
-        finally:
-            self._in_cuttable_part = False
+        return self.scope
+
+    def end_cuttable_part(self) -> None:
+        self._in_cuttable_part = False
 
 
 class Running:
@@ -89,6 +88,30 @@ class Running:
 
     def __exit__(self, *raised: object) -> None:
         self._all.end(self._live)
+
+
+class Cuttable:
+    """The part of an exchange that would not end by itself. (On the way of every tunnel: no generator.)"""
+
+    __slots__ = ("_ending", "_live", "_scope")
+
+    def __init__(self, live: LiveExchange, ending: str) -> None:
+        """ending: cut it at once, for this reason."""
+        self._live, self._ending = live, ending
+
+    def __enter__(self) -> None:
+        self._scope = self._live.begin_cuttable_part()
+        self._scope.__enter__()
+        if self._ending:
+            self._live.cut(self._ending)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        try:
+            return self._scope.__exit__(kind, error, trace)
+        finally:
+            self._live.end_cuttable_part()
 
 
 class Live:
@@ -135,14 +158,10 @@ class Live:
             self._changed.set()
             self._changed = None
 
-    @contextmanager
-    def cuttable(self, live: LiveExchange) -> Iterator[None]:
+    def cuttable(self, live: LiveExchange) -> Cuttable:
         """Run the part of an exchange that would not end by itself; check `live.reason` afterwards."""
         self._long.add(live)
-        with live.cuttable_part():
-            if self._ending:
-                live.cut(self._ending)
-            yield
+        return Cuttable(live, self._ending)
 
     @contextmanager
     def held(self, live: LiveExchange) -> Iterator[None]:

@@ -27,8 +27,8 @@ LINGER_BYTES: Final = 1024 * 1024
 and destroy the answer before the peer reads it (an early 413, a 400)."""
 
 
-def take_socket(stream: trio.SocketStream) -> socket.socket:
-    """The connected socket of a Trio stream, which is unusable afterwards."""
+def take_socket(stream: trio.SocketStream | trio.SocketListener) -> socket.socket:
+    """The socket of a Trio stream or listener, which is unusable afterwards."""
     sock = stream.socket
     family, kind, protocol = sock.family, sock.type, sock.proto  # else each is asked of the system
     return socket.socket(family, kind, protocol, fileno=sock.detach())
@@ -154,12 +154,12 @@ class TlsStream:
 
     async def aclose(self) -> None:
         """Say goodbye, let the peer read what is under way, close."""
-        with trio.move_on_after(LINGER_S) as scope:
-            scope.shield = True
-            try:
-                await self._goodbye()
-            except (OSError, ssl.SSLError, trio.BrokenResourceError, trio.ClosedResourceError):
-                pass  # the peer is gone: nothing is lost by closing
+        try:
+            if not self._goodbye():
+                with trio.move_on_after(LINGER_S, shield=True):
+                    await self._linger()
+        except (OSError, ssl.SSLError, trio.BrokenResourceError, trio.ClosedResourceError):
+            pass  # the peer is gone: nothing is lost by closing
         self.close()
 
     def close(self) -> None:
@@ -169,13 +169,19 @@ class TlsStream:
             trio.lowlevel.notify_closing(self._sock)
             self._sock.close()
 
-    async def _goodbye(self) -> None:
+    def _goodbye(self) -> bool:
+        """Whether that was all: a peer that ended in an orderly way sends nothing more that closing could reset."""
         if self._closed:
-            return
+            return True
         self._records.say_goodbye()
+        return self._send_at_once() and self._has_peer_ended()
+
+    def _has_peer_ended(self) -> bool:
+        return self._records.ended and not self._records.problem
+
+    async def _linger(self) -> None:
         await self._send_queued()
-        if self._records.ended and not self._records.problem:
-            # nothing of the peer is unread or will come: closing resets nothing
+        if self._has_peer_ended():
             return
         self._sock.shutdown(socket.SHUT_WR)
         drained = 0

@@ -71,8 +71,7 @@ class TunnelEnding:
     async def conclude(self, protocol: str) -> None:
         """Say goodbye on both sides, in their protocol, after the outcome is in the log."""
         concluded = self._record.concluded  # a farewell says nothing of how the command ended
-        with trio.move_on_after(GOODBYE_S) as scope:
-            scope.shield = True
+        with trio.move_on_after(GOODBYE_S, shield=True):
             if not concluded:
                 with suppress(LogFailed):
                     self._record_held_back()

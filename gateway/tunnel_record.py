@@ -33,6 +33,7 @@ _CHANGES = {
     ChannelReset: "reset",
 }
 _CHANGED: Final = (ChannelOpened, ChannelAccepted, ChannelEnded, ChannelReset)
+_OVER: Final = (ChannelEnded, ChannelReset)
 
 
 class TunnelRecord:
@@ -131,7 +132,7 @@ class TunnelRecord:
                 code=event.code if isinstance(event, ChannelReset) else 0,
             )
         )
-        is_over = isinstance(event, ChannelEnded | ChannelReset)
+        is_over = isinstance(event, _OVER)
         if isinstance(event, ChannelOpened) and event.channel is Channel.DATA:
             self._connections.add(event.connection)
         elif is_over and event.channel is Channel.DATA and not from_client:

@@ -104,7 +104,8 @@ def _encode_form(text: str) -> str:
 
 def redact_target(target: bytes) -> bytes:
     """A target of any kind, also a refused one, without the value of an `access_token`: fit for a record."""
-    if b"?" not in target:
+    # Undoing escapes as a whole undoes those of each key, so there is none whose name this does not contain.
+    if b"?" not in target or b"access_token" not in unquote_to_bytes(target).lower():
         return target
     path, mark, query = target.partition(b"?")
     return path + mark + b"".join([_redact_pair(piece) for piece in _SEPARATORS.split(query)])

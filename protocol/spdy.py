@@ -281,7 +281,7 @@ class SpdyConnection:
         """Queue an event (see the class). Raises LocalProtocolError for what cannot be said now."""
         if self._sending is Phase.OVER:
             return  # the connection failed: there is nobody to talk to
-        if self._sending is Phase.LEFT and not isinstance(event, SpdyGoAway | Ping):
+        if self._sending is Phase.LEFT and not isinstance(event, (SpdyGoAway, Ping)):
             raise LocalProtocolError(f"SPDY: {type(event).__name__} after our GOAWAY")
         match event:
             case SpdyData():

@@ -11,6 +11,7 @@ Sources: draft-mbelshe-httpbis-spdy-00, section 2.6.10; moby/spdystream, spdy/re
 import re
 import struct
 import zlib
+from functools import lru_cache
 from typing import Final
 
 from protocol.errors import LocalProtocolError, RemoteProtocolError, TooLarge
@@ -21,6 +22,9 @@ MAX_BLOCK_BYTES: Final = 64 * 1024
 
 MAX_PAIRS: Final = 256
 """Most values in one block. Kubernetes sends at most four."""
+
+MAX_REMEMBERED_BYTES: Final = 128
+"""Longest inflated block whose meaning is kept: that of a command's channels is the same for every command."""
 
 FORBIDDEN_NAMES: Final = frozenset(
     (b"connection", b"host", b"keep-alive", b"proxy-connection", b"transfer-encoding")
@@ -88,7 +92,7 @@ class HeaderDecoder:
             raise TooLarge(f"SPDY header block: more than {MAX_BLOCK_BYTES} bytes inflated", status_hint=431)
         if self._inflater.eof:
             raise RemoteProtocolError("SPDY header block: the zlib stream was finished, not flushed")
-        return _parse_pairs(plain)
+        return _parse_known(plain) if len(plain) <= MAX_REMEMBERED_BYTES else _parse_pairs(plain)
 
 
 class HeaderEncoder:
@@ -104,21 +108,28 @@ class HeaderEncoder:
 
         Raises LocalProtocolError for what `HeaderDecoder` would refuse.
         """
-        values: dict[bytes, list[bytes]] = {}
-        for name, value in headers:
-            if b"\0" in value:
-                raise LocalProtocolError("SPDY header: a value contains NUL, which separates values")
-            values.setdefault(name, []).append(value)
-        plain = _NUMBER.pack(len(values)) + b"".join(
-            _field(name) + _field(b"\0".join(found)) for name, found in values.items()
-        )
-        try:
-            _parse_pairs(plain)
-        except RemoteProtocolError as error:
-            raise LocalProtocolError(f"cannot send this: {error.why}") from None
-        if len(plain) > MAX_BLOCK_BYTES:
-            raise LocalProtocolError(f"cannot send a SPDY header block above {MAX_BLOCK_BYTES} bytes")
+        plain = _write_pairs(headers)
         return self._deflater.compress(plain) + self._deflater.flush(zlib.Z_SYNC_FLUSH)
+
+
+@lru_cache(maxsize=64)
+def _write_pairs(headers: Headers) -> bytes:
+    """The plain block. Remembered are our own few, and the first connections of a port-forward."""
+    values: dict[bytes, list[bytes]] = {}
+    for name, value in headers:
+        if b"\0" in value:
+            raise LocalProtocolError("SPDY header: a value contains NUL, which separates values")
+        values.setdefault(name, []).append(value)
+    plain = _NUMBER.pack(len(values)) + b"".join(
+        _field(name) + _field(b"\0".join(found)) for name, found in values.items()
+    )
+    try:
+        _parse_pairs(plain)
+    except RemoteProtocolError as error:
+        raise LocalProtocolError(f"cannot send this: {error.why}") from None
+    if len(plain) > MAX_BLOCK_BYTES:
+        raise LocalProtocolError(f"cannot send a SPDY header block above {MAX_BLOCK_BYTES} bytes")
+    return plain
 
 
 def _field(data: bytes) -> bytes:
@@ -152,6 +163,9 @@ def _parse_pairs(plain: bytes) -> Headers:
         # spdystream would read these bytes as the beginning of the next block.
         raise RemoteProtocolError("SPDY header block: bytes after the last pair")
     return tuple(pairs)
+
+
+_parse_known: Final = lru_cache(maxsize=256)(_parse_pairs)
 
 
 def _take_number(plain: bytes, position: int) -> tuple[int, int]:

@@ -1,6 +1,7 @@
 """Accepts clients: TLS with a deadline, limits before anything is parsed, HTTP/1.1 or HTTP/2 by ALPN."""
 
 import secrets
+import socket
 import ssl
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -10,6 +11,7 @@ import trio
 
 from gateway import journal
 from gateway.read_deadlines import ReadDeadlines
+from gateway.server.accepting import accept
 from gateway.server.http1 import Http1Connection
 from gateway.server.http2 import Http2Connection
 from gateway.server.request import ClientRequest, ConnectionFacts
@@ -57,13 +59,15 @@ class Listener:
         async with trio.open_nursery() as attendants:
             attendants.start_soon(self._deadlines.run)
             async with trio.open_nursery() as connections:
+
+                def accepted(sock: socket.socket, address: str, port: int) -> None:
+                    connections.start_soon(self._connection, sock, address, port)
+
                 with self._accepting:
-                    await trio.serve_listeners(
-                        self._connection,
-                        listeners,
-                        handler_nursery=connections,
-                        task_status=_port_when_started(task_status, self.port),
-                    )
+                    async with trio.open_nursery() as doors:
+                        for listener in listeners:
+                            doors.start_soon(accept, take_socket(listener), accepted)
+                        task_status.started(self.port)
             attendants.cancel_scope.cancel()
 
     def drain(self, *, accepting: bool = False) -> None:
@@ -97,18 +101,12 @@ class Listener:
             and self._handshakes[source_address] < MAX_HANDSHAKES_PER_SOURCE
         )
 
-    async def _connection(self, transport: trio.SocketStream) -> None:
-        try:
-            source_address, source_port = transport.socket.getpeername()[:2]
-            transport.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_KEEPALIVE, 1)
-        except OSError:  # it was reset before we got here
-            await trio.aclose_forcefully(transport)
-            return
+    async def _connection(self, sock: socket.socket, source_address: str, source_port: int) -> None:
         if not self._has_room_for(source_address):
-            await trio.aclose_forcefully(transport)
+            sock.close()
             return
         self._open[source_address] += 1
-        stream = TlsStream(take_socket(transport), self._context, server_side=True)
+        stream = TlsStream(sock, self._context, server_side=True)
         try:
             if await self._handshake(stream, source_address):
                 await self._serve_connection(stream, source_address, source_port)
@@ -151,18 +149,6 @@ class Listener:
             await connection.run(self._serve, lambda error: self._malformed(facts, error))
         finally:
             self._connections.discard(connection)
-
-
-def _port_when_started(
-    task_status: trio.TaskStatus[int], port: int
-) -> trio.TaskStatus[list[trio.SocketListener]]:
-    """Report our port where Trio reports its listeners."""
-
-    class Started:
-        def started(self, value: object = None) -> None:
-            task_status.started(port)
-
-    return Started()
 
 
 def _count_down(counter: Counter[str], key: str) -> None:

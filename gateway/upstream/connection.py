@@ -94,7 +94,7 @@ class UpstreamConnection:
                 ) from error
             self.answer_begun = self.answer_begun or bool(data)
             events = self._machine.receive(data)
-            if events and isinstance(events[-1], Failed | PeerClosed):
+            if events and isinstance(events[-1], (Failed, PeerClosed)):
                 self._problem = _problem(events.pop())  # what came before it is good
             if events:
                 return events
@@ -136,17 +136,14 @@ async def open_connection(cluster: UpstreamCluster, deadlines: ReadDeadlines) ->
     """Dial, and verify the API server's certificate. Raises UpstreamUnreachable."""
     where = f"{cluster.host}:{cluster.port}"
     try:
-        with trio.fail_after(CONNECT_TIMEOUT_S):
+        with trio.move_on_after(CONNECT_TIMEOUT_S):
             return UpstreamConnection(await _open_tls(cluster), cluster.generation, deadlines)
-    except trio.TooSlowError as error:
-        raise UpstreamUnreachable(
-            f"the API server at {where} did not answer within {CONNECT_TIMEOUT_S:.0f} s"
-        ) from error
     except ssl.SSLError as error:
         why = getattr(error, "verify_message", None) or error.reason or "handshake failed"
         raise UpstreamUnreachable(f"the API server at {where} failed the TLS handshake: {why}") from error
     except (OSError, trio.BrokenResourceError) as error:
         raise UpstreamUnreachable(f"the API server at {where} cannot be reached: {error}") from error
+    raise UpstreamUnreachable(f"the API server at {where} did not answer within {CONNECT_TIMEOUT_S:.0f} s")
 
 
 async def _open_tls(cluster: UpstreamCluster) -> TlsStream:

@@ -83,12 +83,11 @@ class Pool:
 
         Who took one is starting a stream right now, and a handshake would take its place on both sides.
         """
-        quiet = False
-        while self._unused() and not quiet:
-            self._taken = trio.Event()
-            with trio.move_on_after(WARMING_DELAY_S) as scope:
+        with trio.move_on_after(WARMING_DELAY_S) as quiet:
+            while self._unused():
+                self._taken = trio.Event()
                 await self._taken.wait()
-            quiet = scope.cancelled_caught
+                quiet.deadline = trio.current_time() + WARMING_DELAY_S
 
     def close(self) -> None:
         while self._idle:
