@@ -73,7 +73,8 @@ async def _new_hold(waiting: Waiting) -> HoldState:
     )
     try:
         await state.append(entry)
-        hold = _to_join(waiting)
+        # Somebody may have decided already: a hold that was denied is joined by nobody, but it is ours.
+        hold = _to_join(waiting) or state.hold(entry.id)
         if hold is not None and hold.id != entry.id:
             await state.append(HoldClosed(state.now_ns(), entry.id, "withdrawn"))
     except StateError as error:
