@@ -19,7 +19,7 @@ MAX_SETTLED: Final = 4096
 _OF_CALL_AND_PERSON: Final = frozenset(
     {"paths", "namespaces", "names", "claims", "argv", "ports", "tty", "stdin"}
 )
-"""Fields of `match:` whose tests look at nothing else; `names` only where `is_named` holds."""
+"""Fields of `match:` whose tests look at nothing else; `names` only where `_is_named` holds."""
 
 
 class _Standing(NamedTuple):

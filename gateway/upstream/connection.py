@@ -18,8 +18,9 @@ CONNECT_TIMEOUT_S: Final = 10.0
 """TCP and TLS together; client-go gives its TLS handshake the same."""
 
 GATHERED_BYTES: Final = 32 * 1024
-"""So short an answer is awaited to its end, and so much of one that does not say how long it is. Servers write head and body apart, Go's TLS writes its first kilobytes in
-records of one packet each; to record and send every piece for itself costs more than the client gains by it."""
+"""So short an answer is awaited to its end, and so much of one that does not say how long it is. Servers write
+head and body apart, Go's TLS writes its first kilobytes in records of one packet each; to record and send every
+piece for itself costs more than the client gains by it."""
 GATHERING_S: Final = 0.1
 """A server that pauses within a short answer has its reasons: then what is here goes on."""
 
