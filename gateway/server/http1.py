@@ -70,7 +70,6 @@ class Http1Request:
 
 
 Serve = Callable[[Http1Request], Awaitable[None]]
-RefuseBytes = Callable[[Http1Request | None, RemoteProtocolError], Awaitable[tuple[Event, ...]]]
 
 
 class Http1Connection:
