@@ -93,7 +93,8 @@ def encode_line(message: ToWorker | FromWorker) -> bytes:
 
 
 def parse_to_worker(line: bytes) -> ToWorker:
-    """Raises msgspec.DecodeError: only on a bug, both ends are of one version."""
+    """Raises msgspec.DecodeError: on a bug, or in a process of a later version than its supervisor, which changed the
+    messages; that one does not start, and whom it was to replace stays."""
     message: ToWorker = _TO_WORKER.decode(line)
     return message
 

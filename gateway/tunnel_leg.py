@@ -64,8 +64,14 @@ class ClusterLeg(Leg):
                 return await super().receive(first)
             except trio.TooSlowError:
                 self._connection.wake_reader_in(KEEPALIVE_S)
-                self.machine.send(Ping())
-                await self.flush(wait=False)
+                self._ping()
+
+    def _ping(self) -> None:
+        """Without waiting for a cluster that takes nothing: it may be waiting for us to read. The rest goes with what is
+        sent next."""
+        self.machine.send(Ping())
+        if not self._flushing:  # else the task that writes takes it along
+            self.stream.send_nowait(self.machine.data_to_send())
 
 
 class Lobby:
