@@ -43,7 +43,9 @@ class Oracle:
             env=environment(),
         )
         assert self._process.stdout is not None
-        ready, _, _ = select.select([self._process.stdout], [], [], START_S)
+        said = select.poll()  # select() knows no descriptor above 1023, and a whole run of the tests has more
+        said.register(self._process.stdout, select.POLLIN)
+        ready = said.poll(START_S * 1000)
         line = self._process.stdout.readline() if ready else b""
         assert line, f"the stand-in API server did not start, see {directory}/oracle.err"
         started = json.loads(line)

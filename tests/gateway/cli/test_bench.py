@@ -87,9 +87,12 @@ def test_ctrl_c_leaves_nothing_behind_on_the_cluster(tmp_path: Path) -> None:
     with ExitStack() as stack:
         kubeconfig = start_standin(stack).kubeconfig
         client = connect_http1(load_kubeconfig(kubeconfig))
+        stack.callback(client.close)
         command = [sys.executable, "-m", "gateway.cli", "bench", "--quick", "--yes", "--way", "kubetape"]
         command += ["--kubeconfig", str(kubeconfig)]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=heed_interrupts
+        )
         stack.callback(process.kill)
         deadline = time.monotonic() + APPEAR_TIMEOUT_S
         while not (found := namespaces(client.fetch("/api/v1/namespaces"))):
@@ -101,7 +104,11 @@ def test_ctrl_c_leaves_nothing_behind_on_the_cluster(tmp_path: Path) -> None:
         assert process.returncode == 130
         assert b"Traceback" not in said
         assert namespaces(client.fetch("/api/v1/namespaces")) == []
-        client.close()
+
+
+def heed_interrupts() -> None:
+    """As for a command at a terminal: tests that run in the background have SIGINT ignored, and so would it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def namespaces(listed: bytes) -> list[str]:
