@@ -6,6 +6,7 @@ older than the history is told so (410), never served a gap. Source: apiserver s
 """
 
 import copy
+import itertools
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -132,9 +133,9 @@ class Store:
         oldest = self._history[0].revision if self._history else self.revision + 1
         if len(self._history) == MAX_HISTORY and revision < oldest - 1:
             raise Failure(410, "Expired", f"too old resource version: {revision} ({oldest})")
-        if not self._history or self._history[-1].revision <= revision:
-            return iter(())
-        return iter([change for change in self._history if change.revision > revision])
+        # From the newest back: every watcher asks after every write, and the history holds thousands.
+        news = list(itertools.takewhile(lambda change: change.revision > revision, reversed(self._history)))
+        return reversed(news)
 
     def _write(
         self,
