@@ -22,7 +22,8 @@ budgets/      what sessions and grants use, and what happens at a limit
 denial        a Verdict in words: the Status of a refused call (pure); client_warnings: Warning headers (pure);
               decision_counts: both, counted, for metrics
 self_review   `auth can-i` and `auth whoami`, answered for the person (self_review_answers: its JSON)
-supervisor    signals; keeper: the index, in a process of its own; journal: what the operator reads
+supervisor    signals; shutdown: what they begin; keeper: the index, in a process of its own (backoff: when it is tried
+              again); journal: what the operator reads
 fleet         a gateway of several processes: slot (one place, and who fills it), child (one process, as seen from outside),
               shared_ports; from inside worker_process, worker_reports; shared_sessions on a session_registry
 config        settings from YAML and flags; first_user: observe mode's token and kubeconfig

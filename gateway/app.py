@@ -20,7 +20,7 @@ from gateway.announcement import Announcement, say_what_decides
 from gateway.config import Settings, parse_address
 from gateway.console.context import ConsoleServices
 from gateway.console.serve import effective_admins, serve_console
-from gateway.data_path import GOING_DOWN, DataPath
+from gateway.data_path import DataPath
 from gateway.decision_parts import DecisionParts, load_policy, open_decision_parts
 from gateway.first_user import ensure_token
 from gateway.health import figures, ready_checks
@@ -37,6 +37,7 @@ from gateway.server.listening import open_listeners
 from gateway.server.management import Check, serve_management
 from gateway.services import Services
 from gateway.sessions import Sessions
+from gateway.shutdown import GOING_DOWN, Shutdown
 from gateway.start_lock import only_gateway
 from gateway.upstream.pool import Pool
 from storage.encryption.keys import DataKey
@@ -75,8 +76,7 @@ class Gateway:
         self.console_port = 0
         self.first_token = ""  # of observe mode's one user
         self.kubeconfig: Path | None = None
-        self.stopping = trio.Event()  # readyz says so; clients are still served as ever
-        self.draining = trio.Event()
+        self.shutdown = Shutdown(self.settings.listen.shutdown_delay_seconds)
         self.ended = trio.Event()  # log closed, and the keeper is done with it
 
     @property
@@ -85,8 +85,7 @@ class Gateway:
 
     def start_drain(self) -> None:
         """Begin an orderly end; `open_gateway` returns when it is done."""
-        self.stopping.set()
-        self.draining.set()
+        self.shutdown.begin_at_once()
 
     def restart(self) -> None:
         """Replace one process after the other: there is only this one."""
@@ -104,12 +103,6 @@ class Gateway:
             say_what_decides(self.services.policy, self.settings.policy.origin),
             self.kubeconfig,
         )
-
-    async def stop(self) -> None:
-        """The same, after the time that a load balancer gets to notice. Returns when the drain has begun."""
-        self.stopping.set()
-        await trio.sleep(self.settings.listen.shutdown_delay_seconds)
-        self.draining.set()
 
     def console_services(self) -> ConsoleServices:
         """What the management API meets."""
@@ -254,7 +247,7 @@ async def _open_only_process(
         await nursery.start(notify_people, settings, gateway.services.state)
         await _start(gateway, nursery, keeper)
         task_status.started(gateway)
-        await gateway.draining.wait()
+        await gateway.shutdown.draining.wait()
         await gateway.data.drain(accepting=True)
         await gateway.data.end(GOING_DOWN)
 
@@ -296,5 +289,4 @@ async def _start(gateway: Gateway, nursery: trio.Nursery, keeper: Keeper) -> Non
 
 
 def _ready_checks(gateway: Gateway) -> list[Check]:
-    going = ("shutdown", lambda: GOING_DOWN if gateway.stopping.is_set() else "")
-    return [*ready_checks(gateway.record, gateway.services), going]
+    return [*ready_checks(gateway.record, gateway.services), ("shutdown", gateway.shutdown.problem)]

@@ -7,13 +7,14 @@ business of whoever keeps it (gateway.slot).
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from typing import Final
 
 import trio
 
 from gateway import journal
-from gateway.keeper_messages import MAX_LINE_BYTES, SegmentKey
+from gateway.keeper_messages import SegmentKey, encode_line
+from gateway.message_lines import lines_said
 from gateway.process_messages import (
     Drained,
     Finish,
@@ -23,7 +24,6 @@ from gateway.process_messages import (
     ToWorker,
     WorkerOrders,
     WorkerStatus,
-    encode_line,
     parse_from_worker,
 )
 from storage.errors import UNDECODABLE
@@ -135,14 +135,12 @@ class Child:
 
     async def _listen(self, process: trio.Process) -> None:
         assert process.stdout is not None
-        buffer = b""
         with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
-            async for chunk in process.stdout:
-                *lines, buffer = (buffer + chunk).split(b"\n")
-                buffer = buffer[-MAX_LINE_BYTES:]
-                for line in lines:
-                    with suppress(*UNDECODABLE):  # a library that prints; the silence tells
-                        self._hear(parse_from_worker(line))
+            async with aclosing(lines_said(process.stdout)) as said:
+                async for lines in said:
+                    for line in lines:
+                        with suppress(*UNDECODABLE):  # a library that prints; the silence tells
+                            self._hear(parse_from_worker(line))
 
     def _hear(self, message: FromWorker) -> None:
         self._heard_s = trio.current_time()

@@ -19,7 +19,6 @@ from gateway.services import Services
 LAST_WORDS_S: Final = 3.0
 """What ended streams may take to tell their users why."""
 SETTLE_S: Final = 0.01
-GOING_DOWN: Final = "kubetape is shutting down"
 RESTARTING: Final = "kubetape restarts: connect again"
 
 

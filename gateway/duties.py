@@ -5,16 +5,13 @@ nothing is lost by waiting.
 """
 
 from collections.abc import Callable
-from typing import Final
 
 import trio
 
 from gateway import journal
+from gateway.backoff import Backoff
 from gateway.keeper_messages import DutyStatus
 from storage.errors import StorageError
-
-FIRST_BACKOFF_S: Final = 1.0
-MAX_BACKOFF_S: Final = 30.0
 
 
 class Duty:
@@ -39,16 +36,15 @@ class Duty:
 
     async def run(self) -> None:
         """Until cancelled; a step under way is waited for."""
-        backoff_s = FIRST_BACKOFF_S
+        backoff = Backoff()
         while True:
             if not self._problem and not self._has_work():
                 await trio.sleep(self._interval_s)
             elif await self.round():
-                backoff_s = FIRST_BACKOFF_S
+                backoff.reset()
                 await trio.sleep(self._interval_s)
             else:
-                await trio.sleep(backoff_s)
-                backoff_s = min(2 * backoff_s, MAX_BACKOFF_S)
+                await trio.sleep(backoff.next_s())
 
     async def round(self) -> bool:
         """Work until there is nothing more to do now. False if it failed: see `status`."""

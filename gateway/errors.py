@@ -20,6 +20,13 @@ class GatewayError(Exception):
     """Base of the errors of this package."""
 
 
+def innermost(error: BaseException) -> BaseException:
+    """What really happened: nurseries wrap errors in groups. Of several, the first."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
 class ClientLeft(GatewayError):
     """The client closed or reset its connection or stream. Record it; there is nobody to answer."""
 

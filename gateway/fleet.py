@@ -19,7 +19,6 @@ from gateway.announcement import Announcement
 from gateway.child import Child
 from gateway.config import BadConfig, Settings, parse_address
 from gateway.console.serve import check_console
-from gateway.data_path import GOING_DOWN
 from gateway.decision_counts import DecisionCounts
 from gateway.errors import GatewayError
 from gateway.first_user import ensure_token
@@ -32,6 +31,7 @@ from gateway.process_messages import CONTROL, WORKER, WorkerOrders, WorkerStatus
 from gateway.record_opening import gateway_id
 from gateway.server.management import Check, serve_management
 from gateway.shared_ports import bind_shared
+from gateway.shutdown import GOING_DOWN, Shutdown
 from gateway.slot import Slot
 from gateway.start_lock import only_gateway
 from storage.sources import LOCK_NAME, LOG_DIRECTORY, is_locked
@@ -54,21 +54,14 @@ class Fleet:
         self._counted_before = DecisionCounts()  # by processes that have ended
         self.port = self.management_port = self.console_port = 0
         self.kubeconfig: Path | None = None
-        self.stopping, self.draining = trio.Event(), trio.Event()
+        self.shutdown = Shutdown(self.settings.listen.shutdown_delay_seconds)
         self._restart = trio.Event()
 
     # --- what it is told ----------------------------------------------------------------------------
 
     def start_drain(self) -> None:
         """Begin an orderly end; `open_fleet` returns when it is done."""
-        self.stopping.set()
-        self.draining.set()
-
-    async def stop(self) -> None:
-        """The same, after the time that a load balancer gets to notice. Returns when the drain has begun."""
-        self.stopping.set()
-        await trio.sleep(self.settings.listen.shutdown_delay_seconds)
-        self.draining.set()
+        self.shutdown.begin_at_once()
 
     def restart(self) -> None:
         """Replace one process after the other."""
@@ -158,7 +151,7 @@ class Fleet:
             self.kubeconfig = self.preparation.write_kubeconfig(first_token, self.port, self.console_port)
             nursery.start_soon(self._replace_all)
             task_status.started(self)
-            await self.draining.wait()
+            await self.shutdown.draining.wait()
             await self._end()
             nursery.cancel_scope.cancel()
 
@@ -215,7 +208,7 @@ class Fleet:
         return [
             *((slot.name, slot.problem) for slot in self.slots),
             *((name, partial(self._joined_check, name)) for name in names),
-            ("shutdown", lambda: GOING_DOWN if self.stopping.is_set() else ""),
+            ("shutdown", self.shutdown.problem),
         ]
 
     def _joined_check(self, name: str) -> str:

@@ -8,6 +8,8 @@ import sys
 import time
 import traceback
 
+from gateway.errors import innermost
+
 _process: dict[str, object] = {}
 
 
@@ -24,17 +26,10 @@ def note(event: str, message: str, **facts: object) -> None:
 def problem(event: str, message: str, error: BaseException | None = None, **facts: object) -> None:
     """Something the operator should look at. Of an unexpected error the place is logged, not its text."""
     if error is not None:
-        leaf = _leaf(error)
+        leaf = innermost(error)
         facts["error"] = type(leaf).__name__
         facts["at"] = _place(leaf)
     _write("error", event, message, facts)
-
-
-def _leaf(error: BaseException) -> BaseException:
-    """The first error that is not a group of others: what really happened."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
 
 
 def _place(error: BaseException) -> str:

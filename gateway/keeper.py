@@ -9,21 +9,23 @@ import subprocess
 import sys
 import time
 from collections import OrderedDict
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from typing import Final
 
 import trio
 
 from gateway import journal
+from gateway.backoff import MAX_BACKOFF_S, Backoff
 from gateway.keeper_messages import (
-    MAX_LINE_BYTES,
     Finish,
     KeeperStatus,
     Orders,
     SegmentKey,
     encode_line,
     parse_status,
+    segment_key_of,
 )
+from gateway.message_lines import lines_said
 from storage.encryption.keys import DataKey
 from storage.errors import UNDECODABLE
 
@@ -32,7 +34,6 @@ STOP_S: Final = 10.0
 MARGIN_S: Final = 2.0
 GONE_S: Final = 5.0
 """How soon it must be gone when the gateway does not wait for it to finish."""
-MAX_BACKOFF_S: Final = 30.0
 NOT_STARTED: Final = -1
 MAX_KEYS: Final = 128
 """Keys kept for a keeper that has to be started again: two hours of segments at one a minute."""
@@ -56,10 +57,8 @@ class Keeper:
 
     def tell_key_from_thread(self, data_key: DataKey) -> None:
         """Let the keeper read a segment that this gateway itself cannot. From any thread."""
-        envelope = data_key.envelope
-        key = SegmentKey(envelope.log_origin, envelope.segment_id, data_key.key)
         with suppress(trio.RunFinishedError):
-            self._token.run_sync_soon(self.tell_key, key)
+            self._token.run_sync_soon(self.tell_key, segment_key_of(data_key))
 
     def tell_key(self, key: SegmentKey) -> None:
         """The same, from the loop."""
@@ -77,7 +76,7 @@ class Keeper:
 
     async def run(self) -> None:
         """Until cancelled or stopped."""
-        backoff_s = 1.0
+        backoff = Backoff()
         while True:
             self.is_over = False
             started = trio.current_time()
@@ -89,12 +88,11 @@ class Keeper:
             if self._stopping:
                 return
             if trio.current_time() - started > MAX_BACKOFF_S:
-                backoff_s = 1.0
+                backoff.reset()
             self.problem = f"the keeper process ended with code {code} and is started again"
             journal.problem("keeper", self.problem)
-            await trio.sleep(backoff_s)
+            await trio.sleep(backoff.next_s())
             self.problem = ""
-            backoff_s = min(2 * backoff_s, MAX_BACKOFF_S)
 
     def stop(self) -> None:
         """Let it finish what there is, and end: `run` returns within STOP_S."""
@@ -154,11 +152,9 @@ class Keeper:
 
     async def _listen(self, process: trio.Process) -> None:
         assert process.stdout is not None
-        buffer = b""
         with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
-            async for chunk in process.stdout:
-                *lines, buffer = (buffer + chunk).split(b"\n")
-                buffer = buffer[-MAX_LINE_BYTES:]
-                if lines:
-                    with suppress(*UNDECODABLE):  # a library that prints; the age of the status tells
-                        self.status = parse_status(lines[-1])
+            async with aclosing(lines_said(process.stdout)) as said:
+                async for lines in said:
+                    if lines:
+                        with suppress(*UNDECODABLE):  # a library that prints; the age of the status tells
+                            self.status = parse_status(lines[-1])

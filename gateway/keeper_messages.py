@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 
 from gateway.config import Settings
+from storage.encryption.keys import DataKey
 
 
 class Orders(msgspec.Struct, frozen=True, tag="orders"):
@@ -62,7 +63,12 @@ _MESSAGES: Final = msgspec.json.Decoder(Message)
 _STATUS: Final = msgspec.json.Decoder(KeeperStatus)
 
 
-def encode_line(message: Message | KeeperStatus) -> bytes:
+def segment_key_of(data_key: DataKey) -> SegmentKey:
+    return SegmentKey(data_key.envelope.log_origin, data_key.envelope.segment_id, data_key.key)
+
+
+def encode_line(message: msgspec.Struct) -> bytes:
+    """Any message between the processes of a gateway."""
     return _ENCODER.encode(message) + b"\n"
 
 

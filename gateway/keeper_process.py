@@ -30,12 +30,12 @@ from gateway.keeper_messages import (
 from gateway.keeping.work import KeeperWork
 from gateway.message_lines import read_lines
 from gateway.process_settings import leave_signals_to_parent
+from gateway.start_lock import wait_for_lock
 from storage.files import REAL_FILES
 
 STATUS_S: Final = 1.0
 NICENESS: Final = 10
 LOCK_FILE: Final = "keeper.lock"
-LOCK_POLL_S: Final = 0.1
 LAST_STEP_S: Final = 2.0
 """For steps under way when the keeper is to end."""
 
@@ -47,7 +47,7 @@ async def main() -> None:
         orders = await anext(messages, None)
         if not isinstance(orders, Orders):
             return
-        lock = await _lock(Path(orders.data_dir) / LOCK_FILE)
+        lock = await wait_for_lock(Path(orders.data_dir) / LOCK_FILE)
         work = KeeperWork(orders)
         try:
             async with trio.open_nursery() as nursery:
@@ -85,14 +85,6 @@ async def _report(work: KeeperWork) -> None:
         while True:
             await stream.send_all(encode_line(work.status()))
             await trio.sleep(STATUS_S)
-
-
-async def _lock(path: Path) -> int:
-    while True:
-        try:
-            return REAL_FILES.lock(path)
-        except BlockingIOError:
-            await trio.sleep(LOCK_POLL_S)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,10 @@
 """Bytes that are no request: recorded, then answered with a Status. What is refused leaves a trace too."""
 
-import uuid
-
 from gateway.errors import refusal_for
 from gateway.evidence import build_intent
 from gateway.server.request import ConnectionFacts
 from gateway.services import Services
-from gateway.tape import Tape
+from gateway.tape import Tape, new_exchange_id
 from protocol.errors import RemoteProtocolError
 from protocol.events import BodyChunk, EndOfBody, Event, RequestHead, ResponseHead
 from protocol.status import encode_status, status_headers
@@ -21,7 +19,7 @@ def refuse_malformed(
     refusal = refusal_for(error)
     body = encode_status(refusal.answer.code, refusal.answer.reason, refusal.message)
     head = ResponseHead(refusal.answer.code, status_headers(body))
-    tape = Tape(services.recorder, uuid.uuid4().bytes)
+    tape = Tape(services.recorder, new_exchange_id())
     nothing = RequestHead(method=b"", target=b"", authority=b"", headers=())
     try:
         if services.recorder.headroom() is Headroom.CRITICAL:

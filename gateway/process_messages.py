@@ -12,9 +12,8 @@ import msgspec
 
 from gateway.config import Settings
 from gateway.decision_counts import DecisionCounts, WaitTimes
-from gateway.keeper_messages import MAX_LINE_BYTES, SegmentKey
+from gateway.keeper_messages import SegmentKey
 
-__all__ = ["MAX_LINE_BYTES", "SegmentKey"]
 WORKER: Final = "worker"
 CONTROL: Final = "control"
 
@@ -83,13 +82,8 @@ class Drained(msgspec.Struct, frozen=True, tag="drained"):
 ToWorker = WorkerOrders | Drain | Finish
 FromWorker = Started | StartFailed | WorkerStatus | Drained | SegmentKey
 
-_ENCODER: Final = msgspec.json.Encoder()
 _TO_WORKER: Final = msgspec.json.Decoder(ToWorker)
 _FROM_WORKER: Final = msgspec.json.Decoder(FromWorker)
-
-
-def encode_line(message: ToWorker | FromWorker) -> bytes:
-    return _ENCODER.encode(message) + b"\n"
 
 
 def parse_to_worker(line: bytes) -> ToWorker:

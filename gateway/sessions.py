@@ -32,14 +32,10 @@ class Sessions:
         key = principal.credential_id
         known = self._open.get(key)
         if known is not None and now - known[1] <= IDLE_NS:
-            self._open[key] = (known[0], now)
-            self._open.move_to_end(key)
+            self._remember(key, known[0], now)
             return known[0], False
         session = make_session_id(now, secrets.randbits(80))
-        self._open[key] = (session, now)
-        self._open.move_to_end(key)
-        if len(self._open) > MAX_OPEN:
-            self._open.popitem(last=False)
+        self._remember(key, session, now)
         return session, True
 
     async def agree(self, principal: Principal) -> tuple[str, bool]:
@@ -51,3 +47,9 @@ class Sessions:
         now = time.time_ns() if now_ns is None else now_ns
         session, last_use = self._open.get(principal.credential_id, ("", 0))
         return session if now - last_use <= IDLE_NS else ""
+
+    def _remember(self, key: str, session: str, now_ns: int) -> None:
+        self._open[key] = (session, now_ns)
+        self._open.move_to_end(key)
+        if len(self._open) > MAX_OPEN:
+            self._open.popitem(last=False)

@@ -16,7 +16,7 @@ import trio
 from gateway import journal
 from gateway.principal import Principal
 from gateway.session_registry import RegistryUnavailable, SessionRegistry, Use
-from gateway.sessions import IDLE_NS, MAX_OPEN, Sessions, make_session_id
+from gateway.sessions import IDLE_NS, Sessions, make_session_id
 
 LOOK_S: Final = 0.25
 """What a first call may wait: a claim takes some 0.2 ms."""
@@ -92,12 +92,6 @@ class SharedSessions(Sessions):
                 "sessions", f"a session of this worker alone begins: {error or 'no answer in time'}"
             )
             return use.session
-
-    def _remember(self, key: str, session: str, now_ns: int) -> None:
-        self._open[key] = (session, now_ns)
-        self._open.move_to_end(key)
-        if len(self._open) > MAX_OPEN:
-            self._open.popitem(last=False)
 
     async def _in_thread(self, blocking: Callable[[], T]) -> T:
         return await trio.to_thread.run_sync(blocking, limiter=self._limiter, abandon_on_cancel=True)

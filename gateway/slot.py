@@ -10,13 +10,11 @@ from typing import Final
 import trio
 
 from gateway import journal
+from gateway.backoff import MAX_BACKOFF_S, Backoff
 from gateway.child import Child
 from gateway.data_path import LAST_WORDS_S, RESTARTING
 from gateway.process_messages import Drain, Finish, StartFailed
 
-FIRST_BACKOFF_S: Final = 1.0
-MAX_BACKOFF_S: Final = 30.0
-"""Also how long one must have lived for its end not to count as a failed start."""
 SILENT_S: Final = 10.0
 """It reports every second; one that says nothing for so long serves nobody either."""
 START_S: Final = 120.0
@@ -63,7 +61,7 @@ class Slot:
 
     async def run(self) -> None:
         """Until cancelled, until `finish` and its child has ended, or until the first child could not start."""
-        backoff_s = FIRST_BACKOFF_S
+        backoff = Backoff()
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             nursery.start_soon(self._watch)
@@ -79,11 +77,10 @@ class Slot:
                 if self._ending:
                     break
                 if child.age_s > MAX_BACKOFF_S:
-                    backoff_s = FIRST_BACKOFF_S
+                    backoff.reset()
                 self.restarts += 1
                 _say_ended(child)
-                await trio.sleep(backoff_s)
-                backoff_s = min(2 * backoff_s, MAX_BACKOFF_S)
+                await trio.sleep(backoff.next_s())
             if self.leaving is not None:
                 await self.leaving.ended.wait()
             nursery.cancel_scope.cancel()

@@ -24,6 +24,15 @@ class DirectoryInUse(GatewayError):
     """Another gateway serves from this data directory."""
 
 
+async def wait_for_lock(path: Path) -> int:
+    """Take the lock of this file when nobody else holds it; returns the descriptor that holds it."""
+    while True:
+        try:
+            return REAL_FILES.lock(path)
+        except BlockingIOError:
+            await trio.sleep(POLL_S)
+
+
 @contextmanager
 def only_gateway(data_dir: Path) -> Iterator[None]:
     """Be the one gateway of a data directory, whatever processes it has. Raises DirectoryInUse."""
@@ -56,11 +65,8 @@ class StartLock:
 
     async def take(self) -> None:
         """Wait for our turn; a process that dies gives up its own."""
-        while self._descriptor is None:
-            try:
-                self._descriptor = REAL_FILES.lock(self._path)
-            except BlockingIOError:
-                await trio.sleep(POLL_S)
+        if self._descriptor is None:
+            self._descriptor = await wait_for_lock(self._path)
 
     def release(self) -> None:
         if self._descriptor is not None:

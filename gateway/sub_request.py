@@ -13,7 +13,7 @@ import trio
 
 from gateway.errors import UpstreamLost
 from gateway.services import Services
-from gateway.tape import Tape
+from gateway.tape import Tape, new_exchange_id
 from protocol.events import BodyChunk, EndOfBody, Event, Headers, RequestHead, ResponseHead
 from storage.records import SubRequest
 
@@ -45,7 +45,7 @@ class Question:
 
 async def ask(services: Services, tape: Tape, question: Question) -> tuple[int, bytes]:
     """Status and body of the answer. Raises UpstreamError, LogFailed."""
-    audit_id = uuid.uuid4().bytes
+    audit_id = new_exchange_id()
     head = _head(services, question, audit_id)
     recorded = SubRequest(
         exchange=tape.exchange,

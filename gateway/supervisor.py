@@ -54,4 +54,4 @@ async def _obey_signals(signals: AsyncIterator[int], gateway: Serving, nursery: 
             return
         stopping = True
         journal.note("draining", f"{signal.Signals(number).name}: finishing what is under way")
-        nursery.start_soon(gateway.stop)
+        nursery.start_soon(gateway.shutdown.begin)

@@ -17,7 +17,7 @@ from gateway.errors import Answer, Refusal, UpstreamLost
 from gateway.policy.model import Action
 from gateway.server.request import ClientRequest
 from gateway.services import Services
-from gateway.tape import Tape
+from gateway.tape import Tape, new_exchange_id
 from gateway.tunnel_asking import ask
 from gateway.upstream.connection import UpstreamConnection
 from protocol.channel_bridge import WebSocketToSpdy
@@ -92,7 +92,7 @@ async def dial_over_spdy(
     call = admitted.call
     upgrade = UpgradeRequest("spdy", (SPDY_PROTOCOLS[call.stream_kind],))
     target = admitted.judgement.masker.target(call.target)
-    audit_id = uuid.uuid4().bytes
+    audit_id = new_exchange_id()
     asked = SubRequest(tape.exchange, tape.at_us(), "spdy", "POST", target, 0, audit_id)
     tape.append(asked, urgent=True)
     await tape.durable()

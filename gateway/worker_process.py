@@ -21,7 +21,7 @@ from gateway.app import Gateway, Part, open_parts, run_parts
 from gateway.config import BadConfig
 from gateway.console.serve import serve_console
 from gateway.data_path import LAST_WORDS_S
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, innermost
 from gateway.message_lines import read_lines
 from gateway.notify.running import notify_people
 from gateway.preparation import prepare
@@ -162,9 +162,7 @@ async def main() -> int:
 
 
 def _start_failed(group: BaseExceptionGroup[Exception]) -> StartFailed:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
+    error = innermost(group)
     return StartFailed(str(error), isinstance(error, BadConfig | BadKubeconfig))
 
 

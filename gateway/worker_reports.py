@@ -10,8 +10,8 @@ import trio
 from gateway.announcement import say_what_decides
 from gateway.app import Gateway
 from gateway.health import decision_checks, figures, ready_checks, record_checks
-from gateway.keeper_messages import SegmentKey
-from gateway.process_messages import FromWorker, Started, WorkerStatus, encode_line, pack_counts
+from gateway.keeper_messages import encode_line, segment_key_of
+from gateway.process_messages import FromWorker, Started, WorkerStatus, pack_counts
 from storage.encryption.keys import DataKey
 
 STATUS_S: Final = 1.0
@@ -35,10 +35,8 @@ class Reports:
 
     def tell_key_from_thread(self, data_key: DataKey) -> None:
         """Let the keeper read a segment that this gateway itself cannot. From any thread."""
-        envelope = data_key.envelope
-        key = SegmentKey(envelope.log_origin, envelope.segment_id, data_key.key)
         with suppress(trio.RunFinishedError):
-            self._token.run_sync_soon(self.say, key)
+            self._token.run_sync_soon(self.say, segment_key_of(data_key))
 
     async def run(self) -> None:
         """Until `close`, and everything was written."""

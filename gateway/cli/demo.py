@@ -10,6 +10,7 @@ import trio
 
 from gateway.demo.stage import TourFailed
 from gateway.demo.tour import Options, run_demo
+from gateway.errors import innermost
 
 
 @click.command("demo")
@@ -57,7 +58,7 @@ def demo(
     try:
         trio.run(run_demo, options)
     except* (TourFailed, OSError) as group:
-        click.echo(f"error: {_first(group)}", err=True)
+        click.echo(f"error: {innermost(group)}", err=True)
         code = 1
     except* KeyboardInterrupt:
         click.echo("stopped", err=True)
@@ -67,11 +68,3 @@ def demo(
             shutil.rmtree(directory, ignore_errors=True)
     if code:
         sys.exit(code)  # not within: what is raised there comes out as a group
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Nurseries wrap what went wrong in groups of one."""
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error

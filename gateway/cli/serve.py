@@ -23,7 +23,7 @@ from gateway.config import (
     load_settings,
 )
 from gateway.durability import Durability
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, innermost
 from gateway.identity.settings import CertificateRules, IdentitySettings, IssuerSettings
 from gateway.process_settings import prepare_process
 from gateway.supervisor import Serving
@@ -279,8 +279,5 @@ def _text(given: dict[str, object], name: str) -> str | None:
 
 def _report(group: BaseExceptionGroup[Exception], code: int) -> int:
     """Say what went wrong in one line; returns the exit code."""
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    click.echo(f"error: {error}", err=True)
+    click.echo(f"error: {innermost(group)}", err=True)
     return code

@@ -81,7 +81,7 @@ def witness(
 def _run(host: str, port: int, signer: SignerKey, keys: Sequence[VerifierKey], directory: Path) -> None:
     import trio
 
-    from gateway.errors import GatewayError
+    from gateway.errors import GatewayError, innermost
     from gateway.witness.server import Witness, serve_witness
     from storage.files import REAL_FILES
     from storage.tlog.witness_state import WitnessState
@@ -103,17 +103,11 @@ def _run(host: str, port: int, signer: SignerKey, keys: Sequence[VerifierKey], d
     try:
         trio.run(serve, opened, strict_exception_groups=True)
     except* GatewayError as group:
-        problem = _first(group)
+        problem = innermost(group)
     finally:
         opened.close()
     if problem is not None:
         _fail(problem)  # not within: what is raised there comes out as a group
-
-
-def _first(group: BaseException) -> BaseException:
-    while isinstance(group, BaseExceptionGroup):
-        group = group.exceptions[0]
-    return group
 
 
 def _address(listen: str) -> tuple[str, int]:

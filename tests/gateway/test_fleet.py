@@ -251,12 +251,7 @@ async def test_a_rolling_restart_refuses_nobody_and_tells_streams(fleet: Fleet) 
             async with calling(person, results):
                 fleet.signal(signal.SIGHUP)
                 await streams.have_ended(*map(str, range(4)))
-                await in_thread(
-                    lambda: eventually(
-                        lambda: any("replaced:" in line["message"] for line in fleet.journal("restart")),
-                        60, "all are replaced",
-                    )
-                )  # fmt: skip
+                await in_thread(fleet.until_replaced)
             nursery.cancel_scope.cancel()
     assert set(results) == {200}
     assert len(results) > 10
@@ -284,12 +279,7 @@ async def test_people_who_decide_notice_nothing_of_a_rolling_restart(fleet: Flee
             for _ in range(4):
                 nursery.start_soon(ask)
             fleet.signal(signal.SIGHUP)
-            await in_thread(
-                lambda: eventually(
-                    lambda: any("replaced:" in line["message"] for line in fleet.journal("restart")),
-                    60, "all are replaced",
-                )
-            )  # fmt: skip
+            await in_thread(fleet.until_replaced)
             over = True
     assert set(statuses) == {200}
 
@@ -355,10 +345,7 @@ def test_a_go_client_that_keeps_its_connections_loses_no_call_in_a_rolling_resta
         for thread in threads:
             thread.start()
         fleet.signal(signal.SIGHUP)
-        eventually(
-            lambda: any("replaced:" in line["message"] for line in fleet.journal("restart")),
-            60, "all are replaced",
-        )  # fmt: skip
+        fleet.until_replaced()
         over.set()
         run_threads(threads, 30)
     finally:

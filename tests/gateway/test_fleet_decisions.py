@@ -9,7 +9,6 @@ import pytest
 import trio
 
 from storage.records import Intent, StateChanged
-from tests.crash.processes import eventually
 from tests.gateway.test_fleet import end, in_thread
 from tests.kit.fleets import Fleet, run_fleet
 from tests.kit.raw_client import Response
@@ -110,11 +109,6 @@ async def test_a_shell_is_told_when_its_worker_is_replaced(fleet: Fleet) -> None
             )
             fleet.signal(signal.SIGHUP)
             await streams.have_ended("shell")
-            await in_thread(
-                lambda: eventually(
-                    lambda: any("replaced:" in line["message"] for line in fleet.journal("restart")),
-                    60, "all are replaced",
-                )
-            )  # fmt: skip
+            await in_thread(fleet.until_replaced)
             nursery.cancel_scope.cancel()
     assert b"kubetape restarts: connect again" in streams.heard["shell"]

@@ -4,7 +4,7 @@ import pytest
 
 from gateway.config import Listen, Settings
 from gateway.decision_counts import DecisionCounts
-from gateway.keeper_messages import SegmentKey
+from gateway.keeper_messages import SegmentKey, encode_line
 from gateway.policy.model import Action, Mode, Verdict
 from gateway.process_messages import (
     Drain,
@@ -17,7 +17,6 @@ from gateway.process_messages import (
     WorkerOrders,
     WorkerStatus,
     add_counts,
-    encode_line,
     pack_counts,
     parse_from_worker,
     parse_to_worker,

@@ -58,6 +58,14 @@ class Fleet(Replica):
         """Until readyz says so, of every process."""
         eventually(lambda: self.readyz()[0] == 200, within_s, f"ready again: {self.readyz()}")
 
+    def until_replaced(self, within_s: float = 60) -> None:
+        """Until a rolling restart has replaced what it could."""
+
+        def replaced() -> bool:
+            return any("replaced:" in line["message"] for line in self.journal("restart"))
+
+        eventually(replaced, within_s, "all are replaced")
+
 
 def _command(pid: int) -> str:
     return Path(f"/proc/{pid}/cmdline").read_text()
