@@ -6,6 +6,7 @@ when it is used, so that the data path can never come to depend on it (tests/tes
 
 import contextlib
 import importlib
+import os
 import signal
 import sys
 import time
@@ -109,6 +110,7 @@ def bench(read: Path | None, compare: tuple[Path, Path] | None, **flags: Any) ->
 
 
 def _measure(flags: dict[str, Any]) -> Any:
+    _check_writable(flags["json_file"])
     kubeconfig: Path | None = flags["kubeconfig"]
     if kubeconfig and not flags["yes"]:
         question = f"Measure on the cluster of {kubeconfig}, in a namespace of its own?"
@@ -123,6 +125,12 @@ def _measure(flags: dict[str, Any]) -> Any:
         _module("result").write_result(flags["json_file"], result)
         _say(f"wrote {flags['json_file']}")
     return result
+
+
+def _check_writable(file: Path | None) -> None:
+    """Before a quarter of an hour is spent on what goes there."""
+    if file is not None and not os.access(file if file.exists() else file.parent, os.W_OK):
+        raise click.UsageError(f"{file} cannot be written: name a file in a directory that can be")
 
 
 def _plan(flags: dict[str, Any]) -> Any:

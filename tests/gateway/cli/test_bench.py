@@ -71,6 +71,12 @@ def test_what_is_no_result_is_one_line(tmp_path: Path) -> None:
     assert "no result of a benchmark" in shown.output
 
 
+def test_a_result_that_could_not_be_written_is_said_before_anything_is_measured(tmp_path: Path) -> None:
+    shown = run("--quick", "--json", tmp_path / "nowhere" / "result.json")
+    assert shown.exit_code == 2
+    assert "cannot be written" in shown.output
+
+
 def test_reading_and_comparing_at_once_is_wrong_usage(measured: Path) -> None:
     assert run("--read", measured, "--compare", measured, measured).exit_code == 2
 
