@@ -30,8 +30,9 @@ class Announcement(msgspec.Struct, frozen=True):
         lines = [
             f"kubetape guards {self.upstream} on port {self.port}; records in {data_dir}",
             f"health: http://127.0.0.1:{self.management_port}/readyz?verbose",
-            *(f"a log is signed by {key}" for key in others),
-            f"the log is signed by {last}: give this to whoever verifies it; {_clear_text(settings)}",
+            *(f"a log is signed by {key}," for key in others),
+            f"{'another' if others else 'the log is signed'} by {last}: give {'all of these' if others else 'this'} "
+            f"to whoever verifies it; {_clear_text(settings)}",
             self.policy,
         ]
         if self.processes:
