@@ -169,11 +169,6 @@ class Http2Client:
         self._check_heads(blocks, f"{method} {path}")
         return seconds
 
-    def read_data(self, blocks: list[bytes]) -> bool:
-        """One read; True once a stream has ended. For answers that come in pieces."""
-        self._buffer += _read(self.sock)
-        return self._take(blocks)
-
     def close(self) -> None:
         self.sock.close()
 

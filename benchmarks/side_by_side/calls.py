@@ -8,8 +8,6 @@ from benchmarks.side_by_side.plan import Plan
 from benchmarks.side_by_side.site import Site, configmap
 from benchmarks.side_by_side.ways import Lane, Ways
 
-STEPS = ("get 3 KB", "get 30 KB", "list 5 MB", "create", "delete")
-
 
 def measure_calls(ways: Ways, site: Site, plan: Plan, samples: Samples, run: int) -> None:
     lanes = ways.lanes()

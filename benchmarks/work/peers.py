@@ -147,13 +147,6 @@ class ServedConnection:
             elif isinstance(event, EndOfBody):
                 self._answer(self.machine)
 
-    def end_answer(self) -> None:
-        """The last piece of a streamed answer."""
-        self.say(EndOfBody())
-        self.is_streaming = False
-        assert isinstance(self.machine, Http1Server)
-        self.machine.next_request()
-
     def _answer(self, http: Http1Server) -> None:
         assert self._head is not None
         head = self._head

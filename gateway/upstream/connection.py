@@ -37,12 +37,16 @@ class UpstreamConnection:
         self.requests_begun = 0
         self.was_idle = False  # handed out of the pool: it may have died there unseen
         self.idle_since = time.monotonic()
-        self.answer_begun = False  # a byte of the current answer has arrived
         self.answer_may_stream = True  # the caller knows when nobody can use a part of the coming answer
 
     @property
     def reusable(self) -> bool:
         return self._machine.reusable
+
+    @property
+    def answer_begun(self) -> bool:
+        """Whether a byte of the current answer has arrived."""
+        return self._machine.response_begun
 
     def is_alive(self) -> bool:
         """Whether an idle connection can still be used."""
@@ -53,7 +57,6 @@ class UpstreamConnection:
         for event in events:
             if isinstance(event, RequestHead):
                 self.requests_begun += 1
-                self.answer_begun = False
             self._machine.send(event)
         try:
             await self.stream.send_all(self._machine.data_to_send())
@@ -93,7 +96,6 @@ class UpstreamConnection:
                 raise UpstreamLost(
                     "the connection to the API server broke before its answer was complete"
                 ) from error
-            self.answer_begun = self.answer_begun or bool(data)
             events = self._machine.receive(data)
             if events and isinstance(events[-1], (Failed, PeerClosed)):
                 self._problem = _problem(events.pop())  # what came before it is good
