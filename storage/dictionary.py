@@ -28,14 +28,12 @@ LARGE_BYTES: Final = 16 * 1024
 LARGE_LEVEL: Final = 1
 HOPELESS_LEVEL: Final = -20
 """For what does not compress (archives, images, ciphertext): four times as fast again as the level above."""
+SAMPLING_LEVEL: Final = -1
 SAMPLES: Final = 4
 SAMPLE_BYTES: Final = 1024
 """What is looked at to know that, a tenth of the time it saves: in the middle of each quarter."""
 HOPELESS_SHARE: Final = 0.95
 DICTIONARIES: Final = Path(__file__).parent / "dictionaries"
-
-
-_SAMPLER: Final = zstandard.ZstdCompressor(level=-1)
 
 
 class BadCompression(Exception):
@@ -76,7 +74,8 @@ def _prepared(parameters: ZstdParameters) -> zstandard.ZstdCompressionDict | Non
 
 
 class Compression:
-    """Compressor and decompressor of one segment. Not for two threads at once."""
+    """Compressor and decompressor of one segment. Not for two threads at once: zstandard's objects are not, and
+    compress without the interpreter lock. So nothing here may be shared with the segments of another log."""
 
     def __init__(self, parameters: ZstdParameters) -> None:
         """Raises UnknownDictionary when this version lacks the dictionary or has another one."""
@@ -87,7 +86,7 @@ class Compression:
         """One independent zstd frame that declares its size and ends with a checksum."""
         if len(raw) < LARGE_BYTES:
             return self._small.compress(raw)
-        return (self._hopeless if _is_hopeless(raw) else self._large).compress(raw)
+        return (self._hopeless if self._is_hopeless(raw) else self._large).compress(raw)
 
     # Made when they are needed: a reader needs none.
 
@@ -102,6 +101,17 @@ class Compression:
     @cached_property
     def _hopeless(self) -> zstandard.ZstdCompressor:
         return self._compressor(HOPELESS_LEVEL)
+
+    @cached_property
+    def _sampler(self) -> zstandard.ZstdCompressor:
+        return zstandard.ZstdCompressor(level=SAMPLING_LEVEL)
+
+    def _is_hopeless(self, raw: bytes) -> bool:
+        """Whether a large block looks as if it cannot be compressed. Wrong either way only costs time or room."""
+        step = len(raw) // SAMPLES
+        start = (step - SAMPLE_BYTES) // 2
+        sample = b"".join(raw[at : at + SAMPLE_BYTES] for at in range(start, len(raw), step))
+        return len(self._sampler.compress(sample)) > HOPELESS_SHARE * len(sample)
 
     def _compressor(self, level: int) -> zstandard.ZstdCompressor:
         return zstandard.ZstdCompressor(
@@ -122,11 +132,3 @@ class Compression:
             return self._decompressor.decompress(payload, max_output_size=raw_len, allow_extra_data=False)
         except zstandard.ZstdError as error:
             raise BadCompression(f"the compressed data is damaged: {error}") from error
-
-
-def _is_hopeless(raw: bytes) -> bool:
-    """Whether a large block looks as if it cannot be compressed. Wrong either way only costs time or room."""
-    step = len(raw) // SAMPLES
-    start = (step - SAMPLE_BYTES) // 2
-    sample = b"".join(raw[at : at + SAMPLE_BYTES] for at in range(start, len(raw), step))
-    return len(_SAMPLER.compress(sample)) > HOPELESS_SHARE * len(sample)

@@ -1,5 +1,7 @@
 import hashlib
 import random
+import subprocess
+import sys
 from pathlib import Path
 
 import msgspec
@@ -20,6 +22,7 @@ from storage.dictionary import (
     shipped_parameters,
 )
 from storage.errors import UnknownDictionary
+from tests.kit.running import ROOT, environment
 
 PARAMETERS = shipped_parameters()
 COMPRESSION = Compression(PARAMETERS)
@@ -114,3 +117,29 @@ def test_a_large_block_is_compressed_though_some_of_it_cannot_be() -> None:
 def test_what_an_older_dictionary_made_is_read() -> None:
     older = Compression(shipped_parameters(32_769))
     assert older.decompress(older.compress(b"abc"), 3) == b"abc"
+
+
+TWO_THREADS = """
+import random, sys, threading
+from storage.dictionary import LARGE_BYTES, Compression, shipped_parameters
+
+def compress(seed):
+    raw, compression = random.Random(seed).randbytes(LARGE_BYTES), Compression(shipped_parameters())
+    for _ in range(4000):
+        assert compression.decompress(compression.compress(raw), LARGE_BYTES) == raw
+
+sys.setswitchinterval(1e-5)
+threads = [threading.Thread(target=compress, args=(seed,)) for seed in range(2)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+print("alive")
+"""
+
+
+def test_two_threads_compress_large_blocks_of_two_segments_at_once() -> None:
+    """As one that seals a segment beside the one that writes the next: in a process of their own, it could crash."""
+    command = [sys.executable, "-c", TWO_THREADS]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment())
+    assert (done.returncode, done.stdout, done.stderr) == (0, "alive\n", "")
