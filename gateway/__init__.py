@@ -25,7 +25,8 @@ self_review   `auth can-i` and `auth whoami`, answered for the person (self_revi
 supervisor    signals; shutdown: what they begin; keeper: the index, in a process of its own (backoff: when it is tried
               again); journal: what the operator reads
 fleet         a gateway of several processes: slot (one place, and who fills it), child (one process, as seen from outside),
-              shared_ports; from inside worker_process, worker_reports; shared_sessions on a session_registry
+              shared_ports; from inside worker_process, worker_reports; shared_sessions on a session_registry,
+              which like state/ keeps its file as a shared_database (one connection, many threads)
 config        settings from YAML and flags; first_user: observe mode's token and kubeconfig
 cli/          one verb a file; demo/ a stand-in API server and a guided tour
 """

@@ -7,15 +7,14 @@ The trap is that two workers meet the same new credential at once. The claim is 
 reads what the first has written. Source: sqlite.org/lang_upsert.html.
 """
 
-import os
 import sqlite3
-import threading
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from gateway.errors import GatewayError
+from gateway.shared_database import SharedDatabase
 
 REGISTRY_FILE: Final = "sessions.sqlite"
 BUSY_TIMEOUT_S: Final = 0.2
@@ -34,6 +33,9 @@ ON CONFLICT (credential) DO UPDATE SET
     last_use_ns = max(last_use_ns, excluded.last_use_ns)
 RETURNING session
 """
+_TOUCH: Final = (
+    "UPDATE sessions SET last_use_ns = max(last_use_ns, ?3) WHERE credential = ?1 AND session = ?2"
+)
 
 
 class RegistryUnavailable(GatewayError):
@@ -49,7 +51,7 @@ class Use(NamedTuple):
 
 
 class SessionRegistry:
-    """Open in several processes at once; its methods may be called from several threads, one at a time.
+    """Open in several processes at once; its methods may be called from several threads, `close` too.
 
     idle_ns: unused for so long, a session is over.
     """
@@ -57,18 +59,12 @@ class SessionRegistry:
     def __init__(self, data_dir: Path, idle_ns: int) -> None:
         """Makes the file (0600) when there is none. Raises RegistryUnavailable."""
         self._path, self._idle_ns = data_dir / REGISTRY_FILE, idle_ns
-        self._mutex = threading.Lock()
         try:
-            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
-            self._database = sqlite3.connect(
-                self._path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
-            )
+            self._database = SharedDatabase(self._path, busy_timeout_s=BUSY_TIMEOUT_S, synchronous="NORMAL")
         except (sqlite3.Error, OSError) as error:
             raise RegistryUnavailable(f"cannot use {self._path}: {error}") from error
         try:
-            self._database.execute("PRAGMA journal_mode=WAL")
-            self._database.execute("PRAGMA synchronous=NORMAL")
-            self._database.executescript(_SCHEMA)
+            self._database.run(lambda connection: connection.executescript(_SCHEMA))
         except sqlite3.Error as error:
             self._database.close()
             raise RegistryUnavailable(f"cannot use {self._path}: {error}; remove it") from error
@@ -77,8 +73,7 @@ class SessionRegistry:
         """The session this credential has: the one proposed, unless there is one. Raises RegistryUnavailable."""
         values = (*use, use.last_use_ns - self._idle_ns)
         try:
-            with self._mutex:
-                (session,) = self._database.execute(_CLAIM, values).fetchone()
+            (session,) = self._database.run(lambda connection: connection.execute(_CLAIM, values).fetchone())
         except sqlite3.Error as error:
             raise RegistryUnavailable(f"cannot write {self._path}: {error}") from error
         return str(session)
@@ -86,23 +81,23 @@ class SessionRegistry:
     def find(self, credential: str, now_ns: int) -> str:
         """The session it has, "" if none or if nobody can tell."""
         query = "SELECT session FROM sessions WHERE credential = ? AND last_use_ns >= ?"
-        with suppress(sqlite3.Error), self._mutex:
-            row = self._database.execute(query, (credential, now_ns - self._idle_ns)).fetchone()
+        values = (credential, now_ns - self._idle_ns)
+        with suppress(sqlite3.Error):
+            row = self._database.run(lambda connection: connection.execute(query, values).fetchone())
             return str(row[0]) if row is not None else ""
         return ""
 
     def touch(self, uses: Iterable[Use], now_ns: int) -> None:
         """Say that these were used, and forget what is over. Raises RegistryUnavailable."""
+
+        def write(connection: sqlite3.Connection) -> None:
+            with connection:
+                connection.execute("BEGIN IMMEDIATE")
+                connection.executemany(_TOUCH, uses)
+                connection.execute("DELETE FROM sessions WHERE last_use_ns < ?", (now_ns - self._idle_ns,))
+
         try:
-            with self._mutex, self._database:
-                self._database.execute("BEGIN IMMEDIATE")
-                self._database.executemany(
-                    "UPDATE sessions SET last_use_ns = max(last_use_ns, ?3) WHERE credential = ?1 AND session = ?2",
-                    uses,
-                )
-                self._database.execute(
-                    "DELETE FROM sessions WHERE last_use_ns < ?", (now_ns - self._idle_ns,)
-                )
+            self._database.run(write)
         except sqlite3.Error as error:
             raise RegistryUnavailable(f"cannot write {self._path}: {error}") from error
 

@@ -17,6 +17,7 @@ from typing import Final
 
 import msgspec
 
+from storage.database_file import create_database_file
 from storage.errors import StorageError
 
 SCHEMA_VERSION: Final = 3
@@ -173,7 +174,7 @@ def open_state(path: Path) -> sqlite3.Connection:
 def _open_writable(path: Path, ddl: str) -> sqlite3.Connection:
     try:
         # the index holds clear text: nobody else may read it, whatever the umask says
-        os.close(create_private(path))
+        _create_private_database(path)
         connection = sqlite3.connect(
             path, isolation_level=None, timeout=BUSY_TIMEOUT_MS / 1000, check_same_thread=False
         )
@@ -200,8 +201,15 @@ def _open_writable(path: Path, ddl: str) -> sqlite3.Connection:
     return connection
 
 
+def _create_private_database(path: Path) -> None:
+    create_database_file(path)
+    if os.geteuid() == 0:
+        owner = os.stat(path.parent)
+        os.chown(path, owner.st_uid, owner.st_gid)
+
+
 def create_private(path: Path) -> int:
-    """Open a file of the index for writing, for its owner only; returns the descriptor.
+    """Open a file of the index that is no database for writing, for its owner only; returns the descriptor.
 
     Root, looking into the data of a gateway that is not, leaves files that the gateway can write.
     """

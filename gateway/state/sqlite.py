@@ -1,22 +1,21 @@
 """The store in the data directory: one SQLite file, for all workers and the keeper of one host. Blocking.
 
 WAL with full synchronisation: what `append` returned survives a power cut. The file must not lie on a network file
-system, where the shared memory of WAL does not work. One connection per thread, and one more that only watches:
-`PRAGMA data_version` says whether *another* connection has committed, so a connection that writes cannot watch.
+system, where the shared memory of WAL does not work. Two connections, whatever the number of threads: one writes,
+the other reads and watches. `PRAGMA data_version` says whether *another* connection has committed, so the one that
+writes cannot watch; and what waits for the disk or for another writer delays no look.
 
 Its clock is this host's, but never before the newest entry: a host whose clock was set back is noticed.
 Source: sqlite.org/wal.html, sqlite.org/pragma.html.
 """
 
-import os
 import sqlite3
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
+from gateway.shared_database import SharedDatabase
 from gateway.state.nudge import FileWatch, NudgeSocket, nudge_all
 from gateway.state.store import (
     KEPT_AFTER_EXPIRY_NS,
@@ -43,6 +42,11 @@ CREATE TABLE IF NOT EXISTS entries (
 CREATE INDEX IF NOT EXISTS entries_by_expiry ON entries (expires_ns);
 """
 _COLUMNS: Final = "seq, encoded, signature, expires_ns"
+_INSERT: Final = """
+INSERT INTO entries (stored_ns, expires_ns, claim, encoded, signature) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (claim) DO NOTHING RETURNING seq
+"""
+T = TypeVar("T")
 
 
 class SqliteStore:
@@ -51,42 +55,39 @@ class SqliteStore:
     def __init__(self, data_dir: Path, *, file_name: str = STATE_FILE) -> None:
         """Makes the file (0600) when there is none. Raises StateUnavailable."""
         self._data_dir, self._path = data_dir, data_dir / file_name
-        self._local = threading.local()
-        self._opened: list[sqlite3.Connection] = []
-        self._lock = threading.Lock()
-        self._watch_lock = threading.Lock()
         self._socket: NudgeSocket | None = None
         try:
-            with self._speaking("open"):
-                os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
-                self._connection().executescript(_SCHEMA)
-                self._watcher = self._open()
-        except StateUnavailable:
-            self.close()
-            raise
+            self._writing = self._open()
+            try:
+                self._writing.run(lambda connection: connection.executescript(_SCHEMA))
+                self._reading = self._open()
+            except (sqlite3.Error, OSError):
+                self._writing.close()
+                raise
+        except (sqlite3.Error, OSError) as error:
+            raise self._unavailable("open", error) from error
 
     def append(self, encoded: bytes, signature: bytes, *, unique: str = "", expires_ns: int = 0) -> int:
         if len(encoded) > MAX_ENTRY_BYTES:
             raise StateError(f"an entry of {len(encoded)} bytes is larger than {MAX_ENTRY_BYTES}: shorten it")
-        with self._speaking("write to"):
-            connection = self._connection()
+
+        def insert(connection: sqlite3.Connection) -> tuple[int] | None:
             connection.execute("BEGIN IMMEDIATE")
             try:
-                cursor = connection.execute(
-                    "INSERT INTO entries (stored_ns, expires_ns, claim, encoded, signature)"
-                    " VALUES (?, ?, ?, ?, ?) ON CONFLICT (claim) DO NOTHING RETURNING seq",
-                    (time.time_ns(), expires_ns, unique or None, encoded, signature),
-                )
-                row = cursor.fetchone()
+                values = (time.time_ns(), expires_ns, unique or None, encoded, signature)
+                row: tuple[int] | None = connection.execute(_INSERT, values).fetchone()
                 connection.execute("COMMIT")
+                return row
             except BaseException:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
                 raise
+
+        row = self._write(insert)
         if row is None:
             raise AlreadyClaimed(f"{unique} was written already")
         nudge_all(self._data_dir)
-        return int(row[0])
+        return row[0]
 
     def read_after(self, seq: int, limit: int) -> list[Stored]:
         return self._read(f"SELECT {_COLUMNS} FROM entries WHERE seq > ? ORDER BY seq LIMIT ?", seq, limit)
@@ -100,8 +101,7 @@ class SqliteStore:
         return self._number("SELECT coalesce(max(seq), 0) FROM entries")
 
     def version(self) -> object:
-        with self._watch_lock, self._speaking("read"):
-            return self._watcher.execute("PRAGMA data_version").fetchone()[0]
+        return self._number("PRAGMA data_version")
 
     def clock_ns(self) -> int:
         newest = self._number(
@@ -116,57 +116,41 @@ class SqliteStore:
         return self._socket.is_listening
 
     def delete_expired(self, now_ns: int) -> int:
-        with self._speaking("write to"):
-            return (
-                self._connection()
-                .execute(
-                    "DELETE FROM entries WHERE expires_ns > 0 AND expires_ns < ?",
-                    (now_ns - KEPT_AFTER_EXPIRY_NS,),
-                )
-                .rowcount
-            )
+        query = "DELETE FROM entries WHERE expires_ns > 0 AND expires_ns < ?"
+        limit_ns = now_ns - KEPT_AFTER_EXPIRY_NS
+        return self._write(lambda connection: connection.execute(query, (limit_ns,)).rowcount)
 
     def close(self) -> None:
+        """Waits for what is under way in other threads; what comes later finds the store unavailable."""
         if self._socket is not None:
             self._socket.close()
-        with self._lock:
-            for connection in self._opened:
-                connection.close()
-            self._opened.clear()
+        self._writing.close()
+        self._reading.close()
 
-    # --- one connection per thread ------------------------------------------------------------------
+    # --- the two connections ------------------------------------------------------------------------
 
-    def _connection(self) -> sqlite3.Connection:
-        known: sqlite3.Connection | None = getattr(self._local, "connection", None)
-        if known is None:
-            known = self._local.connection = self._open()
-        return known
+    def _open(self) -> SharedDatabase:
+        return SharedDatabase(self._path, busy_timeout_s=BUSY_TIMEOUT_S, synchronous="FULL")
 
-    def _open(self) -> sqlite3.Connection:
-        # Closed by whichever thread closes the store, hence no check; used by its own thread only.
-        connection = sqlite3.connect(
-            self._path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
-        )
-        with self._lock:
-            self._opened.append(connection)
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=FULL")
-        return connection
+    def _write(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        try:
+            return self._writing.run(work)
+        except (sqlite3.Error, OSError) as error:
+            raise self._unavailable("write to", error) from error
 
     def _read(self, query: str, *values: int) -> list[Stored]:
-        with self._speaking("read"):
-            return [Stored(*row) for row in self._connection().execute(query, values)]
+        return [Stored(*row) for row in self._rows(query, *values)]
 
     def _number(self, query: str) -> int:
-        with self._speaking("read"):
-            return int(self._connection().execute(query).fetchone()[0])
+        return int(self._rows(query)[0][0])
 
-    @contextmanager
-    def _speaking(self, what: str) -> Iterator[None]:
-        """Foreign errors end here."""
+    def _rows(self, query: str, *values: int) -> list[tuple[int, bytes, bytes, int]]:
         try:
-            yield
+            return self._reading.run(lambda connection: connection.execute(query, values).fetchall())
         except (sqlite3.Error, OSError) as error:
-            raise StateUnavailable(
-                f"cannot {what} the shared state in {self._path} ({error}): look at that disk and file"
-            ) from error
+            raise self._unavailable("read", error) from error
+
+    def _unavailable(self, what: str, error: Exception) -> StateUnavailable:
+        return StateUnavailable(
+            f"cannot {what} the shared state in {self._path} ({error}): look at that disk and file"
+        )

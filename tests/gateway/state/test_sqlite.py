@@ -33,9 +33,9 @@ def test_what_append_returned_for_is_there_after_kill_9(tmp_path: Path) -> None:
 
 def test_it_writes_with_full_synchronisation_and_a_log(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path)
-    for connection in store._opened:
-        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-        assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
+    for database in (store._writing, store._reading):
+        assert database.run(lambda one: one.execute("PRAGMA journal_mode").fetchone()) == ("wal",)
+        assert database.run(lambda one: one.execute("PRAGMA synchronous").fetchone()) == (2,)
     store.close()
 
 
@@ -100,3 +100,40 @@ def test_an_append_is_told_of_though_the_nudge_is_lost(
     assert told.acquire(timeout=10)
     watching.close()
     writing.close()
+
+
+def test_a_store_that_another_one_of_this_process_joined_keeps_its_log_when_another_process_leaves(
+    tmp_path: Path,
+) -> None:
+    """Whose locks are gone is overlooked by others: who leaves then deletes the log that is still written to."""
+    with contextlib.closing(SqliteStore(tmp_path)) as first, contextlib.closing(SqliteStore(tmp_path)):
+        first.append(b"x", b"s")
+        program = (
+            "import sys; from pathlib import Path; from gateway.state.sqlite import SqliteStore\n"
+            "store = SqliteStore(Path(sys.argv[1])); print(len(store.read_after(0, 9))); store.close()"
+        )
+        command = [sys.executable, "-c", program, str(tmp_path)]
+        for entries in (1, 2):
+            done = subprocess.run(command, capture_output=True, cwd=ROOT, env=environment(), check=True)
+            assert int(done.stdout) == entries
+            first.append(b"y", b"s")
+
+
+def test_it_opens_no_more_connections_the_more_threads_use_it(tmp_path: Path) -> None:
+    with contextlib.closing(SqliteStore(tmp_path)) as store:
+        before = open_files_of(tmp_path)
+        for _ in range(5):
+            thread = threading.Thread(target=store.append, args=(b"x", b"s"))
+            thread.start()
+            thread.join()
+        assert store.last_seq() == 5
+        assert open_files_of(tmp_path) == before
+
+
+def open_files_of(directory: Path) -> list[str]:
+    """What this process has open there."""
+    targets = []
+    for link in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            targets.append(str(link.readlink()))
+    return sorted(target for target in targets if target.startswith(str(directory)))
