@@ -12,6 +12,7 @@ from gateway.policy.model import Action, Facts, Verdict
 from gateway.policy.rule import Rule
 from gateway.principal import Principal
 from protocol.apicall import Call
+from protocol.known_calls import MAX_KNOWN_TARGET_BYTES
 
 MAX_SETTLED: Final = 4096
 """Calls times people of a busy hour; the oldest is decided anew when it comes back."""
@@ -52,6 +53,10 @@ class Settled:
         if facts.grants or verdict.action is not Action.ALLOW or not _is_named(call):
             return
         if call.is_connect:  # its command line, or its query, may hold a secret
+            return
+        if (
+            len(call.target) > MAX_KNOWN_TARGET_BYTES
+        ):  # it is read anew each time: never found, it would only be held
             return
         if len(self._standing) >= MAX_SETTLED:
             del self._standing[next(iter(self._standing))]

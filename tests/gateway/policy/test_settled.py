@@ -6,6 +6,7 @@ import pytest
 from gateway.policy.decide import Policy
 from gateway.policy.model import Action, Facts, JsonObject, Needs
 from gateway.policy.settled import MAX_SETTLED, can_settle
+from protocol.known_calls import MAX_KNOWN_TARGET_BYTES, KnownCalls
 from tests.kit.policies import NOON_NS, facts, grant, policy, rules
 
 POD = "GET /api/v1/namespaces/dev/pods/web"
@@ -51,6 +52,16 @@ def test_nobody_is_allowed_what_somebody_else_was(match: str) -> None:
         expected = rules(f"{{name: a, match: {{{match}}}, action: allow}}").decide(asked).action
         assert decided(made, asked) is expected
     assert decided(made, msgspec.structs.replace(facts(POD, user="eve"), call=ann.call)) is Action.DENY
+
+
+def test_a_call_too_long_to_be_known_again_is_not_held() -> None:
+    made, calls = rules(ALLOW), KnownCalls()
+    target = b"/api/v1/namespaces/dev/pods?labelSelector=" + b"a" * MAX_KNOWN_TARGET_BYTES
+    asked = facts(POD)
+    for _ in range(3):
+        again = msgspec.structs.replace(asked, call=calls.read(b"GET", target))
+        assert decided(made, again) is Action.ALLOW
+    assert len(made._settled) == 0
 
 
 def test_no_other_call_is_allowed_because_one_was() -> None:
