@@ -147,7 +147,7 @@ async def _understand(
     upgrade = parse_upgrade(head, kind) if head.upgrade else None
     principal = so_far.principal = await _identify(request, services, upgrade)
     tape.mark("authenticated_us")
-    so_far.session = await _session(request, tape, services, principal)
+    so_far.session = await _session(request, tape, services, principal, so_far.headers.user_agent)
     services.revocations.enter(live, principal, so_far.session)
     if refused is not None or so_far.call is None:
         raise refused or AssertionError("a target is either read or refused")
@@ -221,12 +221,13 @@ async def _identify(request: ClientRequest, services: Services, upgrade: Upgrade
         raise Refusal(UNAUTHORIZED, unauthorized_message(error.reason)) from error
 
 
-async def _session(request: ClientRequest, tape: Tape, services: Services, principal: Principal) -> str:
+async def _session(
+    request: ClientRequest, tape: Tape, services: Services, principal: Principal, user_agent: str
+) -> str:
     session, begins = services.sessions.session_for(principal)
     if not session:
         session, begins = await services.sessions.agree(principal)
     if begins:
-        user_agent = dict(request.head.headers).get(b"user-agent", b"").decode("utf-8", "backslashreplace")
         who = principal_record(principal)
         tape.append(SessionOpened(session, tape.started_ns, who, request.facts.source, user_agent))
     return session

@@ -13,7 +13,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from gateway.durability import Durability
 from gateway.request_body import MAX_BODY_BYTES, SMALL_BODY_BYTES
-from storage.records import Outcome, RequestBody, RequestEnded
+from storage.records import Outcome, RequestBody, RequestEnded, SessionOpened
 from tests.kit.blocked_files import BlockedFiles
 from tests.kit.gateway_rig import Rig, open_rig, read_log
 from tests.kit.h2_client import open_h2
@@ -102,6 +102,13 @@ async def test_the_head_the_cluster_got_is_the_recorded_one_and_our_credential(t
 
 def str_uuid(raw: bytes) -> bytes:
     return str(uuid.UUID(bytes=raw)).encode()
+
+
+async def test_of_two_user_agents_call_and_session_name_the_first_as_the_cluster_does(tmp_path: Path) -> None:
+    async with open_rig(tmp_path) as rig:
+        await rig.ask(b"GET", PODS, b"User-Agent: kubectl/v1.33", b"User-Agent: other/v1")
+        (opened,) = [one for one in await rig.written() if isinstance(one, SessionOpened)]
+        assert opened.user_agent == (await rig.exchange()).intent.user_agent == "kubectl/v1.33"
 
 
 @pytest.mark.parametrize("size", [5, SMALL_BODY_BYTES + 5, 400_000])
