@@ -8,8 +8,9 @@ from typing import Final
 
 import click
 
+from gateway.cli.directory import directory_option
 from gateway.cli.holds.opening import FILES, os_user
-from gateway.cli.keys.opening import check_data_dir, directory_option
+from gateway.cli.keys.opening import check_data_dir
 from storage.ansi import printable
 from storage.errors import StorageError
 from storage.index import INDEX_DIRECTORY

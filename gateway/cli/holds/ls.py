@@ -5,8 +5,9 @@ from pathlib import Path
 import click
 import msgspec
 
+from gateway.cli.directory import directory_option
 from gateway.cli.holds.opening import FILES
-from gateway.cli.keys.opening import check_data_dir, directory_option
+from gateway.cli.keys.opening import check_data_dir
 from gateway.cli.output import Column, Style, View, render
 from gateway.cli.sessions.filters import output_options, style_from
 from storage.retention.holds import Hold, describe_scope, utc_ns

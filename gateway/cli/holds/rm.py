@@ -5,8 +5,9 @@ from pathlib import Path
 
 import click
 
+from gateway.cli.directory import directory_option
 from gateway.cli.holds.opening import FILES, os_user
-from gateway.cli.keys.opening import check_data_dir, directory_option
+from gateway.cli.keys.opening import check_data_dir
 from storage.ansi import printable
 from storage.retention.holds import describe_scope, from_ns
 from storage.retention.holds_file import BadHolds, read_holds, remove_hold

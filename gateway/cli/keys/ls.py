@@ -6,7 +6,8 @@ from pathlib import Path
 import click
 import msgspec
 
-from gateway.cli.keys.opening import FILES, check_data_dir, directory_option
+from gateway.cli.directory import directory_option
+from gateway.cli.keys.opening import FILES, check_data_dir
 from gateway.cli.output import Column, View, render
 from gateway.cli.sessions.filters import key_option, output_options, style_from
 from gateway.keys.opening import open_key_ring

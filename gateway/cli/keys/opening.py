@@ -1,18 +1,17 @@
-"""What the verbs on keys share: a data directory, files that the gateway can use, the option that names it."""
+"""What the verbs on keys share: a data directory, and files in it that the gateway can use."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Final
 
 import click
 
+from gateway.cli.directory import Decorated
 from storage.encryption.local_key import default_path, key_lock, own_as
 from storage.files import FileOps, RealFiles
 from storage.sources import LOCK_NAME, LOG_DIRECTORY, is_locked, log_names
-
-Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 
 class OwnedFiles(RealFiles):
@@ -25,19 +24,6 @@ class OwnedFiles(RealFiles):
 
 
 FILES: Final[FileOps] = OwnedFiles()
-
-
-def directory_option(command: Decorated) -> Decorated:
-    """Add --data-dir; it arrives as a path."""
-    return click.option(
-        "--data-dir",
-        metavar="DIR",
-        envvar="KUBETAPE_RECORD__DIR",
-        default="kubetape-data",
-        show_default=True,
-        type=click.Path(path_type=Path),
-        help="Data directory of a gateway, or a copy of one.",
-    )(command)
 
 
 def check_data_dir(path: Path) -> None:

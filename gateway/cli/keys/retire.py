@@ -5,9 +5,9 @@ from pathlib import Path
 
 import click
 
+from gateway.cli.directory import directory_option
 from gateway.cli.keys.opening import (
     FILES,
-    directory_option,
     is_running,
     local_key_file,
     local_key_option,

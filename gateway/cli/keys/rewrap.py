@@ -7,9 +7,9 @@ from typing import Final, NamedTuple
 
 import click
 
+from gateway.cli.directory import directory_option
 from gateway.cli.keys.opening import (
     FILES,
-    directory_option,
     local_key_file,
     local_key_option,
     locked_keys,

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import click
 
-from gateway.cli.keys.opening import directory_option, local_key_file, local_key_option, locked_keys
+from gateway.cli.directory import directory_option
+from gateway.cli.keys.opening import local_key_file, local_key_option, locked_keys
 from storage.encryption.local_key import rotate_local_key
 
 

@@ -9,7 +9,8 @@ from typing import Final, NamedTuple
 
 import click
 
-from gateway.cli.keys.opening import FILES, directory_option, locked_keys
+from gateway.cli.directory import directory_option
+from gateway.cli.keys.opening import FILES, locked_keys
 from gateway.cli.sessions.filters import key_option
 from gateway.cli.sessions.opening import Library, with_library
 from gateway.keys.opening import open_key_ring

@@ -24,7 +24,7 @@ from gateway.lake.files import LAKE_DIRECTORY
 @click.option("--anew", is_flag=True, help="Throw away what is there and begin again.")
 @resource_options
 def compact(
-    data_dir: str,
+    data_dir: Path,
     key: tuple[Path, ...],
     store: str | None,
     since: str | None,
@@ -45,12 +45,8 @@ def compact(
     if store is not None and target is None:
         raise click.UsageError("with --store, --to DIR says where the Parquet files go")
     limits = limits_from(memory, timeout)
-    lake_dir = target or Path(data_dir) / LAKE_DIRECTORY
-    rows = (
-        data_dir_rows(Path(data_dir), key)
-        if store is None
-        else store_rows(store_from(store), since_ns(since))
-    )
+    lake_dir = target or data_dir / LAKE_DIRECTORY
+    rows = data_dir_rows(data_dir, key) if store is None else store_rows(store_from(store), since_ns(since))
     with rows as found, Progress("compacting rows") as progress:
         done = compact_rows(found.files, lake_dir, limits=limits, anew=anew, progress=progress.show)
     click.echo(

@@ -36,7 +36,7 @@ Cells: TypeAlias = "tuple[Cell, ...]"
 @resource_options
 def query(
     sql: str,
-    data_dir: str,
+    data_dir: Path,
     key: tuple[Path, ...],
     store: str | None,
     since: str | None,
@@ -54,12 +54,8 @@ def query(
     Example: kubetape lake query "SELECT ts, user, command FROM stream_events WHERE text LIKE '%secret%'"
              kubetape lake query --store s3://audit/prod --since 2d -o csv "FROM api_calls WHERE verb = 'delete'"
     """
-    rows = (
-        data_dir_rows(Path(data_dir), key)
-        if store is None
-        else store_rows(store_from(store), since_ns(since))
-    )
-    lake_dir = Path(data_dir) / LAKE_DIRECTORY if store is None else None
+    rows = data_dir_rows(data_dir, key) if store is None else store_rows(store_from(store), since_ns(since))
+    lake_dir = data_dir / LAKE_DIRECTORY if store is None else None
     limits = limits_from(memory, timeout)
     with rows as found, open_lake(all_files(found, lake_dir), limits) as lake:
         show(lake.query(sql), output_format, headers=not no_headers, limit=limit)

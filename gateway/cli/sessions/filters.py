@@ -2,12 +2,12 @@
 
 import re
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Final
 
 import click
 
+from gateway.cli.directory import Decorated, directory_option
 from gateway.cli.output import COLOUR_CHOICES, FORMATS, Style, detect_style
 from storage.query import Query, parse_field, parse_query
 
@@ -26,8 +26,6 @@ _FLAGS: Final = {
 }
 
 _EXCLUSION: Final = re.compile(r"-[A-Za-z_]+:")
-
-Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 
 def filter_options(command: Decorated) -> Decorated:
@@ -89,14 +87,8 @@ FILTER_HELP: Final = """FILTER narrows the list: field:value, field:one,two, -fi
 
 
 def data_dir_option(command: Decorated) -> Decorated:
-    return click.option(
-        "--data-dir",
-        metavar="DIR",
-        envvar="KUBETAPE_RECORD__DIR",
-        default="kubetape-data",
-        show_default=True,
-        help="Data directory of a gateway, or a copy of one.",
-    )(key_option(command))
+    """Add --data-dir and --key; they arrive as `data_dir`, a path, and `key`."""
+    return directory_option(key_option(command))
 
 
 def record_option(command: Decorated) -> Decorated:

@@ -18,7 +18,7 @@ from storage.retention.deleted import NO_TOMBSTONE, read_why_gone
 @click.command("cat")
 @click.argument("segment")
 @store_options
-def cat(segment: str, data_dir: str, key: tuple[Path, ...], store_url: str | None) -> None:
+def cat(segment: str, data_dir: Path, key: tuple[Path, ...], store_url: str | None) -> None:
     """Print every record of one segment, in order, one JSON object a line.
 
     SEGMENT is its name as store ls shows it, the beginning of that, or a file name. A sealed segment is proven while

@@ -46,7 +46,7 @@ def expire(
     no_headers: bool,
     relative: bool,
     color: str,
-    data_dir: str,
+    data_dir: Path,
     key: tuple[Path, ...],
 ) -> None:
     """Apply retention once: delete the segments that are due, each with a signed tombstone in the log's tree.
@@ -57,17 +57,16 @@ def expire(
 
     Example: kubetape store expire --dry-run --max-age-days 30
     """
-    path = Path(data_dir)
-    check_data_dir(path)
+    check_data_dir(data_dir)
     settings, exports = _settings(config, max_age_days, max_bytes, require_export)
-    keys = open_key_ring(path, key, use_kms=False)
+    keys = open_key_ring(data_dir, key, use_kms=False)
     if dry_run:
         style = style_from(output_format, no_headers, relative, color)
-        planned = plan(FILES, path, settings, exports=exports, keys=keys)
+        planned = plan(FILES, data_dir, settings, exports=exports, keys=keys)
         for line in render(planned, _VIEW, style):
             click.echo(line)
         return
-    report = run(FILES, path, settings, exports=exports, keys=keys)
+    report = run(FILES, data_dir, settings, exports=exports, keys=keys)
     for log in report.logs:
         for stem in log.deleted:
             click.echo(f"deleted {stem}")

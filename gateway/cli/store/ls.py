@@ -33,7 +33,7 @@ def ls(
     no_headers: bool,
     relative: bool,
     color: str,
-    data_dir: str,
+    data_dir: Path,
     key: tuple[Path, ...],
     store_url: str | None,
 ) -> None:

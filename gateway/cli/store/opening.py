@@ -59,13 +59,11 @@ def store_options(command: Decorated) -> Decorated:
     )(data_dir_option(command))
 
 
-def open_store(data_dir: str, store_url: str | None, key: tuple[Path, ...]) -> Store:
+def open_store(data_dir: Path, store_url: str | None, key: tuple[Path, ...]) -> Store:
     """Raises ClickException, BadStoreUrl, BadKeyFile, OSError."""
     if store_url is not None:
         from gateway.store.s3_files import S3Files, open_files  # boto3 takes a third of a second
 
-        return Store(
-            open_files(store_url), S3Files.root, False, open_key_ring(Path(data_dir), key, use_kms=True)
-        )
-    check_data_dir(Path(data_dir))
-    return Store(FILES, Path(data_dir), True, open_key_ring(Path(data_dir), key, use_kms=True))
+        return Store(open_files(store_url), S3Files.root, False, open_key_ring(data_dir, key, use_kms=True))
+    check_data_dir(data_dir)
+    return Store(FILES, data_dir, True, open_key_ring(data_dir, key, use_kms=True))
