@@ -28,6 +28,7 @@ from gateway.policy.model import (
 )
 from gateway.policy.rule import Kind, Rule
 from gateway.policy.settled import Settled, can_settle
+from protocol.apicall import Call
 
 NOTHING_MORE: Final = Needs()
 OBSERVED: Final = Verdict(action=Action.ALLOW, mode=Mode.OBSERVE)
@@ -35,6 +36,9 @@ OBSERVED: Final = Verdict(action=Action.ALLOW, mode=Mode.OBSERVE)
 MAX_INDEX_ENTRIES: Final = 4096
 """Users times kinds of calls of a busy hour. Beyond it the index starts anew: a client may invent resources."""
 
+MAX_KIND_CHARACTERS: Final = 512
+"""Of group, resource and subresource together; those of any API have at most 253, 63 and 63. What a client invents may
+be as long as a request target, and is not held."""
 
 CallKey: TypeAlias = tuple[str, str, str, str, bool]
 """Verb, resource, subresource, API group, whether it is a resource at all."""
@@ -149,9 +153,10 @@ class Policy:
         if found is None:
             rules = tuple(rule for rule in self._about(key, facts) if rule.who(facts))
             found = _Candidates(rules, can_settle(rules))
-            if len(self._index) >= MAX_INDEX_ENTRIES:
-                self._index.clear()
-            self._index[full_key] = found
+            if _may_exist(call):
+                if len(self._index) >= MAX_INDEX_ENTRIES:
+                    self._index.clear()
+                self._index[full_key] = found
         return found
 
     def _about(self, key: CallKey, facts: Facts) -> tuple[Rule, ...]:
@@ -159,9 +164,10 @@ class Policy:
         found = self._by_call.get(key)
         if found is None:
             found = tuple(rule for rule in self.rules if rule.verb(facts) and rule.resource(facts))
-            if len(self._by_call) >= MAX_INDEX_ENTRIES:
-                self._by_call.clear()
-            self._by_call[key] = found
+            if _may_exist(facts.call):
+                if len(self._by_call) >= MAX_INDEX_ENTRIES:
+                    self._by_call.clear()
+                self._by_call[key] = found
         return found
 
     def _grants_of(self, facts: Facts) -> tuple[Mapping[str, ActiveGrant], Mapping[str, ActiveGrant]]:
@@ -174,6 +180,10 @@ class Policy:
                 held[grant.bundle] = grant
         lifted = {rule: held[bundle] for bundle in held for rule in self.grants[bundle].lifts}
         return held, lifted
+
+
+def _may_exist(call: Call) -> bool:
+    return len(call.group) + len(call.resource) + len(call.subresource) <= MAX_KIND_CHARACTERS
 
 
 _NONE_HELD: Final[Mapping[str, ActiveGrant]] = {}

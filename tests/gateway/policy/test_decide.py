@@ -171,6 +171,14 @@ def test_what_cannot_be_decided_is_denied() -> None:
     assert made.needs(broken) == Needs(True, True)
 
 
+def test_a_kind_of_call_that_no_api_can_have_is_decided_and_not_remembered() -> None:
+    made = rules("{name: a, match: {verbs: [get]}, action: allow}")
+    invented = f"/apis/{'g' * 300}/v1/{'r' * 300}"
+    assert made.decide(facts(f"GET {invented}/one")).action is Action.ALLOW
+    assert made.decide(facts(f"DELETE {invented}/one")).action is Action.DENY
+    assert (len(made._index), len(made._by_call)) == (0, 0)
+
+
 def test_the_index_is_bounded_however_many_kinds_of_calls_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decide_module, "MAX_INDEX_ENTRIES", 3)
     made = rules("{name: a, match: {users: [ann]}, action: allow}")
