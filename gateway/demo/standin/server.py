@@ -35,6 +35,7 @@ MAX_HEAD_BYTES: Final = 1024 * 1024  # Go's default
 MAX_BODY_BYTES: Final = 3 * 1024 * 1024  # kube-apiserver's
 MAX_DROPPED_BYTES: Final = 64 * 1024 * 1024
 GZIP_ABOVE_BYTES: Final = 128 * 1024
+WRITE_BUFFER_BYTES: Final = 4096  # of Go's net/http server: so much goes out at once, and then what is longer
 HANDSHAKE_TIMEOUT_S: Final = 10.0
 IDLE_TIMEOUT_S: Final = 180.0
 
@@ -181,15 +182,23 @@ class _Connection:
         if self._http.our_state is not h11.SEND_RESPONSE and self._http.our_state is not h11.IDLE:
             return  # the request broke off where no answer is possible
         seen.status = reply.status
-        await self._send(h11.Response(status_code=reply.status, headers=list(headers)))
+        head = h11.Response(status_code=reply.status, headers=list(headers))
         if isinstance(body, bytes):
             seen.response_body.add(body)
-            if body and seen.method != "HEAD":
-                await self._send(h11.Data(body))
+            await self._send_whole(head, b"" if seen.method == "HEAD" else body)
         else:
+            await self._send(head)
             await self._send_stream(body, seen)
-        await self._send(h11.EndOfMessage())
+            await self._send(h11.EndOfMessage())
         seen.complete = True
+
+    async def _send_whole(self, head: h11.Response, body: bytes) -> None:
+        """In the pieces a real API server writes: what fits its buffer with the head, then the rest."""
+        events = (head, h11.Data(body), h11.EndOfMessage()) if body else (head, h11.EndOfMessage())
+        answer = b"".join(self._http.send(event) or b"" for event in events)
+        await self._stream.send_all(answer[:WRITE_BUFFER_BYTES])
+        if rest := answer[WRITE_BUFFER_BYTES:]:
+            await self._stream.send_all(rest)
 
     async def _send_stream(self, body: AsyncGenerator[bytes, None], seen: SeenRequest) -> None:
         """Chunks as they come; stops when the client closes. Raises trio.BrokenResourceError then."""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import trio
 
-from gateway.demo.standin.server import Standin
+from gateway.demo.standin.server import WRITE_BUFFER_BYTES, Standin
 from gateway.demo.standin.settings import ADMIN, StandinSettings
 from tests.kit.standin_client import ask, connect
 
@@ -97,6 +97,18 @@ async def test_large_answers_are_compressed_only_for_those_who_ask(standin: Stan
     assert b"content-encoding" not in plain.headers
     assert packed.headers[b"content-encoding"] == b"gzip"
     assert gzip.decompress(packed.body) == plain.body
+
+
+async def test_answers_are_written_in_the_pieces_of_a_real_api_server(standin: Standin) -> None:
+    large = {"metadata": {"name": "large"}, "data": {"text": "x" * 10_000}}
+    assert (await ask(standin, "POST", CONFIG_MAPS, body=large)).status == 201
+    lines = f"host: x\r\nauthorization: Bearer {standin.credentials.admin_token}\r\n\r\n"
+    async with await connect(standin) as stream:
+        await stream.send_all(f"GET /healthz HTTP/1.1\r\n{lines}".encode())
+        assert (await stream.receive_some()).endswith(b"\r\n\r\nok")
+        await stream.send_all(f"GET {CONFIG_MAPS}/large HTTP/1.1\r\n{lines}".encode())
+        assert len(await stream.receive_some(65536)) == WRITE_BUFFER_BYTES
+        assert (await stream.receive_some(65536)).endswith(b"}\n")
 
 
 async def test_a_request_is_recorded_with_what_was_answered(
