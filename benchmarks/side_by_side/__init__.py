@@ -6,7 +6,8 @@ ways           the ways to the API server, started and stopped; haproxy writes a
 site           where the work is done: a namespace of our own, its objects, its pod, their end
 interleave     A B C D A B C D: blocks of work in turn, CPU by process
 calls, watches, execs, transfers, kubectl_runs, loads, idle    one kind of work each
-stream_client, load_client    clients that cost next to nothing
+stream_client                 a client of exec and port-forward that costs next to nothing
+crowd, load_client, start_client    client processes that ask in a closed loop, and what they ask
 result         the JSON file (benchmarks/README.md documents it)
 figures        medians over runs, what was added over direct, what is noise
 table, targets, change, plots    a Result -> text, verdict, comparison, SVG

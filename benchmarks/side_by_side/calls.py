@@ -5,6 +5,7 @@ import contextlib
 from benchmarks.http_client import Client
 from benchmarks.side_by_side.interleave import Samples, interleave
 from benchmarks.side_by_side.plan import Plan
+from benchmarks.side_by_side.result import GET
 from benchmarks.side_by_side.site import Site, configmap
 from benchmarks.side_by_side.ways import Lane, Ways
 
@@ -14,7 +15,7 @@ def measure_calls(ways: Ways, site: Site, plan: Plan, samples: Samples, run: int
     with contextlib.ExitStack() as stack:
         clients = {lane.name: stack.enter_context(contextlib.closing(lane.connect())) for lane in lanes}
         reads = {
-            "get 3 KB": (f"{site.configmaps}/small", plan.gets),
+            GET: (f"{site.configmaps}/small", plan.gets),
             "get 30 KB": (f"{site.configmaps}/large", plan.gets),
             "list 5 MB": (f"{site.configmaps}?labelSelector=bench%3Dlist", plan.lists),
         }

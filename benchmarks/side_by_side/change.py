@@ -40,8 +40,12 @@ def _pairs(old: Result, new: Result) -> Iterator[tuple[str, str, str, Sequence[f
         if (was := moved.get((transfer.step, transfer.lane))) is not None:
             speeds = [[run.mb_per_s for run in which.runs] for which in (was, transfer)]
             yield transfer.step, transfer.lane, "MB/s", speeds[0], speeds[1]
-    loaded = {(one.connections, one.lane): one for one in old.loads}
+    loaded = {(one.step, one.connections, one.lane): one for one in old.loads}
     for load in new.loads:
-        if (was_loaded := loaded.get((load.connections, load.lane))) is not None:
+        if (was_loaded := loaded.get((load.step, load.connections, load.lane))) is not None:
             rates = [[run.calls_per_s for run in which.runs] for which in (was_loaded, load)]
-            yield f"{load.connections} connections", load.lane, "calls/s", rates[0], rates[1]
+            what = f"{load.step}, {load.connections} at once"
+            yield what, load.lane, "calls/s", rates[0], rates[1]
+            cpu = [[sum(run.cpu_ms.values()) for run in which.runs] for which in (was_loaded, load)]
+            if any(cpu[1]):
+                yield what, load.lane, "cpu_ms", cpu[0], cpu[1]

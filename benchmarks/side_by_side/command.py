@@ -21,9 +21,9 @@ from benchmarks.side_by_side.haproxy import find_haproxy, version_of
 from benchmarks.side_by_side.idle import measure_idle
 from benchmarks.side_by_side.interleave import Samples, client_cpu_s
 from benchmarks.side_by_side.kubectl_runs import measure_kubectl
-from benchmarks.side_by_side.loads import measure_loads
+from benchmarks.side_by_side.loads import Loads, measure_loads
 from benchmarks.side_by_side.plan import Plan
-from benchmarks.side_by_side.result import Conditions, Idle, Load, Result, Transfer
+from benchmarks.side_by_side.result import Conditions, Idle, Result, Transfer
 from benchmarks.side_by_side.site import Site, open_site
 from benchmarks.side_by_side.transfers import measure_transfers
 from benchmarks.side_by_side.watches import measure_watches
@@ -61,7 +61,7 @@ class Session:
         self._standin, self._say = standin, say
         self._samples = Samples()
         self._transfers: dict[tuple[str, str], Transfer] = {}
-        self._loads: dict[tuple[int, str], Load] = {}
+        self._loads: Loads = {}
         self._idle: dict[tuple[str, str], Idle] = {}
         self._result = Result(environment=environment() | _versions(), plan=msgspec.to_builtins(plan))
         self._result.environment["API server"] = "stand-in" if standin else "a cluster of the user"

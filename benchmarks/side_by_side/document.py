@@ -37,7 +37,7 @@ def render_markdown(result: Result) -> Iterator[str]:
     if result.transfers:
         yield from ("", "### Copies and port-forward", "", *_transfers(result))
     if result.loads:
-        yield from ("", "### Many connections, GET of 3 KB", "", *_loads(result))
+        yield from ("", "### Under load", "", *_loads(result))
     if result.idle:
         yield from ("", "### Memory of idle streams", "", *_idle(result))
     if result.micro:
@@ -118,16 +118,23 @@ def _transfers(result: Result) -> Iterator[str]:
 
 
 def _loads(result: Result) -> Iterator[str]:
-    yield from _table("connections", "way", "calls/s", "of runs", "p50 ms", "p99 ms", "cores used", "limit")
+    yield "So many at once in a closed loop: each asks again as soon as it is answered."
+    yield ""
+    yield from _table(
+        *("load", "at once", "way", "calls/s", "of runs", "p50 ms", "p99 ms"),
+        *("CPU ms each", "cores used", "limit"),
+    )
     for one in result.loads:
         rates = [run.calls_per_s for run in one.runs]
         yield _row(
+            one.step,
             str(one.connections),
             one.lane,
             f"{statistics.median(rates):.0f}",
             f"{min(rates):.0f} to {max(rates):.0f}",
             f"{median_of(one.runs, 'p50_ms'):.2f}",
             f"{median_of(one.runs, 'p99_ms'):.2f}",
+            _roles(median_by_role(run.cpu_ms for run in one.runs)),
             _roles(median_by_role(run.cores for run in one.runs)),
             limit_of(one),
         )

@@ -1,105 +1,36 @@
-"""Many connections in a closed loop: each asks again as soon as it is answered. One process drives its share of them.
+"""GETs on many connections in a closed loop: each asks again as soon as it is answered. One process's share of them.
 
 Made to cost far less than what it measures: one epoll loop, requests encoded beforehand, answers only counted to
-their end. The first call of a connection is not timed. Heads of HTTP/2 are read as far as the status of a good answer.
+their end. Heads of HTTP/2 are read as far as the status of a good answer.
 """
 
-import contextlib
-import multiprocessing
 import os
 import re
 import select
 import ssl
 import time
-import warnings
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from multiprocessing.connection import Connection
 from typing import Final
 
 from benchmarks.http_client import READ_BYTES, BenchmarkFailed, Endpoint, Http2Client, connect
+from benchmarks.side_by_side.crowd import STALL_S, LoadSamples, Loop, Opening
 
-POLL_S: Final = 1.0
-STALL_S: Final = 30.0
 ALONE: Final = 4
 """More connections than these are driven by two processes."""
 _LENGTH: Final = re.compile(rb"(?i)\r\ncontent-length: (\d+)")
-_FORK: Final = multiprocessing.get_context("fork")
-"""TLS contexts go along as they are, which no other start method could carry."""
 
 
-@dataclass
-class LoadSamples:
-    """busiest_cores: cores used by the client process that had most to do."""
-
-    seconds: list[float] = field(default_factory=list)
-    elapsed_s: float = 0.0
-    busiest_cores: float = 0.0
-
-
-def drive(
-    endpoint: Endpoint,
-    version: str,
-    path: str,
-    connections: int,
-    duration_s: float,
-    *,
-    begin: Callable[[], None],
-) -> LoadSamples:
-    """Load an endpoint and return what the clients saw. Raises BenchmarkFailed.
-
-    begin: called when all connections are open and warm, before the first timed call.
-    """
+def shares_of(connections: int) -> list[int]:
+    """How many of them each process drives."""
     processes = min(connections, 2 if connections > ALONE else 1, os.cpu_count() or 1)
-    shares = [connections // processes + (number < connections % processes) for number in range(processes)]
-    with contextlib.ExitStack() as stack:
-        ends = []
-        for share in shares:
-            ours, theirs = _FORK.Pipe()
-            process = _FORK.Process(target=_drive, args=(theirs, endpoint, version, path, share, duration_s))
-            _start(process)
-            stack.callback(_end, process)
-            stack.callback(ours.close)
-            theirs.close()
-            ends.append(ours)
-        for ours in ends:
-            _hear(ours, STALL_S)
-        begin()
-        for ours in ends:
-            ours.send(None)
-        return _total([_hear(ours, duration_s + STALL_S) for ours in ends])
+    return [connections // processes + (number < connections % processes) for number in range(processes)]
 
 
-def _hear(ours: Connection, patience_s: float) -> LoadSamples:
-    """What a client process says next; it says in words what went wrong."""
-    try:
-        found = ours.recv() if ours.poll(patience_s) else "a client of the load stands still"
-    except EOFError:
-        found = "a client of the load ended early"
-    if not isinstance(found, LoadSamples):
-        raise BenchmarkFailed(str(found))
-    return found
+def opening_of_gets(endpoint: Endpoint, version: str, path: str) -> Opening:
+    def opening(connections: int) -> Loop:
+        callers = [_Caller(endpoint, version, path) for _ in range(connections)]
+        return _Gets({caller.sock.fileno(): caller for caller in callers}).loop
 
-
-def _total(parts: list[LoadSamples]) -> LoadSamples:
-    return LoadSamples(
-        [seconds for part in parts for seconds in part.seconds],
-        max(part.elapsed_s for part in parts),
-        max(part.busiest_cores for part in parts),
-    )
-
-
-def _start(process: "multiprocessing.process.BaseProcess") -> None:
-    with warnings.catch_warnings():
-        # Python 3.12 and later warn when a program with threads forks. Ours, if any, are idle ones that Trio keeps.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        process.start()
-
-
-def _end(process: "multiprocessing.process.BaseProcess") -> None:
-    process.join(1.0)
-    process.kill()
-    process.join()
+    return opening
 
 
 class _Caller:
@@ -160,30 +91,32 @@ def _ends_stream(buffer: bytearray) -> bool:
     return False
 
 
-def _drive(
-    parent: Connection, endpoint: Endpoint, version: str, path: str, connections: int, duration_s: float
-) -> None:
-    try:
-        callers = [_Caller(endpoint, version, path) for _ in range(connections)]
-        parent.send(LoadSamples())
-        parent.recv()
-        parent.send(_loop({caller.sock.fileno(): caller for caller in callers}, duration_s))
-    except (BenchmarkFailed, OSError) as error:
-        parent.send(str(error))
+class _Gets:
+    def __init__(self, callers: dict[int, _Caller]) -> None:
+        self._callers, self._poll = callers, select.epoll()
+        for descriptor in callers:
+            self._poll.register(descriptor, select.EPOLLIN)
 
-
-def _loop(callers: dict[int, _Caller], duration_s: float) -> LoadSamples:
-    poll = select.epoll()
-    seconds: list[float] = []
-    cpu, begun = time.process_time(), time.perf_counter()
-    for descriptor, caller in callers.items():
-        poll.register(descriptor, select.EPOLLIN)
-        caller.ask()
-    while (now := time.perf_counter()) - begun < duration_s:
-        for descriptor, _ in poll.poll(POLL_S):
-            caller = callers[descriptor]
-            if caller.is_answered():
-                seconds.append(time.perf_counter() - caller.since)
-                caller.ask()
-    elapsed_s = now - begun
-    return LoadSamples(seconds, elapsed_s, (time.process_time() - cpu) / elapsed_s)
+    def loop(self, duration_s: float) -> LoadSamples:
+        """Whoever is answered after the time asks no more; what was asked is counted to the last answer."""
+        seconds: list[float] = []
+        cpu, begun = time.process_time(), time.perf_counter()
+        for caller in self._callers.values():
+            caller.ask()
+        asking = len(self._callers)
+        while asking:
+            ready = self._poll.poll(STALL_S)
+            if not ready:
+                raise BenchmarkFailed(f"under load no answer came within {STALL_S:g} s")
+            for descriptor, _ in ready:
+                caller = self._callers[descriptor]
+                if not caller.is_answered():
+                    continue
+                now = time.perf_counter()
+                seconds.append(now - caller.since)
+                if now - begun < duration_s:
+                    caller.ask()
+                else:
+                    asking -= 1
+        elapsed_s = time.perf_counter() - begun
+        return LoadSamples(seconds, elapsed_s, (time.process_time() - cpu) / elapsed_s)

@@ -1,37 +1,59 @@
-"""GET of 3 KB by 1, 16 and 64 connections at once: calls per second, their time, and which process is the limit."""
+"""Closed loops: GET of 3 KB by 1, 16 and 64 connections, and starts of an exec: calls a second, CPU of each, the limit.
+
+Where the other groups give a way the machine for a moment and take it away again, here it keeps busy: the CPU of a
+call that a loaded gateway takes, beside that of one that was woken for it.
+"""
 
 import contextlib
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from benchmarks.http_client import endpoint_of
 from benchmarks.processes import start_gateway
 from benchmarks.report import cpu_seconds, percentile
-from benchmarks.side_by_side.interleave import wait_for_rest
-from benchmarks.side_by_side.load_client import drive
+from benchmarks.side_by_side.crowd import Crowd, Opening, open_crowd
+from benchmarks.side_by_side.interleave import SETTLE_S, wait_for_rest
+from benchmarks.side_by_side.load_client import opening_of_gets, shares_of
 from benchmarks.side_by_side.plan import Plan
-from benchmarks.side_by_side.result import Load, LoadRun
+from benchmarks.side_by_side.result import GET, Load, LoadRun
 from benchmarks.side_by_side.site import Site
+from benchmarks.side_by_side.start_client import opening_of_starts
+from benchmarks.side_by_side.stream_client import TRANSPORTS
 from benchmarks.side_by_side.ways import BACKGROUND, Lane, Way, Ways
 
 CLIENT = "client"
 API_SERVER = "API server"
 KUBETAPE = "kubetape balanced"
 
+Loads = dict[tuple[str, int, str], Load]
+"""By step, connections and lane."""
+
 
 def measure_loads(
-    ways: Ways, site: Site, plan: Plan, standin_pid: int | None, found: dict[tuple[int, str], Load], run: int
+    ways: Ways, site: Site, plan: Plan, standin_pid: int | None, found: Loads, run: int
 ) -> None:
-    """Each lane once for each number of connections, in turn. Adds to `found`, by connections and lane."""
+    """Every lane in every turn, for each number of connections. Adds to `found`."""
+    loading = _Loading(plan, standin_pid, found, run)
     with contextlib.ExitStack() as stack:
         chosen = ways.of("balanced")
+        starting = [Lane(way, "h1") for way in chosen]
         if any(way.name == KUBETAPE for way in chosen):
             chosen.append(_two_workers(stack, ways))
         lanes = [Lane(way, version) for way in chosen for version in way.versions]
         for connections in plan.connections:
-            turn = run % len(lanes)
-            for lane in lanes:  # in the order of a table, not of this turn
-                found.setdefault((connections, lane.name), Load(connections, lane.name))
-            for lane in [*lanes[turn:], *lanes[:turn]]:
-                found[connections, lane.name].runs.append(_load(lane, site, plan, connections, standin_pid))
+
+            def gets(lane: Lane) -> Opening:
+                return opening_of_gets(lane.way.endpoint, lane.version, f"{site.configmaps}/small")
+
+            loading.measure(GET, lanes, gets, shares_of(connections))
+        for transport in TRANSPORTS if site.pod else ():
+
+            def starts(lane: Lane, transport: str = transport) -> Opening:
+                return opening_of_starts(lane.way.endpoint, site.pod, transport)
+
+            loading.measure(f"exec start, {transport}", starting, starts, [1] * plan.starts_at_once)
 
 
 def _two_workers(stack: contextlib.ExitStack, ways: Ways) -> Way:
@@ -41,33 +63,71 @@ def _two_workers(stack: contextlib.ExitStack, ways: Ways) -> Way:
     return Way("kubetape 2 workers", endpoint_of(gateway.cluster), path, gateway.pid)
 
 
-def _load(lane: Lane, site: Site, plan: Plan, connections: int, standin_pid: int | None) -> LoadRun:
-    wait_for_rest(lane.way)
-    before: dict[str, float] = {}
+@dataclass
+class _Tally:
+    """What the turns of one lane add up to. cpu_s: by role, without the work of the background after a turn."""
 
-    def begin() -> None:
-        before.update(_cpu_s(lane.way, standin_pid))
+    seconds: list[float] = field(default_factory=list)
+    elapsed_s: float = 0.0
+    client_s: float = 0.0
+    cpu_s: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    later_s: dict[str, float] = field(default_factory=lambda: defaultdict(float))
 
-    samples = drive(
-        lane.way.endpoint, lane.version, f"{site.configmaps}/small", connections, plan.load_s, begin=begin
-    )
-    spent = {role: now - before[role] for role, now in _cpu_s(lane.way, standin_pid).items()}
-    cores = {CLIENT: samples.busiest_cores}
-    cores |= {role: seconds / samples.elapsed_s for role, seconds in spent.items()}
-    wait_for_rest(lane.way)
-    later = {role: now - before[role] for role, now in lane.way.cpu_s().items() if role in BACKGROUND}
-    each = {role: seconds for role, seconds in (spent | later).items() if role != API_SERVER}
-    calls, ordered = len(samples.seconds), sorted(samples.seconds) or [0.0]
-    return LoadRun(
-        calls / samples.elapsed_s,
-        percentile(ordered, 0.5) * 1e3,
-        percentile(ordered, 0.9) * 1e3,
-        percentile(ordered, 0.99) * 1e3,
-        {role: seconds / max(1, calls) * 1e3 for role, seconds in each.items()},
-        cores,
-    )
+    def as_run(self) -> LoadRun:
+        calls, ordered = len(self.seconds), sorted(self.seconds)
+        cores = {CLIENT: self.client_s} | self.cpu_s
+        whole_s = {
+            role: spent + self.later_s[role] for role, spent in self.cpu_s.items() if role != API_SERVER
+        }
+        return LoadRun(
+            calls / self.elapsed_s,
+            percentile(ordered, 0.5) * 1e3,
+            percentile(ordered, 0.9) * 1e3,
+            percentile(ordered, 0.99) * 1e3,
+            {role: spent / calls * 1e3 for role, spent in whole_s.items()},
+            {role: spent / self.elapsed_s for role, spent in cores.items()},
+        )
 
 
-def _cpu_s(way: Way, standin_pid: int | None) -> dict[str, float]:
-    server = {API_SERVER: cpu_seconds(standin_pid)} if standin_pid else {}
-    return server | way.cpu_s()
+class _Loading:
+    """The loads of one run."""
+
+    def __init__(self, plan: Plan, standin_pid: int | None, found: Loads, run: int) -> None:
+        self._plan, self._standin_pid, self._found, self._run = plan, standin_pid, found, run
+
+    def measure(
+        self, step: str, lanes: list[Lane], opening: Callable[[Lane], Opening], shares: list[int]
+    ) -> None:
+        with contextlib.ExitStack() as stack:
+            crowds = {lane.name: open_crowd(stack, opening(lane), shares) for lane in lanes}
+            for lane in lanes:
+                wait_for_rest(lane.way)
+            tallies = {lane.name: _Tally() for lane in lanes}
+            for number in range(self._plan.load_rounds):
+                turn = (self._run + number) % len(lanes)
+                for lane in [*lanes[turn:], *lanes[:turn]]:
+                    self._take_turn(lane.way, crowds[lane.name], tallies[lane.name])
+        for lane in lanes:
+            key = (step, sum(shares), lane.name)
+            load = self._found.setdefault(key, Load(sum(shares), lane.name, step=step))
+            load.runs.append(tallies[lane.name].as_run())
+
+    def _take_turn(self, way: Way, crowd: Crowd, tally: _Tally) -> None:
+        """What the background does afterwards is this way's, and is over before the next has its turn."""
+        before = self._cpu_s(way)
+        samples = crowd.loop(self._plan.load_s / self._plan.load_rounds)
+        time.sleep(SETTLE_S)  # kubetape ends its record after the last answer
+        after = self._cpu_s(way)
+        wait_for_rest(way)
+        for role, now in way.cpu_s().items():
+            if role in BACKGROUND:
+                tally.later_s[role] += now - after[role]
+        for role, now in after.items():
+            tally.cpu_s[role] += now - before[role]
+        tally.seconds += samples.seconds
+        tally.elapsed_s += samples.elapsed_s
+        tally.client_s += samples.busiest_cores * samples.elapsed_s
+
+    def _cpu_s(self, way: Way) -> dict[str, float]:
+        server = {API_SERVER: cpu_seconds(self._standin_pid)} if self._standin_pid else {}
+        return server | way.cpu_s()

@@ -22,6 +22,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What one invocation does. runs: everything is started anew and measured so often.
 
     durabilities: of kubetape, for calls, watches, execs and kubectl; the rest is measured with `balanced`.
+    load_s: of each load by each way, in so many turns (load_rounds). starts_at_once: of exec, under load.
     """
 
     runs: int = 5
@@ -39,6 +40,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     transfer_runs: int = 3
     connections: tuple[int, ...] = (1, 16, 64)
     load_s: float = 1.5
+    load_rounds: int = 3
+    starts_at_once: int = 4
     idle_watches: int = 100
     idle_execs: int = 100
 
@@ -59,6 +62,7 @@ def quick(plan: Plan) -> Plan:
         mib=min(plan.mib, 64),
         connections=(1, 16),
         load_s=0.7,
+        load_rounds=1,
         idle_watches=50,
         idle_execs=50,
     )
@@ -77,7 +81,7 @@ def tiny(plan: Plan) -> Plan:
         keys=few,
         kubectls=Schedule(1, 1, 0),
         mib=1,
-        connections=(2,),
+        connections=(16,),
         load_s=0.2,
         idle_watches=4,
         idle_execs=4,

@@ -13,6 +13,8 @@ import msgspec
 from benchmarks.http_client import BenchmarkFailed
 
 SCHEMA: Final = 1
+GET: Final = "get 3 KB"
+"""The step by which ways are compared."""
 _NUMBERS: Final = re.compile(rb"\[[-\d.,\s]+\]")
 
 
@@ -54,7 +56,11 @@ class Transfer(msgspec.Struct):
 
 
 class LoadRun(msgspec.Struct):
-    """A closed loop for a while. cores: how many each process used; "client" and "API server" are among them."""
+    """A closed loop for a while.
+
+    cpu_ms: per call, by process of the way, what its background did afterwards included. cores: how many each
+    process used meanwhile; "client" and "API server" are among them.
+    """
 
     calls_per_s: float
     p50_ms: float
@@ -65,9 +71,12 @@ class LoadRun(msgspec.Struct):
 
 
 class Load(msgspec.Struct):
+    """connections: of starts of an exec, how many run at once."""
+
     connections: int
     lane: str
     runs: list[LoadRun] = []
+    step: str = GET
 
 
 class Idle(msgspec.Struct):

@@ -82,7 +82,8 @@ def _loads(result: Result) -> Iterator[str]:
         return
     yield ""
     yield (
-        f"{'connections':11} {'way':22} {'calls/s':>8} {'of runs':>15} {'p50':>8} {'p90':>8} {'p99':>8}  cores used; the limit"
+        f"{'load':22} {'at once':>7} {'way':22} {'calls/s':>8} {'of runs':>15} {'p50':>8} {'p90':>8} {'p99':>8}  "
+        "CPU ms each; cores used; the limit"
     )
     for one in result.loads:
         rates = [run.calls_per_s for run in one.runs]
@@ -90,7 +91,8 @@ def _loads(result: Result) -> Iterator[str]:
         spread = f"{min(rates):.0f}..{max(rates):.0f}"
         limit = limit_of(one)
         yield (
-            f"{one.connections:11} {one.lane:22} {statistics.median(rates):8.0f} {spread:>15} {shown}  "
+            f"{one.step:22} {one.connections:7} {one.lane:22} {statistics.median(rates):8.0f} {spread:>15} {shown}  "
+            f"{_roles(median_by_role(run.cpu_ms for run in one.runs))}; "
             f"{_roles(median_by_role(run.cores for run in one.runs))}{f'; limit: {limit}' if limit else ''}"
         )
 

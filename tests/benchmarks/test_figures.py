@@ -11,6 +11,7 @@ from benchmarks.side_by_side.document import BEGIN, END, flatten, rewrite
 from benchmarks.side_by_side.figures import find_summary, is_beyond_noise, summarize
 from benchmarks.side_by_side.plots import draw
 from benchmarks.side_by_side.result import (
+    GET,
     Conditions,
     Idle,
     Load,
@@ -108,6 +109,7 @@ def test_the_table_shows_every_lane_and_names_the_limit_of_a_load() -> None:
     run = LoadRun(1000.0, 1.0, 2.0, 3.0, {"gateway": 0.9}, {"client": 0.2, "gateway": 0.95})
     found.loads = [
         Load(16, "kubetape balanced", [run]),
+        Load(4, "kubetape balanced", [run], step="exec start, spdy"),
         Load(64, "direct", [LoadRun(1.0, 1.0, 1.0, 1.0, {}, {"client": 0.99})]),
     ]
     found.transfers = [
@@ -116,7 +118,7 @@ def test_the_table_shows_every_lane_and_names_the_limit_of_a_load() -> None:
     found.idle = [Idle("watch", "kubetape balanced", 100, [{"gateway": 80.0}])]
     found.skipped = ["haproxy: not installed"]
     text = "\n".join(render(found))
-    assert text.count("kubetape balanced") == 4
+    assert text.count("kubetape balanced") == 5
     assert "limit: gateway" in text
     assert "limit: the client: no figure of the way" in text
     assert "left out: haproxy: not installed" in text
@@ -128,6 +130,27 @@ def test_the_table_says_when_the_machine_was_busy_otherwise() -> None:
     text = "\n".join(render(found))
     assert "other programs used 1.5 cores" in text
     assert "load average before the first run: 4.0" in text
+
+
+def test_cpu_of_a_call_is_judged_in_turns_and_under_load_beside_that_of_the_peers() -> None:
+    found = three_ways()
+
+    def load(connections: int, lane: str, cpu_ms: dict[str, float], step: str = GET) -> Load:
+        return Load(connections, lane, [LoadRun(1000.0, 1.0, 2.0, 3.0, cpu_ms)], step=step)
+
+    found.loads = [
+        load(1, "kubetape balanced", {"gateway": 9.0, "keeper": 9.0}),
+        load(16, "kubectl proxy", {"proxy": 0.3}),
+        load(16, "kubetape balanced", {"gateway": 0.6, "keeper": 0.15}),
+        load(4, "kubetape balanced", {"gateway": 2.0, "keeper": 0.5}, "exec start, websocket"),
+        load(4, "kubetape balanced", {"gateway": 3.0, "keeper": 0.5}, "exec start, spdy"),
+        load(4, "haproxy", {"haproxy": 1.5}, "exec start, spdy"),
+    ]
+    lines = [line for line, _ in judge(found) if line.startswith("CPU") and "not measured" not in line]
+    in_turns, under_load, starts = (line.partition(" ms ")[2].split(maxsplit=2) for line in lines)
+    assert in_turns == ["0.50", "met", "gateway 0.50; kubectl proxy 0.50"]
+    assert under_load == ["0.75", "met", "gateway 0.60 + keeper 0.15; kubectl proxy 0.30"]
+    assert starts == ["3.50", "MISSED", "exec start, spdy: gateway 3.00 + keeper 0.50; haproxy 1.50"]
 
 
 def test_the_tables_of_a_page_are_put_between_its_marks_again_and_again(tmp_path: Path) -> None:

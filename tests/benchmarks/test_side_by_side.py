@@ -16,7 +16,7 @@ from benchmarks.processes import start_standin
 from benchmarks.side_by_side.command import measure
 from benchmarks.side_by_side.haproxy import find_haproxy
 from benchmarks.side_by_side.plan import GROUPS, WAYS, Plan, quick, tiny
-from benchmarks.side_by_side.result import Result
+from benchmarks.side_by_side.result import GET, Result
 from benchmarks.side_by_side.site import open_site
 from benchmarks.side_by_side.targets import TARGETS
 from benchmarks.side_by_side.ways import load_cluster, open_ways
@@ -57,6 +57,9 @@ def test_cpu_is_told_apart_by_process(result: Result) -> None:
     assert set(one.runs[0].cpu_ms) == {"gateway", "keeper"}
     assert one.runs[0].cpu_ms["gateway"] > 0
     assert one.runs[0].client_cpu_ms > 0
+    for load in (load for load in result.loads if load.lane == KUBETAPE):
+        assert all(spent > 0 for run in load.runs for spent in run.cpu_ms.values())
+        assert all(set(run.cpu_ms) == {"gateway", "keeper"} for run in load.runs)
 
 
 def test_copies_loads_and_memory_are_measured(result: Result) -> None:
@@ -66,7 +69,15 @@ def test_copies_loads_and_memory_are_measured(result: Result) -> None:
     moves |= {"kubectl cp"} if shutil.which("kubectl") else set()
     assert {one.step for one in result.transfers} == moves
     assert all(len(one.runs) == 1 and one.runs[0].mb_per_s > 0 for one in result.transfers)
-    assert {one.lane for one in result.loads} == {"direct", KUBETAPE, f"{KUBETAPE} h2", "kubetape 2 workers"}
+    lanes: dict[str, set[str]] = {one.step: set() for one in result.loads}
+    for one in result.loads:
+        lanes[one.step].add(one.lane)
+    starts = {"direct", KUBETAPE}
+    assert lanes == {
+        GET: {"direct", KUBETAPE, f"{KUBETAPE} h2", "kubetape 2 workers"},
+        "exec start, websocket": starts,
+        "exec start, spdy": starts,
+    }
     assert all(run.calls_per_s > 0 and "client" in run.cores for one in result.loads for run in one.runs)
     assert [(one.what, one.lane) for one in result.idle] == [("watch", KUBETAPE), ("exec", KUBETAPE)]
 
