@@ -1,7 +1,8 @@
-"""Two relays that do less than the gateway, to see what each thing it does costs (`benchmarks.limit`).
+"""Relays that do less than the gateway, to see what each thing it does costs (`benchmarks.limit`).
 
     bytes   TLS in, TLS out, on the gateway's own TLS streams; reads nothing: what Trio and TLS cost, a limit
     http    also takes HTTP/1.1 apart and puts it together with the gateway's machines; identifies and records nothing
+    exec    the same for one exec: its upgrade, then the frames of its channels in both directions
 
     python -m benchmarks.relays http --kubeconfig FILE --directory DIR
 
@@ -9,6 +10,7 @@ The directory gets `ca.crt`. One connection to the API server for each of the cl
 """
 
 import argparse
+import os
 import ssl
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -20,8 +22,34 @@ import trustme
 from benchmarks.tunnel_client import connect
 from gateway.tls_stream import TlsStream, take_socket
 from gateway.upstream.credentials import load_kubeconfig
-from protocol.events import BodyChunk, EndOfBody, Event, Headers, RequestHead, ResponseHead
+from protocol.channel_runs import join_neighbours
+from protocol.channels import open_channel_machine
+from protocol.events import (
+    BodyChunk,
+    EndOfBody,
+    Event,
+    Failed,
+    Headers,
+    Machine,
+    PeerClosed,
+    Ping,
+    Pong,
+    RequestHead,
+    ResponseHead,
+    TunnelClosed,
+    Upgraded,
+)
 from protocol.http1 import Http1Client, Http1Server
+from protocol.side import Side
+from protocol.upgrade import (
+    check_upgrade_response,
+    client_upgrade_headers,
+    parse_upgrade,
+    upstream_upgrade_headers,
+)
+
+_ENDS: Final = (TunnelClosed, PeerClosed, Failed)
+_OF_ONE_SIDE: Final = (Ping, Pong, PeerClosed, Failed)
 
 Relay = Callable[[TlsStream, TlsStream], Awaitable[None]]
 
@@ -30,20 +58,24 @@ async def relay_bytes(client: TlsStream, upstream: TlsStream) -> None:
     async def pump(source: TlsStream, sink: TlsStream) -> None:
         while data := await source.receive_some():
             await sink.send_all(data)
+
+    await _until_one_ends(pump(client, upstream), pump(upstream, client))
+
+
+async def _until_one_ends(*pumps: Awaitable[None]) -> None:
+    async def run(pump: Awaitable[None]) -> None:
+        await pump
         nursery.cancel_scope.cancel()
 
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(pump, client, upstream)
-        nursery.start_soon(pump, upstream, client)
+        for pump in pumps:
+            nursery.start_soon(run, pump)
 
 
 async def relay_http(client: TlsStream, upstream: TlsStream) -> None:
     """One request after the other, each of them whole before it goes on."""
     server, caller = Http1Server(), Http1Client()
-    while data := await client.receive_some():
-        events = server.receive(data)
-        while events and not isinstance(events[-1], EndOfBody):
-            events += server.receive(await client.receive_some())
+    while events := await _request(client, server):
         for event in events:
             caller.send(_outward(event))
         await upstream.send_all(caller.data_to_send())
@@ -54,6 +86,60 @@ async def relay_http(client: TlsStream, upstream: TlsStream) -> None:
                 over = over or isinstance(event, EndOfBody)
             await client.send_all(server.data_to_send())
         server.next_request()
+
+
+async def _request(client: TlsStream, server: Http1Server) -> list[Event]:
+    """A whole one; [] when the client has left."""
+    events: list[Event] = []
+    while not (events and isinstance(events[-1], EndOfBody)):
+        data = await client.receive_some()
+        if not data:
+            return []
+        events += server.receive(data)
+    return events
+
+
+async def relay_exec(client: TlsStream, upstream: TlsStream) -> None:
+    server, caller = Http1Server(), Http1Client()
+    events = await _request(client, server)
+    if not events:
+        return
+    head = events[0]
+    assert isinstance(head, RequestHead)
+    upgrade, key = parse_upgrade(head, "exec"), os.urandom(16)
+    headers = upstream_upgrade_headers(upgrade, key)
+    caller.send(RequestHead(head.method, head.target, head.authority, headers, upgrade=head.upgrade))
+    caller.send(EndOfBody())
+    await upstream.send_all(caller.data_to_send())
+    while not (answers := caller.receive(await upstream.receive_some())):
+        pass
+    answer = answers[0]
+    assert isinstance(answer, Upgraded)
+    protocol = check_upgrade_response(answer.head, upgrade, key)
+    front, back = (
+        open_channel_machine("exec", upgrade.transport, protocol, side) for side in (Side.SERVER, Side.CLIENT)
+    )
+    server.send(ResponseHead(101, client_upgrade_headers(upgrade, protocol)))
+    await client.send_all(server.data_to_send())
+    await _until_one_ends(
+        _pump_events(client, front, upstream, back, server.take_leftover()),
+        _pump_events(upstream, back, client, front, answer.leftover),
+    )
+
+
+async def _pump_events(
+    source: TlsStream, reader: Machine, sink: TlsStream, writer: Machine, data: bytes
+) -> None:
+    """Until the source is over. data: what came before."""
+    over = False
+    while not over and (data := data or await source.receive_some()):
+        for event in join_neighbours(reader.receive(data)):
+            if not isinstance(event, _OF_ONE_SIDE):
+                writer.send(event)
+            over = over or isinstance(event, _ENDS)
+        await source.send_all(reader.data_to_send())
+        await sink.send_all(writer.data_to_send())
+        data = b""
 
 
 def _outward(event: Event) -> Event:
@@ -71,7 +157,7 @@ def _inward(event: Event) -> Event:
     return ResponseHead(event.status, headers, content_length=event.content_length)
 
 
-RELAYS: Final[dict[str, Relay]] = {"bytes": relay_bytes, "http": relay_http}
+RELAYS: Final[dict[str, Relay]] = {"bytes": relay_bytes, "http": relay_http, "exec": relay_exec}
 
 
 async def serve(relay: Relay, kubeconfig: Path, directory: Path) -> None:
@@ -86,7 +172,11 @@ async def serve(relay: Relay, kubeconfig: Path, directory: Path) -> None:
         client = TlsStream(take_socket(transport), context, server_side=True)
         try:
             await client.do_handshake()
-            await relay(client, await connect(cluster))
+            upstream = await connect(cluster)
+            try:
+                await relay(client, upstream)
+            finally:
+                upstream.close()
         except trio.BrokenResourceError:
             pass  # a benchmark is over
         finally:

@@ -11,9 +11,10 @@ ROOT = Path(__file__).parent.parent.parent
 
 
 @pytest.mark.slow
-def test_every_layer_is_asked_and_has_its_row() -> None:
+@pytest.mark.parametrize("work", ["get", "echo", "start"])
+def test_every_layer_is_asked_and_has_its_row(work: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.limit", "--rounds", "2"],
+        [sys.executable, "-m", "benchmarks.limit", "--rounds", "2", "--only", work],
         cwd=ROOT,
         capture_output=True,
         text=True,
