@@ -49,6 +49,7 @@ them: it pads tar archives of text."""
 _encode_json: Final = msgspec.json.Encoder().encode
 _encode_msgpack: Final = msgspec.msgpack.Encoder().encode
 
+_SOME_PADDING: Final = bytes(16)
 _PADDING: Final = re.compile(rb"\0{16,}")
 
 _TUNNELS: Final = frozenset(("exec", "attach", "portforward"))
@@ -112,10 +113,11 @@ class _Stream:
 
     def take(self, at_us: int, data: bytes, pieces: list[Piece]) -> bool:
         """False if some of it was not taken: it is no text, or the limit is reached."""
-        if is_binary(data):
-            return False
-        data = _PADDING.sub(b"\0", data)
         room = max(0, self._limit_bytes - self._taken_bytes)
+        if not room or is_binary(data):
+            return not data
+        if _SOME_PADDING in data:  # the search for nothing is fast, the expression is not
+            data = _PADDING.sub(b"\0", data)
         taken = data[:room]
         self._taken_bytes += len(taken)
         if self._chars and at_us - self._text_us >= PIECE_SPAN_US:
