@@ -21,7 +21,7 @@ import msgspec
 from storage.errors import UNDECODABLE, BadKeyFile, CorruptFrame, NoKey, StorageError, WrongKey
 from storage.index_day import Day
 from storage.index_early import EarlyRecords
-from storage.index_rows import INTERRUPTED, IndexSettings, OpenCall, Piece, call_text, day_of
+from storage.index_rows import INTERRUPTED, IndexSettings, OpenCall, call_text, day_of
 from storage.index_schema import (
     LOCK_FILE,
     STATE_FILE,
@@ -225,10 +225,10 @@ class Indexer:
         self._open[intent.exchange] = (log, name, call)
         for before, record in early:
             day.touch(call, log, before)
-            call.take(record, self._settings, day.pieces)
+            call.take(record, self._settings, day.pieces, day.known)
         day.touch(call, log, at)
         if not self._settings.metadata_only:
-            day.pieces.append(Piece(call.row.id, "call", 0, call_text(intent)))
+            day.note_words(call, call_text(intent))
 
     def _continue(self, log: str, at: Position, record: AnyRecord) -> None:
         exchange: bytes = getattr(record, "exchange", b"")
@@ -244,7 +244,7 @@ class Indexer:
         day.touch(call, log, at)
         if not self._settings.metadata_only:
             day.note_content(call, record)
-        if call.take(record, self._settings, day.pieces):
+        if call.take(record, self._settings, day.pieces, day.known):
             day.end(call)
             del self._open[exchange]
 

@@ -4,6 +4,7 @@ Knows which records it already has (`has`), so that records may be offered again
 an exchange still needs is kept in the same transaction as its rows.
 """
 
+import hashlib
 import os
 import secrets
 import sqlite3
@@ -13,8 +14,9 @@ from typing import Final
 import msgspec
 import zstandard
 
-from storage.index_rows import MAX_PIECE_CHARS, OpenCall, Piece, clamped
+from storage.index_rows import OpenCall, clamped
 from storage.index_schema import COLUMNS, open_day, translated
+from storage.index_text import MAX_PIECE_CHARS, KnownTexts, Piece
 from storage.policy_story import MAX_COMMANDS, MAX_FILES
 from storage.reader import Position
 from storage.records import AnyRecord, CommandSeen, FileCopied, SessionOpened
@@ -45,7 +47,7 @@ class Day:
         self.generation: int = meta[1]
         self._applied: dict[str, int] = dict(select("SELECT log, seq FROM applied"))
         self._next_call: int = select("SELECT coalesce(max(id), 0) + 1 FROM calls").fetchone()[0]
-        self._next_piece: int = select("SELECT coalesce(max(id), 0) + 1 FROM pieces").fetchone()[0]
+        self.known = KnownTexts(select("SELECT coalesce(max(id), 0) + 1 FROM pieces").fetchone()[0])
         self._segments: dict[tuple[str, str], int] = {
             (log, name): number for number, log, name in select("SELECT id, log, name FROM segments")
         }
@@ -122,6 +124,16 @@ class Day:
         self.changed = True
         self._events.append((log, seq, clamped(at_ns), kind, detail))
 
+    def note_words(self, call: OpenCall, text: str) -> None:
+        """What is found by words of a call itself."""
+        digest = b"call" + hashlib.sha256(text.encode()).digest()  # a body of the same bytes is another text
+        numbers = self.known.numbers(digest)
+        if numbers is None:
+            self.pieces.append(Piece(call.row.id, "call", 0, text))
+            self.known.note(digest, len(self.pieces) - 1, len(self.pieces))
+        else:
+            self.pieces.append(Piece(call.row.id, "call", 0, "", numbers.start))
+
     def note_content(self, call: OpenCall, record: AnyRecord) -> None:
         """A record this exchange is about to take: keep a typed line, or the name of a copied file. Beyond their
         number the call itself says that some are missing."""
@@ -180,17 +192,22 @@ class Day:
         one("UPDATE meta SET generation = generation + 1")
 
     def _write_texts(self) -> None:
-        first = self._next_piece
-        self._next_piece += len(self.pieces)
-        stored = [
-            (number, piece.call, piece.kind, piece.at_us, self._stored(piece))
-            for number, piece in enumerate(self.pieces, first)
-        ]
-        self._connection.executemany("INSERT INTO pieces VALUES (?, ?, ?, ?, ?)", stored)
+        """The words of a piece are in `texts` once, under the number of the first piece that has them."""
+        numbered = list(enumerate(self.pieces, self.known.first_piece))
+        self._connection.executemany(
+            "INSERT INTO pieces VALUES (?, ?, ?, ?, ?, ?)",
+            [
+                (number, piece.call, piece.kind, piece.at_us, piece.same_as or number, self._stored(piece))
+                for number, piece in numbered
+            ],
+        )
         self._connection.executemany(
             "INSERT INTO texts (rowid, body) VALUES (?, ?)",
-            [(number, piece.text) for number, piece in enumerate(self.pieces, first)],
+            [(number, piece.text) for number, piece in numbered if not piece.same_as],
         )
+        self.known.first_piece += len(numbered)
 
     def _stored(self, piece: Piece) -> bytes:
-        return b"" if piece.kind in _UNSTORED_KINDS else self._compress(piece.text.encode())
+        if piece.same_as or piece.kind in _UNSTORED_KINDS:
+            return b""
+        return self._compress(piece.text.encode())

@@ -7,16 +7,15 @@ bounded, and text beyond a limit is counted as cut, never silently dropped.
 """
 
 import hashlib
-import re
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 
 from protocol.events import Channel, Headers
 from storage.index_schema import CallRow
-from storage.plain_text import PlainText, PlainTextState
+from storage.index_text import Body, KnownTexts, Piece, Stream, StreamState
 from storage.policy_story import PolicyStory
 from storage.records import (
     AnyRecord,
@@ -31,28 +30,13 @@ from storage.records import (
     UnknownRecord,
 )
 
-MAX_PIECE_CHARS: Final = 8192
-"""Longest stretch of text found as one: some screens of output."""
-
 DAY_NS: Final = 86_400_000_000_000
-
-PIECE_SPAN_US: Final = 1_000_000
-"""A hit tells the moment to one second."""
-
-MIN_JUDGED_BYTES: Final = 1024
-"""Shorter chunks are indexed whatever they hold: typing, prompts, and what a person could have read."""
-
-_UNPRINTED: Final = bytes((*range(0x01, 0x07), *range(0x0E, 0x1A), *range(0x1C, 0x20), 0x7F))
-"""Control bytes that no text and hardly a terminal uses: 9 % of random or compressed bytes. NUL is none of
-them: it pads tar archives of text."""
 
 _encode_json: Final = msgspec.json.Encoder().encode
 _encode_msgpack: Final = msgspec.msgpack.Encoder().encode
 
-_SOME_PADDING: Final = bytes(16)
-_PADDING: Final = re.compile(rb"\0{16,}")
-
 _TUNNELS: Final = frozenset(("exec", "attach", "portforward"))
+_BODIES: Final = frozenset(("request", "response"))
 
 
 class IndexSettings(msgspec.Struct, frozen=True):
@@ -73,86 +57,12 @@ INTERRUPTED: Final = "interrupted: the process that served it ended without reco
 RECORDS_LOST: Final = "records of this call are gone: their segment was deleted, or its key destroyed"
 
 
-class Piece(NamedTuple):
-    """A stretch of text. kind: call, request, response, log, stdin, stdout, stderr, forward-error, typed."""
-
-    call: int
-    kind: str
-    at_us: int
-    text: str
-
-
-class _StreamState(msgspec.Struct, array_like=True):
-    plain: PlainTextState
-    line_us: int
-    taken_bytes: int
-
-
 class _OpenCallState(msgspec.Struct, array_like=True):
     row: CallRow
     request_limit: int
     response_limit: int
-    streams: dict[str, _StreamState]
+    streams: dict[str, StreamState]
     story: PolicyStory = msgspec.field(default_factory=PolicyStory)
-
-
-class _Stream:
-    """One direction of one exchange on its way to pieces."""
-
-    def __init__(self, call: int, kind: str, limit_bytes: int, state: _StreamState | None = None) -> None:
-        self._call, self._kind, self._limit_bytes = call, kind, limit_bytes
-        self._plain = PlainText(everything=True, typed=kind == "stdin", state=state.plain if state else None)
-        self._line_us = state.line_us if state else 0  # when the last part of the unfinished line came
-        self._taken_bytes = state.taken_bytes if state else 0
-        self._text: list[str] = []
-        self._chars = 0
-        self._text_us = 0
-
-    def state(self) -> _StreamState:
-        return _StreamState(self._plain.state(), self._line_us, self._taken_bytes)
-
-    def take(self, at_us: int, data: bytes, pieces: list[Piece]) -> bool:
-        """False if some of it was not taken: it is no text, or the limit is reached."""
-        room = max(0, self._limit_bytes - self._taken_bytes)
-        if not room or is_binary(data):
-            return not data
-        if _SOME_PADDING in data:  # the search for nothing is fast, the expression is not
-            data = _PADDING.sub(b"\0", data)
-        taken = data[:room]
-        self._taken_bytes += len(taken)
-        if self._chars and at_us - self._text_us >= PIECE_SPAN_US:
-            self.flush(pieces)
-        # a prompt may wait for hours: the command typed behind it has the time of the command
-        if not self._plain.holds_text or at_us - self._line_us >= PIECE_SPAN_US:
-            self._line_us = at_us
-        self._add(at_us, self._plain.feed(taken))
-        if self._chars >= MAX_PIECE_CHARS:
-            self.flush(pieces)
-        return len(data) <= room
-
-    def finish(self, at_us: int, pieces: list[Piece]) -> None:
-        self._add(at_us, self._plain.finish())
-        self.flush(pieces)
-
-    def _add(self, at_us: int, text: str) -> None:
-        if text:
-            if not self._chars:
-                self._text_us = self._line_us
-            self._line_us = at_us
-            self._text.append(text)
-            self._chars += len(text)
-
-    def flush(self, pieces: list[Piece]) -> None:
-        text = "".join(self._text)
-        self._text.clear()
-        self._chars = 0
-        while text.strip():
-            head = text[:MAX_PIECE_CHARS]
-            # between lines, else where the plain text was cut, else anywhere: never in a word if avoidable
-            cut = len(head) if len(head) == len(text) else max(head.rfind("\n"), head.rfind(" "), -1) + 1
-            cut = cut or len(head)
-            pieces.append(Piece(self._call, self._kind, self._text_us, text[:cut]))
-            text = text[cut:]
 
 
 class OpenCall:
@@ -161,7 +71,7 @@ class OpenCall:
     def __init__(self, row: CallRow, request_limit: int, response_limit: int) -> None:
         self.row = row
         self._request_limit, self._response_limit = request_limit, response_limit
-        self._streams: dict[str, _Stream] = {}
+        self._streams: dict[str, Stream] = {}
         self.story = PolicyStory()
 
     @classmethod
@@ -180,7 +90,7 @@ class OpenCall:
         call = cls(stored.row, stored.request_limit, stored.response_limit)
         call.story = stored.story
         for kind, stream in stored.streams.items():
-            call._streams[kind] = _Stream(stored.row.id, kind, call._limit_of(kind, settings), stream)
+            call._streams[kind] = call._stream(kind, call._limit_of(kind, settings), stream)
         return call
 
     def encode(self) -> bytes:
@@ -189,8 +99,17 @@ class OpenCall:
             _OpenCallState(self.row, self._request_limit, self._response_limit, streams, self.story)
         )
 
-    def take(self, record: AnyRecord | UnknownRecord, settings: IndexSettings, pieces: list[Piece]) -> bool:
-        """One more record of this exchange. True if it was the Outcome: the exchange is over."""
+    def take(
+        self,
+        record: AnyRecord | UnknownRecord,
+        settings: IndexSettings,
+        pieces: list[Piece],
+        known: KnownTexts | None = None,
+    ) -> bool:
+        """One more record of this exchange. True if it was the Outcome: the exchange is over.
+
+        known: of the day file that the pieces are for; without it, every text comes out whole.
+        """
         row = self.row
         row.records += 1
         row.last_us = clamped(max(row.last_us, getattr(record, "at_us", 0)))
@@ -212,7 +131,7 @@ class OpenCall:
         elif isinstance(record, Exited):
             row.exit_code = record.exit_code
         elif isinstance(record, Outcome):
-            self._end(record, pieces)
+            self._end(record, pieces, known)
             if settings.metadata_only:
                 row.why = ""
             return True
@@ -234,16 +153,16 @@ class OpenCall:
         self.row.result, self.row.why = "unknown", self.row.why or why
         self.story.abandon()
         self._tell_story()
-        self._finish_streams(pieces)
+        self._finish_streams(pieces, None)
 
-    def _end(self, outcome: Outcome, pieces: list[Piece]) -> None:
+    def _end(self, outcome: Outcome, pieces: list[Piece], known: KnownTexts | None) -> None:
         row = self.row
         row.result, row.why = outcome.result, outcome.why
         row.status = outcome.status or row.status
         row.request_bytes, row.response_bytes = outcome.request_bytes, outcome.response_bytes
         if outcome.exit_code is not None:
             row.exit_code = outcome.exit_code
-        self._finish_streams(pieces)
+        self._finish_streams(pieces, known)
 
     def _tell_story(self) -> None:
         row, story = self.row, self.story
@@ -255,9 +174,9 @@ class OpenCall:
         row.commands, row.files, row.sub_requests = story.commands, story.files, story.sub_requests
         row.text_cut |= story.is_cut
 
-    def _finish_streams(self, pieces: list[Piece]) -> None:
+    def _finish_streams(self, pieces: list[Piece], known: KnownTexts | None) -> None:
         for stream in self._streams.values():
-            stream.finish(self.row.last_us, pieces)
+            stream.finish(self.row.last_us, pieces, known)
         self._streams.clear()
 
     def _channel(self, record: ChannelChunk, settings: IndexSettings, pieces: list[Piece]) -> None:
@@ -286,9 +205,13 @@ class OpenCall:
             limit = self._limit_of(kind, settings)
             if not limit:
                 return
-            stream = self._streams[kind] = _Stream(self.row.id, kind, limit)
+            stream = self._streams[kind] = self._stream(kind, limit)
         if not stream.take(at_us, data, pieces):
             self.row.text_cut = True
+
+    def _stream(self, kind: str, limit: int, state: StreamState | None = None) -> Stream:
+        made = Body if kind in _BODIES else Stream
+        return made(self.row.id, kind, limit, state)
 
     def _limit_of(self, kind: str, settings: IndexSettings) -> int:
         if kind == "request":
@@ -401,13 +324,6 @@ def _is_text(headers: Headers) -> bool:
         if name == b"content-type":
             content_type = value.split(b";", 1)[0].strip().lower()
     return content_type.startswith(b"text/") or content_type.endswith((b"json", b"yaml", b"xml"))
-
-
-def is_binary(data: bytes) -> bool:
-    """Whether a chunk is no text: a file copied through exec costs the index no more than this look at it."""
-    if len(data) < MIN_JUDGED_BYTES:
-        return False
-    return len(data) - len(data.translate(None, _UNPRINTED)) > len(data) // 20
 
 
 def _json(values: tuple[str, ...] | tuple[int, ...]) -> str:

@@ -6,7 +6,8 @@ that is not exactly what this version writes is refused (`GarbledIndex`) and mad
 
 The trap: two SQLite files cannot commit together in WAL mode. Each day file therefore holds, in the
 same transaction as its rows, the sequence number up to which it has them; the state follows after.
-Full text is contentless FTS5 (SQLite 3.40 is enough): the text itself is kept once, compressed.
+Full text is contentless FTS5 (SQLite 3.40 is enough): the text itself is kept once, compressed. A piece of a call
+names, in `text`, the piece whose words it has: itself, or the first with the same text.
 """
 
 import os
@@ -20,7 +21,7 @@ import msgspec
 from storage.database_file import create_database_file
 from storage.errors import StorageError
 
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 APPLICATION_ID: Final = 0x4B544958  # "KTIX"
 BUSY_TIMEOUT_MS: Final = 5000
 STATE_FILE: Final = "state.sqlite"
@@ -134,8 +135,9 @@ CREATE TABLE positions (call INTEGER NOT NULL, seq INTEGER NOT NULL, packed BLOB
     PRIMARY KEY (call, seq)) WITHOUT ROWID;
 CREATE TABLE open_calls (id INTEGER PRIMARY KEY, log TEXT NOT NULL, state BLOB NOT NULL);
 CREATE TABLE pieces (id INTEGER PRIMARY KEY, call INTEGER NOT NULL, kind TEXT NOT NULL, at_us INTEGER NOT NULL,
-    body BLOB NOT NULL);
+    text INTEGER NOT NULL, body BLOB NOT NULL);
 CREATE INDEX pieces_call ON pieces (call);
+CREATE INDEX pieces_text ON pieces (text);
 CREATE TABLE copied (call INTEGER NOT NULL, at_us INTEGER NOT NULL, direction TEXT NOT NULL, name TEXT NOT NULL,
     size INTEGER NOT NULL);
 CREATE INDEX copied_call ON copied (call);

@@ -16,7 +16,7 @@ import msgspec
 import zstandard
 
 from storage.errors import UNDECODABLE, StorageError
-from storage.index_rows import INTERRUPTED, MAX_PIECE_CHARS, day_of
+from storage.index_rows import INTERRUPTED, day_of
 from storage.index_schema import (
     COLUMNS,
     LIST_COLUMNS,
@@ -27,6 +27,7 @@ from storage.index_schema import (
     translated,
 )
 from storage.index_state import MODE_METADATA, recorded_mode
+from storage.index_text import MAX_PIECE_CHARS
 from storage.policy_story import LOST, WAITING
 from storage.query import CONTENT_FIELDS, FieldMatch, Query, TextMatch, typed_text
 from storage.reader import Position
@@ -252,9 +253,10 @@ class Archive:
 
     def _words(self, ask: sqlite3.Connection, row: CallRow, wanted: list[TextMatch], only: str) -> list[Hit]:
         pieces = ask.execute(
-            "SELECT pieces.kind, pieces.at_us, pieces.body FROM texts JOIN pieces ON pieces.id = texts.rowid"
-            " WHERE texts MATCH ? AND texts.rowid BETWEEN (SELECT min(id) FROM pieces WHERE call = ?)"
-            f" AND (SELECT max(id) FROM pieces WHERE call = ?) AND pieces.call = ? {only}"
+            "SELECT pieces.kind, pieces.at_us, first.body FROM texts JOIN pieces ON pieces.text = texts.rowid"
+            " JOIN pieces AS first ON first.id = texts.rowid"
+            " WHERE texts MATCH ? AND texts.rowid BETWEEN (SELECT min(text) FROM pieces WHERE call = ?)"
+            f" AND (SELECT max(text) FROM pieces WHERE call = ?) AND pieces.call = ? {only}"
             " ORDER BY pieces.at_us, pieces.id LIMIT ?",
             (fts_match(wanted), row.id, row.id, row.id, _HITS_PER_CALL),
         )

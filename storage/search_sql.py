@@ -21,10 +21,10 @@ _COLUMN_OF: Final = {
 }
 
 _TEXT_FOUND: Final = (
-    "id IN (SELECT call FROM pieces WHERE id IN (SELECT rowid FROM texts WHERE texts MATCH ?))"
+    "id IN (SELECT call FROM pieces WHERE text IN (SELECT rowid FROM texts WHERE texts MATCH ?))"
 )
 
-_TYPED_FOUND: Final = "id IN (SELECT call FROM pieces WHERE kind = 'typed' AND id IN (SELECT rowid FROM texts WHERE texts MATCH ?))"
+_TYPED_FOUND: Final = "id IN (SELECT call FROM pieces WHERE kind = 'typed' AND text IN (SELECT rowid FROM texts WHERE texts MATCH ?))"
 _SHORT_ID_FROM: Final = 11
 """Of a hold's id, a ULID, people type 8 characters of the random part; SQL counts from 1."""
 

@@ -14,7 +14,8 @@ from typing import Final
 
 import msgspec
 
-from storage.index_rows import OpenCall, Piece
+from storage.index_rows import OpenCall
+from storage.index_text import Piece
 from storage.lake.body import BodyHash, BodyState
 from storage.lake.facts import (
     Facts,

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from protocol.events import Channel
-from storage.index_rows import Piece
+from storage.index_text import Piece
 from storage.lake.place import Place
 from storage.records import (
     AnyRecord,

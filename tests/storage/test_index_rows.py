@@ -6,16 +6,14 @@ import pytest
 
 from protocol.events import Channel, Headers
 from storage.index_rows import (
-    MAX_PIECE_CHARS,
-    PIECE_SPAN_US,
     IndexSettings,
     OpenCall,
-    Piece,
     call_row,
     call_text,
     command_id,
     day_of,
 )
+from storage.index_text import MAX_PIECE_CHARS, PIECE_SPAN_US, Piece
 from storage.records import (
     CallRecord,
     ChannelChunk,

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from storage.errors import BadQuery
 from storage.index import Indexer
+from storage.index_rows import call_text
 from storage.index_schema import GarbledIndex, day_files
 from storage.query import Query, parse_query
-from storage.records import CallRecord
+from storage.records import CallRecord, Intent
 from storage.search import AmbiguousId, Archive, NotFound
 from storage.search_rows import Found, describe
 from tests.kit.recorded import ANN, SECOND_NS, SESSIONS, START_NS, MemoryLogs, Tape, whole_story
@@ -363,3 +364,33 @@ def test_damage_that_only_a_question_meets_is_said(tmp_path: Path) -> None:
     path.write_bytes(b"x" * 5000)
     with pytest.raises(GarbledIndex):
         archive.calls(Query(), limit=9)
+
+
+def test_every_call_with_the_same_answer_is_found_by_its_words(tmp_path: Path) -> None:
+    """The words are in the index once, also after a new indexer has forgotten that it had them."""
+    tape = Tape()
+    source = MemoryLogs(a=tape)
+    for run in ("one", "two", "three"):
+        tape.get_pods(run=run)
+        tape.get_pods(run=f"{run} again")
+        archive = archive_of(tmp_path, source)
+    hits = archive.search(parse_query("web-1", now_ns=NOW_NS), limit=100)
+    assert len(asked(archive, "web-1")) == len({hit.call.id for hit in hits}) == 6
+    assert {(hit.kind, hit.text[hit.start : hit.end]) for hit in hits} == {("response", "web-1")}
+    with sqlite3.connect(next(iter(day_files(tmp_path / "index").values()))) as day:
+        texts, pieces = day.execute("SELECT count(DISTINCT text), count(*) FROM pieces").fetchone()
+    day.close()
+    assert (texts, pieces) == (3 * (4 + 2), 6 * 4 * 2)  # of four calls each, and their two kinds of answers
+
+
+def test_words_of_an_answer_and_of_a_call_are_told_apart(tmp_path: Path) -> None:
+    """Though somebody answers with the very words of a call."""
+    tape = Tape()
+    tape.delete()
+    words = next(call_text(record) for record in tape.records if isinstance(record, Intent))
+    echo = tape.intent(CallRecord("get", path="/echo"))
+    tape.answer(echo, words.encode())
+    archive = archive_of(tmp_path, MemoryLogs(a=tape))
+    (hit,) = archive.search(parse_query(f'exchange:{echo.hex()} "pods web-1"', now_ns=NOW_NS), limit=9)
+    assert hit.kind == "response"
+    assert words.endswith(hit.text)

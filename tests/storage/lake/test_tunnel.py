@@ -3,7 +3,7 @@
 import msgspec
 
 from protocol.events import Channel
-from storage.index_rows import Piece
+from storage.index_text import Piece
 from storage.lake.place import Place, SegmentRef
 from storage.lake.tunnel import MAX_CONNECTIONS, MAX_MARKS, Happening, Tunnel, TunnelState
 from storage.records import AnyRecord, ChannelChanged, ChannelChunk, TunnelEnded
