@@ -101,13 +101,15 @@ class Recorder:
                 _report_headroom(self._headroom)
         return self._headroom
 
-    def append(self, record: AnyRecord, *, urgent: bool = False, quiet: bool = False) -> int:
-        """Queue one record; returns its position. Raises LogFailed once the log has failed.
+    def append(self, *records: AnyRecord, urgent: bool = False, quiet: bool = False) -> int:
+        """Queue records, one behind the other; returns the position of the last. Raises LogFailed once the log has
+        failed.
 
-        urgent: somebody is going to wait for it, so the next commit syncs at once. quiet: it is no reason to
+        urgent: somebody is going to wait for them, so the next commit syncs at once. quiet: they are no reason to
         end a segment.
         """
-        position = self._log.append(encode_record(record), urgent=urgent, quiet=quiet, ring=False)
+        encoded = map(encode_record, records)
+        position = self._log.append(*encoded, urgent=urgent, quiet=quiet, ring=False)
         now = self.last_append_s = time.monotonic()
         if not self._marks or now - self._marks[-1][0] >= MARK_INTERVAL_S:
             self._forget_marks()

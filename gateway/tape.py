@@ -7,7 +7,7 @@ cannot disagree. It writes exactly one Intent and exactly one Outcome.
 import os
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from gateway.decision_counts import DecisionCounts
@@ -72,8 +72,8 @@ class Tape:
             raise AssertionError(f"{field} is not a field of Timings")
         self._timings[field] = (time.perf_counter_ns() - self._started) // 1000
 
-    def append(self, record: AnyRecord, *, urgent: bool = False) -> None:
-        self._position = self._recorder.append(record, urgent=urgent)
+    def append(self, *records: AnyRecord, urgent: bool = False) -> None:
+        self._position = self._recorder.append(*records, urgent=urgent)
 
     async def durable(self) -> None:
         """Return once all that was appended survives a power cut. The last append must be urgent."""
@@ -125,11 +125,16 @@ class Tape:
 
     def answer(self, events: Iterable[Event]) -> None:
         """These events are about to go to the client."""
+        at_us = self.at_us()
+        records: list[AnyRecord] = []
         for event in events:
             if isinstance(event, BodyChunk):
-                self.response_body(event.data)
+                records += self._of_response_body(event.data, at_us)
             elif isinstance(event, ResponseHead):
-                self.response_head(event.status, event.headers)
+                self.status = event.status
+                records.append(ResponseStarted(self.exchange, at_us, event.status, event.headers))
+        if records:
+            self.append(*records)
 
     def response(self, event: Event) -> None:
         """This event is about to go to the client."""
@@ -140,14 +145,20 @@ class Tape:
         self.append(ResponseStarted(self.exchange, self.at_us(), status, headers))
 
     def response_body(self, data: bytes) -> None:
+        self.answer((BodyChunk(data),))
+
+    def _of_response_body(self, data: bytes, at_us: int) -> Sequence[ResponseBody]:
+        """What is kept of these bytes."""
+        exchange, offset = self.exchange, self.response_bytes
+        self.response_bytes += len(data)
         if self.scope is Scope.METADATA:
-            self.response_bytes += len(data)
-            return
-        at_us = self.at_us()
-        for start in range(0, len(data), MAX_DATA_BYTES):
-            piece = data if len(data) <= MAX_DATA_BYTES else data[start : start + MAX_DATA_BYTES]
-            self.append(ResponseBody(self.exchange, at_us, self.response_bytes, piece))
-            self.response_bytes += len(piece)
+            return ()
+        if len(data) <= MAX_DATA_BYTES:
+            return (ResponseBody(exchange, at_us, offset, data),) if data else ()
+        return [
+            ResponseBody(exchange, at_us, offset + start, data[start : start + MAX_DATA_BYTES])
+            for start in range(0, len(data), MAX_DATA_BYTES)
+        ]
 
     def masked(self, where: str, counts: Counter[str]) -> None:
         """So many values were hidden, by rule. where: "request", "answer" or "stream"."""

@@ -36,18 +36,21 @@ class Intake:
         self._asleep_until_s = NOW  # NOW: awake
         self._has_worked = False  # what was taken last held records
 
-    def append(self, record: bytes, urgent: bool, quiet: bool = False, ring: bool = True) -> int:
-        """Queue one record; returns its position. Raises LogFailed, ValueError.
+    def append(self, *records: bytes, urgent: bool, quiet: bool = False, ring: bool = True) -> int:
+        """Queue records, one behind the other; returns the position of the last. Raises LogFailed, ValueError.
 
-        ring: wake the writer if it sleeps too long for this record. Else the caller does, soon.
+        ring: wake the writer if it sleeps too long for them. Else the caller does, soon.
         """
-        size = len(record)
-        if not 0 < size <= MAX_RECORD_BYTES:
-            raise ValueError(f"a record of {size} bytes; the log takes 1 to {MAX_RECORD_BYTES}")
+        byte_count = 0
+        for record in records:
+            size = len(record)
+            if not 0 < size <= MAX_RECORD_BYTES:
+                raise ValueError(f"a record of {size} bytes; the log takes 1 to {MAX_RECORD_BYTES}")
+            byte_count += size
         with self._mutex:
             if self.failed is not None or self._closing:
                 raise self.refusal()
-            appended_bytes = self.appended_bytes + size
+            appended_bytes = self.appended_bytes + byte_count
             if appended_bytes - self.durable_bytes > self._settings.max_pending_bytes:
                 why = f"{self.pending_bytes} bytes wait for the disk"
                 self._latch(LogFailed("append", self._directory, why))
@@ -56,19 +59,19 @@ class Intake:
             queued = self._queued
             if not queued.records:
                 queued.since_s = self._clock.monotonic_s()
-            queued.records.append(record)
-            queued.byte_count += size
+            queued.records += records
+            queued.byte_count += byte_count
             if urgent:
                 queued.urgent = True
             if not quiet:
                 queued.quiet = False
-            position = self.position
-            self.position = position + 1
-            if self._asleep_until_s != NOW and write_due_s(queued, self._settings) < self._asleep_until_s:
-                self.is_due = True
-                if ring:
-                    self._ring()
-        return position
+            self.position += len(records)
+            is_due = self.is_due
+            if not is_due and self._asleep_until_s != NOW:
+                is_due = self.is_due = write_due_s(queued, self._settings) < self._asleep_until_s
+            if is_due and ring:
+                self._ring()
+            return self.position - 1
 
     def ring(self) -> None:
         """Wake the writer for what is due."""

@@ -180,16 +180,17 @@ class SegmentLog:
 
     # --- for callers ----------------------------------------------------------------------------
 
-    def append(self, record: bytes, *, urgent: bool, quiet: bool = False, ring: bool = True) -> int:
-        """Queue one encoded record; returns its position: dense, from 1, going on after a restart.
+    def append(self, *records: bytes, urgent: bool, quiet: bool = False, ring: bool = True) -> int:
+        """Queue encoded records, one behind the other; returns the position of the last: dense, from 1, going on
+        after a restart.
 
-        Nothing is durable on return, and the call never waits for the disk. An urgent record is written
+        Nothing is durable on return, and the call never waits for the disk. What is urgent is written
         and synced at once with all before it; others within the bounds of LogSettings. A quiet record (a
         heartbeat) does not age its segment: idle hours make few files. Without `ring` the caller wakes the
         writer when `is_due` says so, and bounds how late that is. Raises LogFailed once the log has failed or
-        is closed, ValueError for a record no frame can hold (MAX_RECORD_BYTES).
+        is closed, ValueError for a record no frame can hold (MAX_RECORD_BYTES): then none is queued.
         """
-        return self._intake.append(record, urgent, quiet, ring)
+        return self._intake.append(*records, urgent=urgent, quiet=quiet, ring=ring)
 
     @property
     def is_due(self) -> bool:

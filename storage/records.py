@@ -9,6 +9,7 @@ Times: `at_ns` is UTC nanoseconds; `at_us` is microseconds since the `at_ns` of 
 Masked bytes are masked here too; secrets (Authorization, bearer subprotocols) are never in a record.
 """
 
+from collections.abc import Callable
 from typing import Final, TypeAlias
 
 import msgspec
@@ -432,9 +433,8 @@ _LOOSE_DECODER: Final = msgspec.msgpack.Decoder()
 KNOWN_NUMBERS: Final = frozenset((*range(1, 7), *range(10, 17), *range(20, 26), *range(30, 39)))
 
 
-def encode_record(record: AnyRecord) -> bytes:
-    """Encode one record as msgpack (FORMAT.md, section 5)."""
-    return _ENCODER.encode(record)
+encode_record: Final[Callable[[AnyRecord], bytes]] = _ENCODER.encode
+"""Encode one record as msgpack (FORMAT.md, section 5)."""
 
 
 def decode_record(encoded: bytes | memoryview) -> AnyRecord | UnknownRecord:

@@ -61,12 +61,12 @@ class WatchedLog:
         durable = self._durable_position >= self._urgent_position
         return durable and self._log.pending_bytes <= SETTLED_BYTES
 
-    def _append(self, append: Callable[..., int], record: bytes, **how: bool) -> int:
-        position = append(record, **how)
-        self.records += 1
-        self.record_bytes += len(record)
+    def _append(self, append: Callable[..., int], *records: bytes, **how: bool) -> int:
+        position = append(*records, **how)
+        self.records += len(records)
+        self.record_bytes += sum(map(len, records))
         if how.get("urgent"):
-            self.urgent_records += 1
+            self.urgent_records += len(records)
             self._urgent_position = position
         return position
 
