@@ -30,11 +30,13 @@ class TlsRecords:
         )
         self._unread = _NOTHING  # came, and is not yet in `_incoming`
         self._encrypted = b""  # goes before what is in `_outgoing`
+        self.unread = False  # bytes of the peer are not decrypted yet
         self.ended = False  # nothing more can be read: the peer said so, or its last record was broken
         self.problem = ""  # why, if it was broken
 
     def feed(self, data: bytes) -> None:
         """Take bytes of the peer, at most a few records: `decrypt` until it gives nothing before the next."""
+        self.unread = True
         if len(data) <= RECORD_BYTES:
             self._incoming.write(data)
         else:
@@ -50,12 +52,12 @@ class TlsRecords:
                     return False
                 self._read_on()
             else:
+                self._look_what_is_left()
                 return True
 
     def decrypt(self) -> bytes:
         """The plain text at hand, up to PIECE_BYTES; b"" when there is none, for now or, if `ended`, ever."""
-        # asking an empty decoder would cost an exception
-        if not self.unread:
+        if not self.unread:  # asking an empty decoder would cost an exception
             return b""
         pieces: list[bytes] = []
         size = 0
@@ -76,6 +78,7 @@ class TlsRecords:
             self.ended = True
         except ssl.SSLError as error:  # what came before it is good
             self.ended, self.problem = True, f"TLS: {error.reason}"
+        self._look_what_is_left()
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def is_silent(self) -> bool:
@@ -83,15 +86,11 @@ class TlsRecords:
         try:
             self.tls.read(1)
         except ssl.SSLWantReadError:
+            self._look_what_is_left()
             return True
         except ssl.SSLError:
             pass
         return False
-
-    @property
-    def unread(self) -> bool:
-        """Whether bytes of the peer are not decrypted yet."""
-        return bool(self._incoming.pending) or bool(self._unread)
 
     def encrypt(self, data: bytes) -> None:
         """Queue data. Raises ssl.SSLError."""
@@ -123,6 +122,9 @@ class TlsRecords:
         if self._encrypted:
             encrypted, self._encrypted = self._encrypted + encrypted, b""
         return encrypted
+
+    def _look_what_is_left(self) -> None:
+        self.unread = bool(self._incoming.pending) or bool(self._unread)
 
     def _read_on(self) -> None:
         self._incoming.write(self._unread[:RECORD_BYTES])

@@ -46,7 +46,7 @@ class TlsStream:
         server_hostname: str | None = None,
     ) -> None:
         sock.setblocking(False)
-        self._sock = sock
+        self._sock, self._fd = sock, sock.fileno()
         self._records = TlsRecords(context, server_side=server_side, server_hostname=server_hostname)
         self._send_lock = trio.Lock()
         self._unsent = b""  # encrypted, left over by a cancelled send: first in line
@@ -66,7 +66,8 @@ class TlsStream:
         try:
             while not self._records.do_handshake():
                 await self._send_queued()
-                if not await self._fill():
+                await self._fill()
+                if self._records.ended:
                     raise trio.BrokenResourceError("closed during the TLS handshake")
         except ssl.SSLError:
             self._flush_alert()
@@ -81,12 +82,12 @@ class TlsStream:
         """
         records = self._records
         while not records.ended:
-            if data := records.decrypt():
+            if records.unread and (data := records.decrypt()):
                 return data
             if records.queued:  # a key update wants an answer
                 await self._answer()
-            if not records.ended and not await self._fill():
-                records.ended = True
+            if not records.ended:
+                await self._fill()
         if records.problem:
             raise trio.BrokenResourceError(records.problem)
         return b""
@@ -113,7 +114,7 @@ class TlsStream:
             self._records.encrypt(data)
         except ssl.SSLError as error:
             raise trio.BrokenResourceError(f"TLS: {error.reason}") from error
-        return self._send_at_once()
+        return not self._send_lock.locked() and self._send_some()
 
     async def send_rest(self) -> None:
         """Hand the socket all that is encrypted. Raises trio.BrokenResourceError."""
@@ -192,28 +193,44 @@ class TlsStream:
                 return
             drained += len(data)
 
-    async def _fill(self) -> bool:
-        """Move bytes from the socket to the decoder; False at the end."""
+    async def _fill(self) -> None:
+        """Move bytes from the socket to the decoder, or tell it that they have ended."""
         if self._busy_reads >= BUSY_READS:
             self._busy_reads = 0
             await trio.lowlevel.checkpoint()
-        while True:
-            if self._drained:
-                self._busy_reads = 0
-                await self._wait_readable()
+        while self._drained or not self._read():
+            self._busy_reads = 0
+            if self._closed:
+                raise trio.ClosedResourceError("this connection was closed")
+            self._waiting = True
             try:
-                data = self._sock.recv(self._read_bytes)
-            except BlockingIOError:
-                self._drained = True
-                continue
-            except OSError as error:
-                raise trio.BrokenResourceError(f"connection broken: {error.strerror}") from error
-            self._busy_reads += 1
-            # a small message is followed by silence; behind a record's worth there is usually more
-            self._drained = len(data) < RECORD_BYTES
-            self._read_bytes = READ_BYTES if len(data) >= RECORD_BYTES else RECORD_BYTES
+                await trio.lowlevel.wait_readable(self._fd)
+                self._drained = False
+            except trio.ClosedResourceError:
+                if self._closed:
+                    raise
+                raise trio.TooSlowError("the peer sent nothing for too long") from None
+            finally:
+                self._waiting = False
+
+    def _read(self) -> bool:
+        """Read the socket once; False if it has nothing yet."""
+        try:
+            data = self._sock.recv(self._read_bytes)
+        except BlockingIOError:
+            self._drained = True
+            return False
+        except OSError as error:
+            raise trio.BrokenResourceError(f"connection broken: {error.strerror}") from error
+        self._busy_reads += 1
+        # a small message is followed by silence; behind a record's worth there is usually more
+        self._drained = len(data) < RECORD_BYTES
+        self._read_bytes = RECORD_BYTES if self._drained else READ_BYTES
+        if data:
             self._records.feed(data)
-            return bool(data)
+        else:
+            self._records.ended = True
+        return True
 
     def _send_at_once(self) -> bool:
         return not self._send_lock.locked() and self._send_some()
@@ -230,19 +247,6 @@ class TlsStream:
     async def _send_queued(self) -> None:
         if not self._send_at_once():  # the lock costs a turn of the loop even when it is free
             await self.send_rest()
-
-    async def _wait_readable(self) -> None:
-        if self._closed:
-            raise trio.ClosedResourceError("this connection was closed")
-        self._waiting = True
-        try:
-            await trio.lowlevel.wait_readable(self._sock)
-        except trio.ClosedResourceError:
-            if self._closed:
-                raise
-            raise trio.TooSlowError("the peer sent nothing for too long") from None
-        finally:
-            self._waiting = False
 
     def _flush_alert(self) -> None:
         """Best effort: tell the peer why the handshake fails, without waiting for it."""

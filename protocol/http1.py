@@ -26,7 +26,7 @@ from protocol.events import (
     ResponseHead,
     Upgraded,
 )
-from protocol.http1_connection import Connection
+from protocol.http1_connection import END_OF_BODY, Connection
 from protocol.http1_framing import (
     BodyReader,
     ChunkedReader,
@@ -105,12 +105,14 @@ class Http1Server(Connection):
         Ask when the response is complete. It may be True then only because the request's body is
         not: reading that to its end (`receive`) makes the connection usable again.
         """
-        return self.is_closing or (self._outbound.phase is Phase.DONE and self._inbound.phase is Phase.BODY)
+        if self._closing or self._failed or (self._peer_ended and not self._intake.left_bytes):
+            return True
+        return self._outbound.phase is Phase.DONE and self._inbound.phase is Phase.BODY
 
     @property
     def is_closing(self) -> bool:
         """Whether the connection ends whatever else is read: reading on would be a waste."""
-        return self._closing or self._failed or (self._peer_ended and not len(self._intake))
+        return self._closing or self._failed or (self._peer_ended and not self._intake.left_bytes)
 
     def close_after_response(self) -> None:
         """Let the connection end with the current or next response, which says so if it can."""
@@ -126,16 +128,16 @@ class Http1Server(Connection):
         self._outbound.advance(Step.NEXT)
         self._inbound.advance(Step.NEXT)
         self._head = None
-        return self._read() if len(self._intake) or self._peer_ended else []
+        return self._read() if self._intake.left_bytes or self._peer_ended else []
 
     def take_leftover(self) -> bytes:
         """After a 101 was sent: the bytes that came after the request, for the tunnel's machine."""
         if self._inbound.phase is not Phase.RAW:
             raise LocalProtocolError("the connection has not switched protocols")
-        return self._intake.take(len(self._intake))
+        return self._intake.take(self._intake.left_bytes)
 
-    def send(self, event: Event) -> None:
-        """Queue one event of the response.
+    def send(self, *events: Event) -> None:
+        """Queue events of the response.
 
         The head's `content_length`, or an exact content-length header, frames the body; without
         either it is chunked. An answer to HEAD is written without the body given; 204 and 304 have
@@ -143,18 +145,16 @@ class Http1Server(Connection):
         LocalProtocolError out of order, for a body of another length, for a malformed field; the
         connection is then to be closed without another byte.
         """
-        match event:
-            case BodyChunk():
+        for event in events:
+            if isinstance(event, BodyChunk):
                 self._send_chunk(event)
-            case EndOfBody():
+            elif isinstance(event, EndOfBody):
                 self._send_end()
-            case ResponseHead(status=101):
-                self._send_switch(event)
-            case ResponseHead():
+            elif isinstance(event, ResponseHead):
                 self._send_head(event)
-            case InformationalHead(status=100):
+            elif isinstance(event, InformationalHead) and event.status == 100:
                 self._send_continue()
-            case _:
+            else:
                 raise LocalProtocolError(f"an HTTP/1.1 server does not send {type(event).__name__}")
 
     # --- receiving
@@ -164,11 +164,11 @@ class Http1Server(Connection):
             head = self._read_head()
             if head is None:
                 return
-            self._begin_request(head)
             events.append(head)
+            self._begin_request(head, events)
         if self._inbound.phase is Phase.BODY:
             self._read_body(events)
-        if self._inbound.phase is Phase.DONE and len(self._intake) > self._limits.max_pipelined_bytes:
+        if self._inbound.phase is Phase.DONE and self._intake.left_bytes > self._limits.max_pipelined_bytes:
             raise TooLarge("the client sends requests without waiting for responses", status_hint=400)
 
     def _read_head(self) -> RequestHead | None:
@@ -194,8 +194,7 @@ class Http1Server(Connection):
         self._line = None
         return parse_request_head(method, target, lines, self._limits)
 
-    def _begin_request(self, head: RequestHead) -> None:
-        self._inbound.advance(Step.HEAD)
+    def _begin_request(self, head: RequestHead, events: list[Event]) -> None:
         self._outbound.advance(Step.ASKED)
         self._head = head
         self._owes_continue = head.expects_continue
@@ -203,7 +202,12 @@ class Http1Server(Connection):
         # already have sent it bytes that are no request (CVE-2018-1002105 was a pipe left open).
         self._closing = self._closing or head.wants_close or bool(head.upgrade)
         length = head.content_length
-        self._reader = ChunkedReader(from_client=True) if length is None else LengthReader(length)
+        if length == 0:
+            self._inbound.advance(Step.WHOLE)
+            events.append(END_OF_BODY)
+        else:
+            self._inbound.advance(Step.HEAD)
+            self._reader = ChunkedReader(from_client=True) if length is None else LengthReader(length)
 
     def _read(self) -> list[Event]:
         events = super()._read()
@@ -213,9 +217,9 @@ class Http1Server(Connection):
 
     def _end_input(self, events: list[Event]) -> None:
         phase = self._inbound.phase
-        if phase is Phase.BODY or self._line is not None or (phase is Phase.HEAD and len(self._intake)):
+        if phase is Phase.BODY or self._line is not None or (phase is Phase.HEAD and self._intake.left_bytes):
             raise RemoteProtocolError("the client ended the connection within a request")
-        if not len(self._intake):
+        if not self._intake.left_bytes:
             events.append(PeerClosed())
 
     # --- sending
@@ -227,6 +231,9 @@ class Http1Server(Connection):
             self._to_send.append(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def _send_head(self, head: ResponseHead) -> None:
+        if head.status == 101:
+            self._send_switch(head)
+            return
         if head.status < 200:
             raise LocalProtocolError(f"{head.status} is not a final status")
         head, length = split_length(head)
@@ -330,21 +337,21 @@ class Http1Client(Connection):
         self._response_begun = self._response_begun or bool(data)
         return super().receive(data)
 
-    def send(self, event: Event) -> None:
-        """Queue one event of a request; a RequestHead begins the next exchange.
+    def send(self, *events: Event) -> None:
+        """Queue events of a request; a RequestHead begins the next exchange.
 
         `content_length` frames the body: None is chunked. An upgrade request brings its
         `connection` and `upgrade` headers. Raises LocalProtocolError out of order, unless
         `reusable`, for a body of another length, for a malformed field.
         """
-        match event:
-            case BodyChunk():
+        for event in events:
+            if isinstance(event, BodyChunk):
                 self._send_chunk(event)
-            case EndOfBody():
+            elif isinstance(event, EndOfBody):
                 self._send_end()
-            case RequestHead():
+            elif isinstance(event, RequestHead):
                 self._send_head(event)
-            case _:
+            else:
                 raise LocalProtocolError(f"an HTTP/1.1 client does not send {type(event).__name__}")
 
     def _send_head(self, head: RequestHead) -> None:
@@ -370,12 +377,12 @@ class Http1Client(Connection):
                 return
         if self._inbound.phase is Phase.BODY:
             self._read_body(events)
-        if len(self._intake) and self._inbound.phase is Phase.DONE:
+        if self._intake.left_bytes and self._inbound.phase is Phase.DONE:
             # The response stands, its end is beyond doubt; what follows is nobody's. A server that
             # closes an idle connection may say 408 here.
-            self._intake.take(len(self._intake))
+            self._intake.take(self._intake.left_bytes)
             self._last = True
-        if len(self._intake) and self._inbound.phase is Phase.IDLE:
+        if self._intake.left_bytes and self._inbound.phase is Phase.IDLE:
             raise RemoteProtocolError("the server speaks before it was asked")
 
     def _take_head(self) -> ReceivedHead | None:
@@ -429,13 +436,13 @@ class Http1Client(Connection):
             raise RemoteProtocolError("the server switches to another protocol than asked for")
         self._inbound.advance(Step.SWITCH)
         self._outbound.advance(Step.SWITCH)
-        events.append(Upgraded(head, self._intake.take(len(self._intake))))
+        events.append(Upgraded(head, self._intake.take(self._intake.left_bytes)))
 
     def _end_input(self, events: list[Event]) -> None:
         phase = self._inbound.phase
         if phase is Phase.BODY and self._reader.may_end_at_eof:
             self._inbound.advance(Step.END)
-            events.append(EndOfBody())
+            events.append(END_OF_BODY)
         elif phase is Phase.HEAD or phase is Phase.BODY:
             raise RemoteProtocolError("the server ended the connection within a response")
         else:

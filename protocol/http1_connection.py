@@ -5,12 +5,15 @@ both directions on their tables. Heads differ by role: see `protocol.http1`.
 """
 
 from abc import ABC, abstractmethod
+from typing import Final
 
 from protocol.errors import LocalProtocolError, RemoteProtocolError
 from protocol.events import BodyChunk, EndOfBody, Event, Failed
 from protocol.http1_framing import BodyReader, BodyWriter, HeadOnlyWriter, Intake, LengthReader
 from protocol.http1_heads import Limits
 from protocol.http1_states import Direction, Phase, Step
+
+END_OF_BODY: Final = EndOfBody()
 
 
 class Connection(ABC):
@@ -73,20 +76,21 @@ class Connection(ABC):
         ...
 
     def _read_body(self, events: list[Event]) -> None:
+        """Read on in phase BODY."""
         pieces: list[bytes] = []
         try:
             complete = self._reader.read(self._intake, pieces)
         finally:
             # what came before an offence counts; many small chunks of one read are one event
             if pieces:
-                self._inbound.advance(Step.CHUNK)
                 events.append(BodyChunk(b"".join(pieces)))
         if complete:
             self._inbound.advance(Step.END)
-            events.append(EndOfBody())
+            events.append(END_OF_BODY)
 
     def _send_chunk(self, event: BodyChunk) -> None:
-        self._outbound.advance(Step.CHUNK)
+        if self._outbound.phase is not Phase.BODY:  # else it stays there
+            self._outbound.advance(Step.CHUNK)
         self._writer.write(event.data, self._to_send)
 
     def _send_end(self) -> None:

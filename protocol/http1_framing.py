@@ -34,18 +34,17 @@ _BARE: Final = "a line ends in something other than CRLF"
 class Intake:
     """The bytes of one connection that were received and not yet taken."""
 
-    __slots__ = ("_data", "_scanned", "_start")
+    __slots__ = ("_data", "_scanned", "_start", "left_bytes")
 
     def __init__(self) -> None:
+        self.left_bytes = 0  # received and not taken
         self._data: bytes | bytearray = b""  # one read as it came, or several joined
         self._start = 0  # index of the first byte not taken
         self._scanned = 0  # bytes after it known to hold no end of what is searched
 
-    def __len__(self) -> int:
-        return len(self._data) - self._start
-
     def feed(self, data: bytes) -> None:
         """Append one read."""
+        self.left_bytes += len(data)
         if self._start == len(self._data):
             self._data, self._start, self._scanned = data, 0, 0
             return
@@ -60,6 +59,7 @@ class Intake:
         """Take up to `limit` bytes: the read itself where it fits as a whole."""
         data, start = self._data, self._start
         end = min(len(data), start + limit)
+        self.left_bytes -= end - start
         self._scanned = 0
         if end == len(data):
             self._data, self._start = b"", 0
@@ -72,7 +72,7 @@ class Intake:
 
     def first_byte(self) -> int | None:
         """The next byte, left where it is, or None."""
-        return self._data[self._start] if len(self) else None
+        return self._data[self._start] if self.left_bytes else None
 
     def take_head(self, limit: int, first_line_limit: int) -> list[bytes] | None:
         """Take all lines of a head that is here as a whole, without their CRLFs and the empty line.
@@ -94,8 +94,9 @@ class Intake:
             return None
         if len(lines[0]) > first_line_limit:
             return None
+        self.left_bytes -= end + 4 - start
         self._scanned = 0
-        if end + 4 == len(data):
+        if not self.left_bytes:
             self._data, self._start = b"", 0
         else:
             self._start = end + 4
@@ -154,7 +155,7 @@ class Intake:
         if self._data.startswith(b"\r\n", self._start):
             self.take(2)
             return True
-        if len(self) > 1 or self.first_byte() not in (None, 0x0D):
+        if self.left_bytes > 1 or self.first_byte() not in (None, 0x0D):
             raise RemoteProtocolError(otherwise)
         return False
 
@@ -198,7 +199,7 @@ class LengthReader:
         self.left = length  # bytes still to come
 
     def read(self, intake: Intake, pieces: list[bytes]) -> bool:
-        if self.left and len(intake):
+        if self.left and intake.left_bytes:
             piece = intake.take(self.left)
             self.left -= len(piece)
             pieces.append(piece)
@@ -212,8 +213,8 @@ class UntilCloseReader:
     may_end_at_eof = True
 
     def read(self, intake: Intake, pieces: list[bytes]) -> bool:
-        if len(intake):
-            pieces.append(intake.take(len(intake)))
+        if intake.left_bytes:
+            pieces.append(intake.take(intake.left_bytes))
         return False
 
 
@@ -233,7 +234,7 @@ class ChunkedReader:
         self._total = 0  # bytes announced by all chunks so far
 
     def read(self, intake: Intake, pieces: list[bytes]) -> bool:
-        while len(intake):
+        while intake.left_bytes:
             if self._next == self._SIZE:
                 line = intake.take_line(MAX_SIZE_LINE_BYTES, status_hint=400)
                 if line is None:

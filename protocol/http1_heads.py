@@ -75,9 +75,6 @@ _CODINGS: Final = frozenset(
 _TAKEN_FROM_REQUEST: Final = CONNECTION_FIELDS | {b"host", b"content-length", b"expect"}
 _TAKEN_FROM_RESPONSE: Final = CONNECTION_FIELDS | {b"content-length"}
 _ONLY_ON_UPGRADE: Final = frozenset({b"connection", b"upgrade"})
-_OURS_IN_REQUEST: Final = {True: _TAKEN_FROM_REQUEST - _ONLY_ON_UPGRADE, False: _TAKEN_FROM_REQUEST}
-_OURS_IN_RESPONSE: Final = {True: _TAKEN_FROM_RESPONSE - _ONLY_ON_UPGRADE, False: _TAKEN_FROM_RESPONSE}
-"""Fields the caller must leave to the machine, by whether the message switches protocols."""
 _NO_OPTIONS: Final[frozenset[bytes]] = frozenset()
 
 _USUAL_NAMES: Final = {
@@ -87,11 +84,35 @@ _USUAL_NAMES: Final = {
         b"transfer-encoding", b"connection", b"upgrade", b"kubectl-command", b"kubectl-session", b"x-stream-protocol-version",
         b"sec-websocket-key", b"sec-websocket-version", b"sec-websocket-protocol", b"audit-id", b"cache-control", b"date",
         b"warning", b"x-kubernetes-pf-flowschema-uid", b"x-kubernetes-pf-prioritylevel-uid", b"content-encoding", b"vary",
+        b"x-forwarded-for",
     )
     for spelling in (name, name.title())
 }  # fmt: skip
 """Names as Go writes them, known to be good: no need to check them again in each request."""
-_USUAL_LOWER: Final = frozenset(_USUAL_NAMES.values())
+
+
+class _Names(msgspec.Struct, frozen=True):
+    """Names in fields to be sent. ours: the caller must leave them to the machine; plain: known to be good and his."""
+
+    ours: frozenset[bytes]
+    plain: frozenset[bytes]
+
+
+def _names(ours: frozenset[bytes]) -> _Names:
+    return _Names(ours, frozenset(_USUAL_NAMES.values()) - ours)
+
+
+_IN_REQUEST: Final = {
+    True: _names(_TAKEN_FROM_REQUEST - _ONLY_ON_UPGRADE),
+    False: _names(_TAKEN_FROM_REQUEST),
+}
+_IN_RESPONSE: Final = {
+    True: _names(_TAKEN_FROM_RESPONSE - _ONLY_ON_UPGRADE),
+    False: _names(_TAKEN_FROM_RESPONSE),
+}
+"""By whether the message switches protocols."""
+_PADDING: Final = (b":  ", b": \t", b" \r\n", b"\t\r\n")
+"""One of these is in a block of fields if a value begins or ends with a blank."""
 
 REASONS: Final[dict[int, bytes]] = {
     100: b"Continue",
@@ -336,7 +357,7 @@ def encode_request_head(head: RequestHead) -> bytes:
     if head.upgrade and head.content_length != 0:
         raise LocalProtocolError("an upgrade request has a body")
     lines = [b"%b %b HTTP/1.1\r\nHost: %b\r\n" % (head.method, head.target, head.authority)]
-    lines.append(_encode_fields(head.headers, _OURS_IN_REQUEST[bool(head.upgrade)]))
+    lines.append(_encode_fields(head.headers, _IN_REQUEST[bool(head.upgrade)]))
     if head.content_length is None:
         lines.append(b"Transfer-Encoding: chunked\r\n")
     elif head.content_length or head.method not in BODILESS_METHODS:
@@ -356,7 +377,7 @@ def encode_response_head(head: ResponseHead, *, length: int | None, chunked: boo
     if not 100 <= head.status <= 599:
         raise LocalProtocolError(f"{head.status} is no HTTP status")
     lines = [b"HTTP/1.1 %d %b\r\n" % (head.status, REASONS.get(head.status, b""))]
-    lines.append(_encode_fields(head.headers, _OURS_IN_RESPONSE[head.status == 101]))
+    lines.append(_encode_fields(head.headers, _IN_RESPONSE[head.status == 101]))
     if length is not None:
         lines.append(b"Content-Length: %d\r\n" % length)
     if chunked:
@@ -385,16 +406,30 @@ def split_length(head: ResponseHead) -> tuple[ResponseHead, int | None]:
     return msgspec.structs.replace(head, headers=rest), length
 
 
-def _encode_fields(headers: Headers, ours: frozenset[bytes]) -> bytes:
-    parts: list[bytes] = []
-    for name, value in headers:
-        if name in ours:
-            raise LocalProtocolError(f"the machine chooses {name.decode('ascii')}, not its caller")
-        if (name not in _USUAL_LOWER and not is_field_name(name)) or value.strip(b" \t") != value:
-            raise LocalProtocolError(_MALFORMED)
-        parts += (name, b": ", value, b"\r\n")
-    block = b"".join(parts)
+def _encode_fields(headers: Headers, names: _Names) -> bytes:
+    """Lines of fields, each with its CRLF."""
+    if not headers:
+        return b""
+    block = b"\r\n".join(map(b": ".join, headers)) + b"\r\n"
+    if not names.plain.issuperset(dict(headers)):
+        _check_names(headers, names.ours)
+    first, second, third, fourth = _PADDING  # no loop: this is on the way of every message, twice
+    if first in block or second in block or third in block or fourth in block:
+        _check_padding(headers)
     # one pass over all values: the only control bytes are those of the line ends just written, and tabs
     if len(block.translate(None, CONTROLS)) != len(block) - 2 * len(headers):
         raise LocalProtocolError(_MALFORMED)
     return block
+
+
+def _check_names(headers: Headers, ours: frozenset[bytes]) -> None:
+    for name, _ in headers:
+        if name in ours:
+            raise LocalProtocolError(f"the machine chooses {name.decode('ascii')}, not its caller")
+        if not is_field_name(name):
+            raise LocalProtocolError(_MALFORMED)
+
+
+def _check_padding(headers: Headers) -> None:
+    if any(value.strip(b" \t") != value for _, value in headers):
+        raise LocalProtocolError(_MALFORMED)

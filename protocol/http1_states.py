@@ -7,7 +7,8 @@ server reads the first and writes the second, a client the other way round:
     response    IDLE -> HEAD -> BODY -> DONE -> (next) IDLE ...
                         HEAD -> RAW, both directions, on 101
 
-Every message passes BODY, also one without body: its end is its own step. A response may run ahead
+Every message passes BODY, also one without body: its end is its own step. Only a request without body that is read
+may take both at once. A response may run ahead
 of its request (a refusal before the body came), which is why these are two tables and not one. The
 next exchange starts only when both are DONE. A pair that is not in the table is an error: ours
 (`LocalProtocolError`), because what a peer sends is checked before it becomes a step.
@@ -38,6 +39,7 @@ class Step(IntEnum):
     HEAD = auto()
     CHUNK = auto()
     END = auto()
+    WHOLE = auto()  # request only: HEAD and END, of a message without a body
     SWITCH = auto()  # 101 has passed
     NEXT = auto()  # both messages are complete and the connection goes on
     STOP = auto()  # the end of input, or an error
@@ -45,6 +47,7 @@ class Step(IntEnum):
 
 REQUEST: Final[dict[tuple[Phase, Step], Phase]] = {
     (Phase.HEAD, Step.HEAD): Phase.BODY,
+    (Phase.HEAD, Step.WHOLE): Phase.DONE,
     (Phase.BODY, Step.CHUNK): Phase.BODY,
     (Phase.BODY, Step.END): Phase.DONE,
     (Phase.DONE, Step.NEXT): Phase.HEAD,

@@ -168,8 +168,7 @@ class Http1Connection:
         return b""
 
     async def send(self, *events: Event) -> None:
-        for event in events:
-            self._machine.send(event)
+        self._machine.send(*events)
         await self._flush()
 
     def before_answer(self, head: RequestHead) -> None:

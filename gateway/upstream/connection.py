@@ -54,12 +54,12 @@ class UpstreamConnection:
 
     async def send(self, *events: Event) -> None:
         """Write events in one go. Raises UpstreamLost."""
-        for event in events:
-            if isinstance(event, RequestHead):
-                self.requests_begun += 1
-            self._machine.send(event)
+        if isinstance(events[0], RequestHead):
+            self.requests_begun += 1
+        self._machine.send(*events)
         try:
-            await self.stream.send_all(self._machine.data_to_send())
+            if not self.stream.send_nowait(self._machine.data_to_send()):
+                await self.stream.send_rest()
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             raise UpstreamLost("the connection to the API server broke while the call was sent") from error
 
@@ -67,7 +67,8 @@ class UpstreamConnection:
         """As `receive`; raises trio.TooSlowError, and loses nothing, when nothing came for so long or little longer."""
         self._deadlines.set(self.stream, patience_s)
         try:
-            return await self.receive()
+            events = await self._receive_once()
+            return events if isinstance(events[-1], EndOfBody) else await self._gather(events)
         finally:
             self._deadlines.clear(self.stream)
 
@@ -79,12 +80,7 @@ class UpstreamConnection:
     async def receive(self) -> list[Event]:
         """The events of one read, at least one; of a short answer all. Raises UpstreamLost when the answer breaks off."""
         events = await self._receive_once()
-        if isinstance(events[0], ResponseHead) and not isinstance(events[-1], EndOfBody):
-            left_bytes = self._machine.body_left_bytes
-            short = left_bytes <= GATHERED_BYTES if left_bytes is not None else not self.answer_may_stream
-            if short:
-                return await self._gather(events)
-        return events
+        return events if isinstance(events[-1], EndOfBody) else await self._gather(events)
 
     async def _receive_once(self) -> list[Event]:
         if self._problem:
@@ -107,7 +103,13 @@ class UpstreamConnection:
                 raise UpstreamLost("the API server closed the connection before its answer was complete")
 
     async def _gather(self, events: list[Event]) -> list[Event]:
-        """Read a short answer to its end, or as far as it comes without delay; its body in one piece."""
+        """Read a short answer that has just begun to its end, or as far as it comes without delay; its body in one
+        piece. Anything else as it came."""
+        if not isinstance(events[0], ResponseHead):
+            return events
+        left_bytes = self._machine.body_left_bytes
+        if left_bytes > GATHERED_BYTES if left_bytes is not None else self.answer_may_stream:
+            return events
         gathered_bytes = 0
         try:
             with trio.move_on_after(GATHERING_S):

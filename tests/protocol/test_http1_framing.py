@@ -37,9 +37,9 @@ def test_what_is_taken_in_parts_comes_out_in_order() -> None:
     intake = intake_of(b"abc", b"def")
     assert [intake.take(2), intake.take(1)] == [b"ab", b"c"]
     intake.feed(b"ghi")
-    assert len(intake) == 6
+    assert intake.left_bytes == 6
     assert [intake.take(4), intake.take(9), intake.take(1)] == [b"defg", b"hi", b""]
-    assert not len(intake)
+    assert not intake.left_bytes
     assert intake.first_byte() is None
 
 
@@ -79,11 +79,12 @@ def test_a_head_is_taken_at_once_exactly_when_it_can_be_piece_by_piece(
     head = at_once.take_head(limit, first_line_limit)
     expected = piece_by_piece(pieces, limit, first_line_limit)
     if head is None:
-        assert len(at_once) == len(wire)  # nothing is taken
+        assert at_once.left_bytes == len(wire)  # nothing is taken
         # no grammar takes a first line that is empty or has a control byte: what remains says so
         assert expected is None or not expected[0] or expected[0].translate(None, CONTROLS) != expected[0]
     else:
         assert head == expected
+        assert at_once.left_bytes == pieces.left_bytes
         assert at_once.take(99) == pieces.take(99)
 
 
