@@ -98,11 +98,12 @@ async def admit(request: ClientRequest, tape: Tape, services: Services, live: Li
     except Exception as error:
         tape.intent(_intent(request, tape, services, so_far))
         raise refusal_for(error) from error
-    tape.scope = admitted.verdict.scope
-    tape.intent(_intent(request, tape, services, so_far, admitted))
-    services.counts.decided(admitted.verdict)
-    if admitted.verdict.action is Action.DENY:
-        raise deny(admitted.verdict, admitted.call, admitted.principal, tape.exchange)
+    verdict = admitted.verdict
+    tape.scope = verdict.scope
+    tape.intent(_intent(request, tape, services, so_far, None if verdict.action is Action.DENY else admitted))
+    services.counts.decided(verdict)
+    if verdict.action is Action.DENY:
+        raise deny(verdict, admitted.call, admitted.principal, tape.exchange)
     return admitted
 
 
@@ -113,15 +114,15 @@ def _intent(
     so_far: _Understood,
     admitted: Admitted | None = None,
 ) -> Intent:
-    goes_upstream = admitted is not None and admitted.verdict.action is not Action.DENY
-    upstream = admitted.upstream if admitted is not None and goes_upstream else None
+    """admitted: if it goes upstream."""
+    upstream = admitted.upstream if admitted is not None else None
     return build_intent(
         request.head,
         request.facts,
         exchange=tape.exchange,
         at_ns=tape.started_ns,
         verdict=so_far.verdict or services.policy.unjudged,
-        durability=admitted.call.durability_class if admitted is not None and goes_upstream else 1,
+        durability=admitted.call.durability_class if admitted is not None else 1,
         headers=so_far.headers,
         session=so_far.session,
         principal=so_far.principal,
@@ -147,18 +148,23 @@ async def _understand(
     upgrade = parse_upgrade(head, kind) if head.upgrade else None
     principal = so_far.principal = await _identify(request, services, upgrade)
     tape.mark("authenticated_us")
-    so_far.session = await _session(request, tape, services, principal, so_far.headers.user_agent)
-    services.revocations.enter(live, principal, so_far.session)
+    session, begins = services.sessions.session_for(principal, now_ns=tape.started_ns)
+    if begins:
+        session = await _begin_session(request, tape, services, principal, session, so_far.headers.user_agent)
+    so_far.session = session
+    services.revocations.enter(live, principal, session)
     if refused is not None or so_far.call is None:
         raise refused or AssertionError("a target is either read or refused")
     call = so_far.call
-    _check_origin(head, principal, services)
+    if principal.method == "certificate":
+        _check_origin(head, services)
     if so_far.headers.refused is not None:
         raise Refusal(*so_far.headers.refused)
-    _check_carried(call, upgrade)
+    if upgrade is not None or call.ports:
+        _check_carried(call, upgrade)
     key = os.urandom(16) if upgrade is not None else b""
     upstream = _upstream_head(request, tape, services, so_far.headers, principal, call, upgrade, key)
-    judgement = await judge(Asked(request, principal, so_far.session, call, upstream), tape, services)
+    judgement = await judge(Asked(request, principal, session, call, upstream), tape, services)
     so_far.verdict, so_far.masker = judgement.verdict, judgement.masker
     tape.mark("decided_us")
     if judgement.verdict.grants:
@@ -166,7 +172,7 @@ async def _understand(
         services.revocations.rests_on(live, (grant for grant in judgement.facts.grants if grant.id in used))
     if judgement.verdict.masks or judgement.verdict.budgets:
         upstream = _readable(upstream, call, judgement)
-    return Admitted(principal, so_far.session, call, upgrade, upstream, key, judgement)
+    return Admitted(principal, session, call, upgrade, upstream, key, judgement)
 
 
 def _readable(upstream: RequestHead, call: Call, judgement: Judgement) -> RequestHead:
@@ -185,11 +191,9 @@ def _check_host(head: RequestHead, services: Services) -> None:
         )
 
 
-def _check_origin(head: RequestHead, principal: Principal, services: Services) -> None:
+def _check_origin(head: RequestHead, services: Services) -> None:
     """A browser adds a client certificate to whatever any page asks, WebSockets included: pages of other origins
     get nothing. A token is in no browser's keeping. Some client libraries send Origin too: our own name."""
-    if principal.method != "certificate":
-        return
     for name, value in head.headers:
         if name == b"origin" and not services.host_names.accept_origin(value):
             raise Refusal(FORBIDDEN, "a page of another origin may not use a client certificate here")
@@ -221,10 +225,16 @@ async def _identify(request: ClientRequest, services: Services, upgrade: Upgrade
         raise Refusal(UNAUTHORIZED, unauthorized_message(error.reason)) from error
 
 
-async def _session(
-    request: ClientRequest, tape: Tape, services: Services, principal: Principal, user_agent: str
+async def _begin_session(
+    request: ClientRequest,
+    tape: Tape,
+    services: Services,
+    principal: Principal,
+    session: str,
+    user_agent: str,
 ) -> str:
-    session, begins = services.sessions.session_for(principal)
+    """The session that begins with this call, recorded. session: "" where other workers have to be asked."""
+    begins = True
     if not session:
         session, begins = await services.sessions.agree(principal)
     if begins:

@@ -52,7 +52,8 @@ class DecisionCounts:
     def decided(self, verdict: Verdict) -> None:
         """A call was decided. Counted under the rule that decided it."""
         rule = verdict.rules[0] if verdict.rules else ""
-        self.decisions[verdict.action._value_, self._bounded(rule)] += 1  # `value` is a Python call
+        rule = rule if rule in self._rules else self._bounded(rule)
+        self.decisions[verdict.action._value_, rule] += 1  # `value` is a Python call
         for shadow in verdict.shadow:
             self.shadow[self._bounded(shadow)] += 1
 

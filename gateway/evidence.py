@@ -3,7 +3,10 @@
 Credentials were removed from headers before (`request_headers`); here they are removed from targets.
 """
 
+from operator import attrgetter
 from typing import Final
+
+import msgspec
 
 from gateway.policy.masking.masker import Masker, masker_for
 from gateway.policy.model import Verdict
@@ -16,6 +19,10 @@ from protocol.query import redact_target
 from storage.records import CallRecord, Intent, PrincipalRecord, VerdictRecord
 
 NO_MASKS: Final = masker_for(())
+
+_of_principal: Final = attrgetter(*PrincipalRecord.__struct_fields__)
+_of_call: Final = attrgetter(*CallRecord.__struct_fields__)
+"""All that goes into the record has its namesake there; taken in one go, for every call comes here."""
 
 
 def build_intent(
@@ -41,6 +48,11 @@ def build_intent(
     masker: what the verdict hides is hidden in targets, headers and command lines too.
     """
     read = headers or read_headers(head.headers)
+    target, recorded = redact_target(head.target), read.recorded
+    upstream_target = redact_target(upstream_target)
+    if masker is not NO_MASKS:
+        target, recorded = masker.target(target), masker.headers(recorded)
+        upstream_target, upstream_headers = masker.target(upstream_target), masker.headers(upstream_headers)
     return Intent(
         exchange=exchange,
         at_ns=at_ns,
@@ -49,14 +61,14 @@ def build_intent(
         source=facts.source,
         http_version=head.http_version.decode("ascii"),
         method=head.method.decode("ascii", "backslashreplace"),
-        target=masker.target(redact_target(head.target)),
-        headers=masker.headers(read.recorded),
+        target=target,
+        headers=recorded,
         principal=principal_record(principal) if principal else None,
         call=call_record(call, masker) if call else None,
         verdict=verdict_record(verdict),
         durability=durability,
-        upstream_target=masker.target(redact_target(upstream_target)),
-        upstream_headers=masker.headers(upstream_headers),
+        upstream_target=upstream_target,
+        upstream_headers=upstream_headers,
         upstream_identity=upstream_identity,
         user_agent=read.user_agent,
         kubectl_command=read.kubectl_command,
@@ -66,17 +78,7 @@ def build_intent(
 
 
 def principal_record(principal: Principal) -> PrincipalRecord:
-    return PrincipalRecord(
-        user=principal.user,
-        groups=principal.groups,
-        method=principal.method,
-        credential_id=principal.credential_id,
-        issuer=principal.issuer,
-        subject=principal.subject,
-        uid=principal.uid,
-        extra=principal.extra,
-        expires_ns=principal.expires_ns,
-    )
+    return PrincipalRecord(*_of_principal(principal))
 
 
 def verdict_record(verdict: Verdict) -> VerdictRecord:
@@ -93,19 +95,7 @@ def verdict_record(verdict: Verdict) -> VerdictRecord:
 
 
 def call_record(call: Call, masker: Masker = NO_MASKS) -> CallRecord:
-    return CallRecord(
-        verb=call.verb,
-        group=call.group,
-        version=call.version,
-        resource=call.resource,
-        subresource=call.subresource,
-        namespace=call.namespace,
-        name=call.name,
-        path=call.path,
-        label_selector=call.label_selector,
-        field_selector=call.field_selector,
-        dry_run=call.dry_run,
-        container=call.container,
-        argv=tuple([masker.text(word) for word in call.argv]),
-        ports=call.ports,
-    )
+    record = CallRecord(*_of_call(call))
+    if not record.argv or masker is NO_MASKS:
+        return record
+    return msgspec.structs.replace(record, argv=tuple(map(masker.text, record.argv)))

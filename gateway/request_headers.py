@@ -72,9 +72,11 @@ def read_headers(headers: Headers) -> ReadHeaders:
 
 def without_credentials(headers: Headers) -> Headers:
     """The same headers, with every value that could prove an identity replaced."""
-    return tuple(
-        [(pair[0], _clean(pair[0], pair[1])) if pair[0] in _MAY_HOLD_CREDENTIAL else pair for pair in headers]
-    )
+    cleaned: list[tuple[bytes, bytes]] = []
+    for pair in headers:
+        name = pair[0]
+        cleaned.append((name, _clean(name, pair[1])) if name in _MAY_HOLD_CREDENTIAL else pair)
+    return tuple(cleaned)
 
 
 def _clean(name: bytes, value: bytes) -> bytes:

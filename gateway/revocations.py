@@ -120,7 +120,7 @@ class Revocations:
             return None
         if principal.expires_ns is not None and principal.expires_ns <= now_ns:
             return CREDENTIAL_EXPIRED, EXPIRED
-        ids = tuple([grant.id for grant in exchange.grants])
+        ids = tuple([grant.id for grant in exchange.grants]) if exchange.grants else ()
         revoked = self._state.revocation_of(
             principal.user, principal.issuer, principal.credential_id, exchange.session, ids
         )

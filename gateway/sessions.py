@@ -32,7 +32,8 @@ class Sessions:
         key = principal.credential_id
         known = self._open.get(key)
         if known is not None and now - known[1] <= IDLE_NS:
-            self._remember(key, known[0], now)
+            self._open[key] = (known[0], now)
+            self._open.move_to_end(key)
             return known[0], False
         session = make_session_id(now, secrets.randbits(80))
         self._remember(key, session, now)

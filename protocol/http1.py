@@ -316,8 +316,9 @@ class Http1Client(Connection):
         both messages are complete, nobody wants to close and no stray byte came."""
         if self._last or self._failed or self._peer_ended:
             return False
-        phases = (self._outbound.phase, self._inbound.phase)
-        return phases in ((Phase.HEAD, Phase.IDLE), (Phase.DONE, Phase.DONE))
+        if self._outbound.phase is Phase.DONE:
+            return self._inbound.phase is Phase.DONE
+        return self._outbound.phase is Phase.HEAD and self._inbound.phase is Phase.IDLE
 
     @property
     def response_begun(self) -> bool:

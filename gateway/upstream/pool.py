@@ -54,8 +54,11 @@ class Pool:
     def release(self, connection: UpstreamConnection) -> None:
         """Take a connection back: kept when its exchange ended cleanly, closed otherwise."""
         self._forget_old_credential()
-        outdated = connection.generation != self.cluster.generation
-        if outdated or not connection.reusable or len(self._idle) >= MAX_IDLE:
+        if (
+            connection.generation != self._generation
+            or not connection.reusable
+            or len(self._idle) >= MAX_IDLE
+        ):
             connection.close()
             return
         connection.idle_since = time.monotonic()
@@ -115,16 +118,16 @@ class Pool:
         return connection
 
     def _take_idle(self, *, fresh: bool) -> UpstreamConnection | None:
-        while connection := self._pop_fresh() if fresh else self._pop():
+        while self._idle:
+            connection = self._pop_fresh() if fresh else self._idle.pop()
+            if connection is None:
+                return None
             if time.monotonic() - connection.idle_since <= MAX_IDLE_S and connection.is_alive():
                 connection.was_idle = True
                 connection.answer_may_stream = True
                 return connection
             connection.close()
         return None
-
-    def _pop(self) -> UpstreamConnection | None:
-        return self._idle.pop() if self._idle else None
 
     def _pop_fresh(self) -> UpstreamConnection | None:
         for connection in reversed(self._idle):
@@ -135,8 +138,9 @@ class Pool:
 
     def _forget_old_credential(self) -> None:
         """Drop every idle connection once the client certificate it was made with has been renewed."""
-        if self._generation != self.cluster.generation:
-            self._generation = self.cluster.generation
+        generation = self.cluster.generation
+        if self._generation != generation:
+            self._generation = generation
             self.close()
 
     def _drop_stale(self) -> None:

@@ -6,6 +6,8 @@ added here, last, from the verified Principal: nothing a client lists in `Connec
 """
 
 import re
+import struct
+from binascii import hexlify
 from enum import Enum
 from typing import Final
 
@@ -51,6 +53,7 @@ FORWARDED_TO_PROXIED: Final = FORWARDED | {
 }
 """Behind `.../proxy/` speaks an application of the user's own; identity and routing headers still do not pass."""
 
+_UUID_PARTS: Final = struct.Struct("4s2s2s2s6s")
 _PLAIN_EXTRA_KEY: Final = re.compile(rb"[a-z0-9!#$&'*+.^_`|~-]")
 
 
@@ -96,8 +99,7 @@ def upstream_headers(
 
 def encode_audit_id(exchange: bytes) -> bytes:
     """16 bytes as RFC 9562 spells a UUID."""
-    digits = exchange.hex()
-    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}".encode()
+    return b"-".join(map(hexlify, _UUID_PARTS.unpack(exchange)))
 
 
 def impersonation_headers(principal: Principal) -> Headers:

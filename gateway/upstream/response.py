@@ -40,6 +40,8 @@ def client_head(head: ResponseHead, call: Call) -> ResponseHead:
         )
     if 300 <= head.status < 400 and head.status != 304:
         _check_redirect(head, call)
+    if HOP_BY_HOP.isdisjoint(dict(head.headers)):
+        return head
     headers: Headers = tuple([pair for pair in head.headers if pair[0] not in HOP_BY_HOP])
     return ResponseHead(head.status, headers, content_length=head.content_length)
 

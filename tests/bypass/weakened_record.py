@@ -107,7 +107,7 @@ WEAKENINGS: Final = (
     ),
     Weakening(
         "S24", "the forwarded target is recorded as it went", put_a_token_in_a_proxied_query, "the token is recorded",
-        edit(evidence.build_intent, "masker.target(redact_target(upstream_target))", "masker.target(upstream_target)"),
+        edit(evidence.build_intent, "upstream_target = redact_target(upstream_target)", "pass"),
     ),
     Weakening(
         "S25", "what changes something is sent while its record is written", change_something_while_the_disk_stands_still,
