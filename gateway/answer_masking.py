@@ -23,7 +23,7 @@ from storage.errors import LogFailed
 
 
 class MaskedAnswer:
-    """Masks the events of one answer, and counts them against the budgets of its call. Enter it while the answer runs."""
+    """Masks the events of one answer, and counts them against the budgets of its call. Close it, however it ends."""
 
     def __init__(self, masker: Masker, call: Call, account: Account | None, tape: Tape) -> None:
         """account: None where nothing is counted."""
@@ -33,13 +33,13 @@ class MaskedAnswer:
         self._waiting: list[Event] = []  # not to be sent before the document is whole
         self._waiting_bytes = 0
         self._is_whole = account is not None and account.must_count_answer
-        self._is_plain = account is None and not masker  # then events pass as they are
         self._noted = False
 
     def mask(self, events: list[Event]) -> list[Event]:
-        """What may be recorded and sent of what one read brought; maybe nothing yet. Raises Refusal."""
-        if self._is_plain:
-            return events
+        """What may be recorded and sent of what one read brought, maybe nothing yet; if that is nothing, because time
+        is over, what need not wait any longer. Raises Refusal."""
+        if not events:
+            return self._idle()
         try:
             shown = [masked for event in events for masked in self._masked(event)] if self._masker else events
         except Unmaskable as error:
@@ -56,8 +56,7 @@ class MaskedAnswer:
         """How long bytes held back may wait for more; None: none are, or none may be let go before the end."""
         return self._held.wait_s() if self._held is not None else None
 
-    def flush_idle(self) -> list[Event]:
-        """What need not wait any longer."""
+    def _idle(self) -> list[Event]:
         data = self._held.mask.flush_idle() if self._held is not None else b""
         shown: list[Event] = [BodyChunk(data)] if data else []
         self._charge(shown)
@@ -69,13 +68,10 @@ class MaskedAnswer:
             self._noted = True
             self._tape.masked("answer", self._mask.counts)
 
-    def __enter__(self) -> None:
-        """Run the answer: however it ends, what was hidden in it is recorded."""
-
-    def __exit__(self, *raised: object) -> None:
-        if not self._is_plain:
-            with suppress(LogFailed):  # it has been reported
-                self.note()
+    def close(self) -> None:
+        """However the answer ended, what was hidden in it is recorded."""
+        with suppress(LogFailed):  # it has been reported
+            self.note()
 
     def _masked(self, event: Event) -> list[Event]:
         if isinstance(event, ResponseHead):

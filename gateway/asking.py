@@ -10,7 +10,6 @@ from gateway.server.request import ClientRequest
 from gateway.services import Services
 from gateway.tape import Tape
 from gateway.upstream.connection import UpstreamConnection
-from gateway.upstream.pool import Pool
 from protocol.apicall import Call
 from protocol.events import BodyChunk, EndOfBody, Event
 
@@ -56,21 +55,3 @@ async def _first_events(
         connection.close()
         raise
     return events
-
-
-class Borrowed:
-    """A connection while an exchange has it: given back after a clean exchange, closed after any other."""
-
-    __slots__ = ("_connection", "_pool")
-
-    def __init__(self, pool: Pool, connection: UpstreamConnection) -> None:
-        self._pool, self._connection = pool, connection
-
-    def __enter__(self) -> None:
-        """Nothing to do: it is ours since `acquire`."""
-
-    def __exit__(self, kind: type[BaseException] | None, *raised: object) -> None:
-        if kind is None:
-            self._pool.release(self._connection)
-        else:
-            self._connection.close()

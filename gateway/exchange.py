@@ -18,13 +18,14 @@ from gateway import tunnel
 from gateway.admission import Admitted, admit
 from gateway.answer import receive_while_wanted
 from gateway.answer_masking import MaskedAnswer
-from gateway.asking import Borrowed, ask
+from gateway.asking import ask
 from gateway.body_record import BodyRecord
 from gateway.budgets.account import Account
 from gateway.ending import answer_cut, answer_failure, cut_answer, end_quietly
 from gateway.errors import ClientLeft
 from gateway.farewell import WatchBorder
 from gateway.gate import is_unhindered, passed
+from gateway.judgement import NO_MASKS
 from gateway.live import LiveExchange
 from gateway.own_answers import self_review, warned
 from gateway.request_body import content_type, read_small_body
@@ -136,34 +137,39 @@ async def _ask_and_relay(
     request, tape, services, _, admitted = call
     if services.durability.intent_before_forward(admitted.call.durability_class):
         await tape.intent_durable()
-    answer = MaskedAnswer(admitted.judgement.masker, admitted.call, account, tape)
+    masker = admitted.judgement.masker
+    is_plain = masker is NO_MASKS and account is None
+    answer = None if is_plain else MaskedAnswer(masker, admitted.call, account, tape)
+    relay = _relay_endless if admitted.call.is_long_running else _relay
     if record is None:
         connection, events = await ask(request, tape, services, admitted, body)
-        with Borrowed(services.pool, connection):
-            await _relay(call, answer, connection, events)
     else:
-        connection = await services.pool.acquire()
-        with Borrowed(services.pool, connection):
-            relay = partial(_relay, call, answer, connection, watched=True)
-            await send_large_body(request, tape, services, admitted, connection, body, record, relay)
+        connection, events = await services.pool.acquire(), []
+    try:
+        if record is None:
+            await relay(call, answer, connection, events)
+        else:
+            down = partial(relay, call, answer, connection, watched=True)
+            await send_large_body(request, tape, services, admitted, connection, body, record, down)
+    except BaseException:
+        connection.close()
+        raise
+    finally:
+        if answer is not None:
+            answer.close()
+    services.pool.release(connection)
 
 
-async def _relay(
+async def _relay_endless(
     call: UnderWay,
-    answer: MaskedAnswer,
+    answer: MaskedAnswer | None,
     connection: UpstreamConnection,
     events: list[Event],
     *,
     watched: bool = False,
 ) -> None:
-    """Bring the answer down. Endless ones also end when the client leaves, or when they are cut.
-
-    watched: another task reads from the client and notices when it leaves.
-    """
+    """As `_relay`; it also ends when the client leaves, or when it is cut."""
     request, tape, services, live, admitted = call
-    if not admitted.call.is_long_running:
-        await _relay_batches(call, answer, connection, events, None, watched=watched)
-        return
     border, left = WatchBorder(admitted.call), False
     async with trio.open_nursery() as nursery:
 
@@ -178,7 +184,7 @@ async def _relay(
         problem: Exception | None = None
         with services.live.cuttable(live):
             try:
-                await _relay_batches(call, answer, connection, events, border, watched=True)
+                await _relay(call, answer, connection, events, watched=True, border=border)
             except LogFailed:
                 live.cut(UNRECORDED_STREAM)
             except Exception as error:
@@ -192,54 +198,58 @@ async def _relay(
         raise ClientLeft("the client closed the connection or cancelled the call")
 
 
-async def _relay_batches(
+async def _relay(
     call: UnderWay,
-    answer: MaskedAnswer,
+    answer: MaskedAnswer | None,
     connection: UpstreamConnection,
     events: list[Event],
-    border: WatchBorder | None,
     *,
-    watched: bool,
+    watched: bool = False,
+    border: WatchBorder | None = None,
 ) -> None:
-    """Mask what one read brought, record it, then send it down in one go; again, to the end."""
+    """Mask what one read brought, record it, then send it down in one go; again, to the end.
+
+    answer: None where nothing is masked or counted. watched: another task reads from the client and notices when it
+    leaves.
+    """
     request, tape, services, _, admitted = call
     if services.durability.intent_before_answer():
         await tape.intent_durable()
-    with answer:
-        while True:
-            if events and isinstance(events[0], ResponseHead):
-                services.heard_status(events[0].status)
-                events[0] = warned(client_head(events[0], admitted.call), admitted, services)
-            batch = answer.mask(events) if events else answer.flush_idle()
-            last = bool(events) and isinstance(events[-1], EndOfBody)
-            tape.answer(batch)
-            if last:
-                tape.mark("upstream_end_us")
+    while True:
+        if events and isinstance(events[0], ResponseHead):
+            services.heard_status(events[0].status)
+            events[0] = warned(client_head(events[0], admitted.call), admitted, services)
+        batch = events if answer is None else answer.mask(events)
+        last = bool(events) and isinstance(events[-1], EndOfBody)
+        tape.answer(batch)
+        if last:
+            tape.mark("upstream_end_us")
+            if answer is not None:
                 answer.note()
-                if services.durability.outcome_before_end(admitted.call.durability_class):
-                    tape.end("completed", urgent=True)
-                    await tape.durable()
-            else:
-                await tape.flow()
-            if batch:
-                tape.answer_begun = True
-                if border is not None:
-                    border.sending(batch)
-                await request.send(*batch)
-                if border is not None:
-                    border.sent(batch)
-            if last:
-                tape.mark("client_end_us")
-                tape.end("completed")
-                return
-            events = await _next_events(request, connection, answer, watched=watched)
+            if services.durability.outcome_before_end(admitted.call.durability_class):
+                tape.end("completed", urgent=True)
+                await tape.durable()
+        else:
+            await tape.flow()
+        if batch:
+            tape.answer_begun = True
+            if border is not None:
+                border.sending(batch)
+            await request.send(*batch)
+            if border is not None:
+                border.sent(batch)
+        if last:
+            tape.mark("client_end_us")
+            tape.end("completed")
+            return
+        events = await _next_events(request, connection, answer, watched=watched)
 
 
 async def _next_events(
-    request: ClientRequest, connection: UpstreamConnection, answer: MaskedAnswer, *, watched: bool
+    request: ClientRequest, connection: UpstreamConnection, answer: MaskedAnswer | None, *, watched: bool
 ) -> list[Event]:
     """What comes next; nothing, when masking holds back bytes that must not wait any longer."""
-    hold_s = answer.hold_s
+    hold_s = answer.hold_s if answer is not None else None
     if hold_s is None:
         return await (connection.receive() if watched else receive_while_wanted(request, connection))
     with trio.move_on_after(hold_s):

@@ -15,6 +15,7 @@ import trio
 from gateway.errors import CUT, Answer
 from gateway.policy.model import ActiveGrant
 from gateway.principal import Principal
+from gateway.server.request import Cancellable
 
 
 class LiveExchange:
@@ -23,10 +24,10 @@ class LiveExchange:
     principal, session: once identified. grants: those the permission rests on, each with its absolute end.
     """
 
-    def __init__(self, started_ns: int = 0, whole: trio.CancelScope | None = None) -> None:
-        """started_ns: UTC. whole: a scope that is around it, else one for the caller to enter."""
-        self.whole = trio.CancelScope() if whole is None else whole
-        self.scope = self.whole  # in the part that would not end by itself: that of this part
+    def __init__(self, started_ns: int = 0, whole: Cancellable | None = None) -> None:
+        """started_ns: UTC. whole: the scope that is around it, where there is one."""
+        self.whole = whole or trio.CancelScope()
+        self.scope: Cancellable = self.whole  # in the part that would not end by itself: that of this part
         self.reason = ""
         self.answer = CUT
         self.started_ns = started_ns  # UTC
@@ -67,8 +68,8 @@ class LiveExchange:
     def begin_cuttable_part(self) -> trio.CancelScope:
         """A part begins that ends in its own way when it is cut. The scope is for the caller to enter."""
         self._in_cuttable_part = True
-        self.scope = trio.CancelScope()
-        return self.scope
+        scope = self.scope = trio.CancelScope()
+        return scope
 
     def end_cuttable_part(self) -> None:
         self._in_cuttable_part = False
@@ -141,7 +142,7 @@ class Live:
     def long_running(self) -> int:
         return len(self._long)
 
-    def exchange(self, started_ns: int = 0, whole: trio.CancelScope | None = None) -> "Running":
+    def exchange(self, started_ns: int = 0, whole: Cancellable | None = None) -> "Running":
         """Run an exchange; see LiveExchange. When it is cut outside a cuttable part, `whole` is cancelled, and
         `live.reason` says why."""
         return Running(self, LiveExchange(started_ns, whole))

@@ -2,9 +2,11 @@
 
 A cancel scope around each read costs more than reading and decrypting what comes, and almost none ever
 expires. So a stream's owner notes until when it waits, and one task looks twice a second whose time is over.
-The trap: a deadline is met up to TICK_S late, which none that protects from slow peers minds.
+The trap: time is counted in looks, since asking the clock at each read costs too much. So a deadline is met up to
+2 TICK_S late, later if the event loop stood still, which none that protects from slow peers minds.
 """
 
+import math
 from typing import Final
 
 import trio
@@ -18,28 +20,29 @@ class ReadDeadlines:
     """Interrupts `receive_some` of streams whose time is over, again and again until their owner clears them."""
 
     def __init__(self) -> None:
-        self._until_s: dict[TlsStream, float] = {}  # on Trio's clock
+        self._looks = 0
+        self._until: dict[TlsStream, int] = {}  # that many looks
         self._nothing: trio.Event | None = None  # what `run` waits for while nobody has a deadline
 
     def set(self, stream: TlsStream, within_s: float) -> None:
         """From now on the stream's reads must end `within_s` from now: see `TlsStream.interrupt`."""
-        self._until_s[stream] = trio.current_time() + within_s
+        self._until[stream] = self._looks + 1 + math.ceil(within_s / TICK_S)  # the next look may come at once
         if self._nothing is not None:
             self._nothing.set()
             self._nothing = None
 
     def clear(self, stream: TlsStream) -> None:
         """The stream's reads may take as long as they like."""
-        self._until_s.pop(stream, None)
+        self._until.pop(stream, None)
 
     async def run(self) -> None:
         """Look forever. Without it no deadline is met."""
         while True:
-            if not self._until_s:  # an idle gateway sleeps
+            if not self._until:  # an idle gateway sleeps
                 self._nothing = trio.Event()
                 await self._nothing.wait()
             await trio.sleep(TICK_S)
-            now_s = trio.current_time()
-            for stream, until_s in self._until_s.items():
-                if until_s <= now_s:
+            self._looks += 1
+            for stream, until in self._until.items():
+                if until <= self._looks:
                     stream.interrupt()

@@ -5,6 +5,7 @@ A connection error has no exchange of its own: it is answered here with a Status
 
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Final
 
 import trio
@@ -72,6 +73,18 @@ class Http1Request:
 Serve = Callable[[Http1Request], Awaitable[None]]
 
 
+class _Scope:
+    """That of a connection. It remembers itself that it was cancelled: Trio's looks at the clock when it is asked."""
+
+    def __init__(self) -> None:
+        self.scope = trio.CancelScope()
+        self.is_cancelled = False
+
+    def cancel(self) -> None:
+        self.is_cancelled = True
+        self.scope.cancel()
+
+
 class Http1Connection:
     """Reads requests and hands each to `serve`, until either side is done."""
 
@@ -87,18 +100,12 @@ class Http1Connection:
         self._upgraded = False
         self.fresh = True  # until its first request: it is owed an answer
         self.idle = True  # between requests: may be closed at any time
-        self.scope = (
-            trio.CancelScope()
-        )  # of all its requests: one for each would cost them a twentieth of their time
+        self.scope = _Scope()  # of all its requests: one for each would cost them a twentieth of their time
 
     async def run(self, serve: Serve, malformed: Callable[[RemoteProtocolError], tuple[Event, ...]]) -> None:
         """Serve until the connection ends. malformed: records bytes that are no request, gives the answer."""
-        with self.scope:
-            await self._run(serve, malformed)
-
-    async def _run(self, serve: Serve, malformed: Callable[[RemoteProtocolError], tuple[Event, ...]]) -> None:
-        try:
-            while self._usable and not self.scope.cancel_called:
+        with suppress(ClientLeft), self.scope.scope:
+            while self._usable and not self.scope.is_cancelled:
                 head = await self._next_head(malformed)
                 if head is None:
                     return
@@ -112,8 +119,6 @@ class Http1Connection:
                 if not self._body_ended:
                     await self._drain_body()
                 self._finish_request()
-        except ClientLeft:
-            return
 
     def close_when_idle(self) -> None:
         """Drain: close after the request that is served or, on a new connection, expected; now if there is none."""
@@ -177,7 +182,7 @@ class Http1Connection:
         was cut, with the scope of its connection."""
         ended = self._body_ended or any(isinstance(event, EndOfBody) for event in self._events)
         is_long = head.content_length is None or head.content_length > MAX_DRAINED_BYTES
-        if (is_long and not ended) or self.scope.cancel_called:
+        if (is_long and not ended) or self.scope.is_cancelled:
             self._machine.close_after_response()
 
     async def wait_left(self) -> None:

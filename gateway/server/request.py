@@ -3,7 +3,6 @@
 from typing import Protocol
 
 import msgspec
-import trio
 
 from gateway.tls_stream import TlsStream
 from protocol.events import Event, RequestHead, ResponseHead
@@ -19,14 +18,22 @@ class ConnectionFacts(msgspec.Struct, frozen=True):
     peer_certificate_der: bytes | None = None  # verified by the TLS layer, if one was sent
 
 
+class Cancellable(Protocol):
+    """A scope, as far as others may use it."""
+
+    def cancel(self) -> None: ...
+
+
 class ClientRequest(Protocol):
     """A request and the way back. Errors of the client's connection are `ClientLeft`."""
 
     head: RequestHead
     facts: ConnectionFacts
-    scope: trio.CancelScope
-    """Around all that serves this request, and perhaps later ones of its connection: once it is cancelled, and last
-    words were said under a shield, its connection serves no other."""
+
+    @property
+    def scope(self) -> Cancellable:
+        """Around all that serves this request, and perhaps later ones of its connection: once it is cancelled, and
+        last words were said under a shield, its connection serves no other."""
 
     async def receive_body(self) -> bytes:
         """The next bytes of the body, as they arrived; b"" at its end. Asks for them if the client waits

@@ -81,9 +81,10 @@ async def test_cut_where_ends_short_calls_too_and_only_those_it_is_asked_to() ->
     release = trio.Event()
 
     async def call(session: str, long: bool) -> None:
-        with live.exchange(7) as exchange:
+        whole = trio.CancelScope()
+        with live.exchange(7, whole) as exchange:
             exchange.identify(Principal("ann", (), "oidc", "c1"), session)
-            with exchange.whole:
+            with whole:
                 if long:
                     with live.cuttable(exchange):
                         await release.wait()
@@ -91,7 +92,7 @@ async def test_cut_where_ends_short_calls_too_and_only_those_it_is_asked_to() ->
                 else:
                     await release.wait()
                     ended.append(("answered", session, exchange.reason))
-            if exchange.whole.cancelled_caught:
+            if whole.cancelled_caught:
                 ended.append(("cut", session, exchange.reason))
                 assert exchange.answer is REVOKED
 
@@ -109,14 +110,14 @@ async def test_cut_where_ends_short_calls_too_and_only_those_it_is_asked_to() ->
 
 
 async def test_what_comes_after_the_cuttable_part_can_still_be_cut() -> None:
-    live = Live()
-    with live.exchange() as exchange, trio.fail_after(1):
-        with exchange.whole:
+    live, whole = Live(), trio.CancelScope()
+    with live.exchange(whole=whole) as exchange, trio.fail_after(1):
+        with whole:
             with live.cuttable(exchange):
                 pass
             exchange.cut("too late to say goodbye")
             await trio.sleep_forever()
-        assert exchange.whole.cancelled_caught
+        assert whole.cancelled_caught
 
 
 async def test_what_ends_by_itself_is_cut_no_more_and_knows_whether_it_was() -> None:

@@ -69,8 +69,9 @@ class Running:
     async def exchange(
         self, principal: Principal = ANN, session: str = "S1", grants: tuple[ActiveGrant, ...] = ()
     ) -> None:
-        with self.live.exchange() as exchange:
-            with exchange.whole:
+        whole = trio.CancelScope()
+        with self.live.exchange(whole=whole) as exchange:
+            with whole:
                 self.revocations.enter(exchange, principal, session)
                 self.revocations.rests_on(exchange, grants)
                 await trio.sleep_forever()

@@ -45,8 +45,9 @@ class Worker:
 
     async def call(self, session: str, *grants: ActiveGrant) -> None:
         """A call of Ann's that lasts until it is cut."""
-        with self.live.exchange() as exchange:
-            with exchange.whole:
+        whole = trio.CancelScope()
+        with self.live.exchange(whole=whole) as exchange:
+            with whole:
                 self.revocations.enter(exchange, ANN, session)
                 self.revocations.rests_on(exchange, grants)
                 await trio.sleep_forever()

@@ -57,10 +57,11 @@ class Rig:
 
     async def runs(self, decided: Verdict, call: Call, act: list[str], session: str = "S1") -> None:
         """A call that stays until it is cut; what it was told is added to `act`."""
-        with self.live.exchange() as exchange:
+        whole = trio.CancelScope()
+        with self.live.exchange(whole=whole) as exchange:
             exchange.identify(ANN, session)
             exchange.grants = tuple(ActiveGrant(grant, "b", NOW) for grant in decided.grants)
-            with exchange.whole, self.budgets.account(exchange, decided, call, self.crossed.append):
+            with whole, self.budgets.account(exchange, decided, call, self.crossed.append):
                 await trio.sleep_forever()
             act.append(f"{trio.current_time():.0f}: {exchange.reason}")
 
