@@ -22,7 +22,7 @@ The map:
     http2              HTTP/2, server side: what frames mean; http2_sending is the other half (with http2_frames,
                        _blocks, _hpack, _huffman, _headers, _streams, _windows, _budgets, _setup, _answers, _output)
     upgrade            the handshakes of WebSocket and SPDY, read and written
-    websocket          RFC 6455, both sides (with websocket_frames)
+    websocket          RFC 6455, both sides (with websocket_frames, websocket_masks)
     spdy               SPDY/3.1, both sides (with spdy_frames, spdy_headers, spdy_streams)
     channels           which machine speaks a tunnel: the door to the next three
     remotecommand      exec and attach over SPDY or WebSocket, v1 to v5 (with remotecommand_messages)

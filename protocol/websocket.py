@@ -13,9 +13,8 @@ here, so they are counted since data last flowed, in either direction.
 Source: RFC 6455 sections 5 to 8; close codes also from the IANA WebSocket registry.
 """
 
-import secrets
 from codecs import getincrementaldecoder
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from enum import Enum, auto
 from typing import Final
 
@@ -23,14 +22,13 @@ from protocol.errors import Flooding, LocalProtocolError, RemoteProtocolError, T
 from protocol.events import Event, Failed, MessageChunk, PeerClosed, Ping, Pong, WebSocketClosed
 from protocol.side import Side
 from protocol.websocket_frames import (
-    MASK_BYTES,
     MAX_CONTROL_BYTES,
     FramePiece,
     FrameReader,
     Opcode,
-    apply_mask,
     encode_frame_head,
 )
+from protocol.websocket_masks import MASK_BYTES, apply_mask, random_masks
 
 MAX_FRAME_BYTES: Final = 32 * 1024 * 1024
 """As kube-apiserver; announced, not allocated."""
@@ -46,7 +44,6 @@ INVALID_TEXT: Final = 1007
 POLICY_VIOLATION: Final = 1008
 MESSAGE_TOO_BIG: Final = 1009
 
-_MASKS_AT_ONCE: Final = 64
 _MAX_REASON_BYTES: Final = MAX_CONTROL_BYTES - 2
 # 1004 is undefined; 1005, 1006 and 1015 describe what never is on the wire.
 _CLOSE_CODES: Final = frozenset((*range(1000, 1004), *range(1007, 1015), *range(3000, 5000)))
@@ -79,18 +76,6 @@ _STEPS: Final = {
     (Closing.CLOSING, _Step.CLOSE_RECEIVED): Closing.CLOSED,
     (Closing.CLOSING, _Step.FAILED): Closing.CLOSED,
 }
-
-
-def random_masks() -> Iterator[bytes]:
-    """Masks without end: 4 unpredictable bytes for each frame, as RFC 6455 section 10.3 demands of a client.
-
-    Drawn many at a time: each system call lets another thread have the interpreter, and a stream sends
-    thousands of frames a second.
-    """
-    while True:
-        drawn = secrets.token_bytes(_MASKS_AT_ONCE * MASK_BYTES)
-        for at in range(0, len(drawn), MASK_BYTES):
-            yield drawn[at : at + MASK_BYTES]
 
 
 class WebSocketConnection:

@@ -50,6 +50,21 @@ def test_protocol_does_no_input_or_output_and_knows_no_clock() -> None:
     assert offences("protocol", IO_MODULES | {"gateway", "storage", "tests"}) == []
 
 
+def test_of_websockets_nothing_but_the_masks_is_used() -> None:
+    """`protocol` may have that function, for it only turns bytes into bytes; the rest of the library does I/O, and
+    frames are ours. Importing it by another module of the library would bring asyncio or sockets into every start."""
+    knowing = {
+        (str(path.relative_to(ROOT)), name)
+        for package in ("protocol", "storage", "gateway", "benchmarks")
+        for path in modules(package)
+        for name in imports_of(path)
+        if name == "websockets" or name.startswith("websockets.")
+    }
+    function = {f"websockets.{module}" for module in ("speedups", "utils")}
+    masks = "protocol/websocket_masks.py"
+    assert knowing == {(masks, name) for module in function for name in (module, f"{module}.apply_mask")}
+
+
 def test_policy_is_pure() -> None:
     assert (
         offences("gateway/policy", IO_MODULES | {"storage", "tests", "gateway.recorder", "gateway.tape"})

@@ -5,13 +5,12 @@ from hypothesis import strategies as st
 from protocol.errors import RemoteProtocolError, TooLarge
 from protocol.side import Side
 from protocol.websocket_frames import (
-    STRIDED_FROM_BYTES,
     FramePiece,
     FrameReader,
     Opcode,
-    apply_mask,
     encode_frame_head,
 )
+from protocol.websocket_masks import apply_mask
 from tests.kit.websocket_bytes import BINARY, CLOSE, CONTINUATION, MASK, PING, TEXT, frame
 
 MAX = 1 << 20
@@ -115,20 +114,6 @@ def test_an_announced_length_allocates_nothing() -> None:
     assert [piece.data for piece in reader.read(bytes(4))] == [MASK]
     held = sum(len(value) for value in vars(reader).values() if isinstance(value, bytes | bytearray))
     assert held <= 8
-
-
-@given(st.binary(max_size=40), st.binary(min_size=4, max_size=4))
-def test_masking_is_xor_with_the_repeated_mask(data: bytes, mask: bytes) -> None:
-    assert apply_mask(data, mask) == bytes(byte ^ mask[at % 4] for at, byte in enumerate(data))
-
-
-@pytest.mark.parametrize(
-    "length", [STRIDED_FROM_BYTES + extra for extra in range(-3, 5)] + [32 * 1024 + 1, 70_001]
-)
-def test_both_ways_of_masking_agree(length: int) -> None:
-    data = bytes(at * 7 % 256 for at in range(length))
-    assert apply_mask(data, MASK) == bytes(byte ^ MASK[at % 4] for at, byte in enumerate(data))
-    assert apply_mask(apply_mask(data, MASK), MASK) == data
 
 
 @given(st.lists(st.binary(min_size=1, max_size=5), min_size=1, max_size=6))
