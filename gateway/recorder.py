@@ -137,21 +137,25 @@ class Recorder:
 
     async def flow(self) -> None:
         """Return at once while the lag is within bounds; else when it is again (backpressure)."""
-        while self._lags():
+        while self.lags:
             if self.failure is not None:
                 raise self.failure
             self._flowing += 1
             try:
-                if self._lags():  # see _commit_from_thread
+                if self.lags:  # see _commit_from_thread
                     await self._progress.wait()
             finally:
                 self._flowing -= 1
 
-    def _lags(self) -> bool:
+    @property
+    def lags(self) -> bool:
+        """Whether more waits for the disk, or for longer, than streams may have."""
         if self._log.pending_bytes > MAX_LAG_BYTES:
             return True
-        self._forget_marks()
-        return bool(self._marks) and time.monotonic() - self._marks[0][0] > MAX_LAG_S
+        marks = self._marks
+        if marks and marks[0][1] <= self._durable:
+            self._forget_marks()
+        return bool(marks) and time.monotonic() - marks[0][0] > MAX_LAG_S
 
     def _forget_marks(self) -> None:
         while self._marks and self._marks[0][1] <= self._durable:

@@ -85,6 +85,11 @@ class Tape:
         if "intent_durable_us" not in self._timings:
             self.mark("intent_durable_us")
 
+    @property
+    def lags(self) -> bool:
+        """Whether `flow` would wait: spares those the call who ask for every keystroke."""
+        return self._recorder.lags
+
     async def flow(self) -> None:
         """Backpressure of the log: returns at once while its lag is within bounds."""
         await self._recorder.flow()

@@ -46,10 +46,12 @@ class TunnelEnding:
 
     def deliver(self) -> None:
         """Hand on to the client what was recorded for it, unless the log has failed since: it may have lost that."""
-        with suppress(LogFailed):
+        try:
             self._tape.check()
-            for event in self.undelivered:
-                self._client.machine.send(event)
+        except LogFailed:
+            self.undelivered.clear()
+        for event in self.undelivered:
+            self._client.machine.send(event)
         self.undelivered.clear()
 
     def write(self, *, concluded: bool) -> None:

@@ -54,6 +54,8 @@ class TunnelGuard:
         self._ports = PortGuard(rules) if rules.ports is not None else None
         self.looks_at_input = any((self._typed, self._copies, self._ports, self._input_mask))
         """Whether `input` says anything but "forward it, and record it"."""
+        self.looks_at_output = bool(self._masks or self._typed or self._copies or account.counts_bytes)
+        """Whether `output` says anything but "record it, and show it"."""
         self._noted = False
 
     # --- from the cluster ---------------------------------------------------------------------------

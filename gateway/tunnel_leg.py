@@ -29,13 +29,14 @@ class Leg:
                 self._flushed = self._flushed or trio.Event()
                 await self._flushed.wait()
             return
-        if not (data := self.machine.data_to_send()):
+        data = self.machine.data_to_send()
+        if not data or self.stream.send_nowait(data):
             return
         self._flushing = True
         try:
-            while data:
+            await self.stream.send_rest()
+            while data := self.machine.data_to_send():
                 await self.stream.send_all(data)
-                data = self.machine.data_to_send()
         finally:
             self._flushing = False
             if self._flushed is not None:

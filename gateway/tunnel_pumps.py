@@ -6,7 +6,7 @@ to the machine only once its record is where it has to be.
 """
 
 from collections import deque
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterable
 from typing import Final
 
 import trio
@@ -76,7 +76,7 @@ class Pumps:
                     self._all_said = True
                     self._note_end(event, "cluster-left")
                 if not isinstance(event, _OF_ONE_LEG):
-                    self._record_output(guard.output(event))
+                    self._record_output(guard.output(event) if guard.looks_at_output else (event,))
             if self._all_said:
                 return
             await self._hand_down()
@@ -89,7 +89,7 @@ class Pumps:
             else:
                 events = await self._cluster.receive()
 
-    def _record_output(self, shown: list[Event]) -> None:
+    def _record_output(self, shown: Iterable[Event]) -> None:
         for event in shown:
             self._record.carried(event, from_client=False)
             self._ending.undelivered.append(event)
@@ -100,7 +100,8 @@ class Pumps:
         if self._record.must_be_durable:
             await self._tape.durable()
             self._record.must_be_durable = False
-        await self._tape.flow()
+        if self._tape.lags:
+            await self._tape.flow()
         self._ending.deliver()
         await self._client.flush()
 
@@ -157,7 +158,8 @@ class Pumps:
 
     async def _forward(self, ready: list[Event]) -> None:
         await self._client.flush(wait=False)
-        await self._tape.flow()
+        if self._tape.lags:
+            await self._tape.flow()
         for event in ready:
             self._cluster.machine.send(event)
         ready.clear()

@@ -1,5 +1,6 @@
 """What happens in a tunnel -> records: every byte of every channel, and what sizes and exit codes mean."""
 
+from collections.abc import Iterator
 from typing import Final
 
 from gateway.policy.model import Scope
@@ -92,20 +93,18 @@ class TunnelRecord:
         self._tape.append(TunnelEnded(self._tape.exchange, self._tape.at_us(), by, code, why or reason))
 
     def _data(self, event: ChannelData, from_client: bool) -> None:
-        tape, data = self._tape, event.data
+        tape, data, channel = self._tape, event.data, event.channel
         at_us = tape.at_us()
-        is_result = event.channel is Channel.ERROR and not from_client
-        is_kept = tape.scope is Scope.FULL or is_result
-        for start in range(0, max(len(data), 1), MAX_DATA_BYTES):
-            piece = data if len(data) <= MAX_DATA_BYTES else data[start : start + MAX_DATA_BYTES]
-            chunk = ChannelChunk(tape.exchange, at_us, event.channel, from_client, piece, event.connection)
-            if is_kept:
+        is_result = channel is Channel.ERROR and not from_client
+        if tape.scope is Scope.FULL or is_result:
+            for piece in (data,) if len(data) <= MAX_DATA_BYTES else _pieces(data):
+                chunk = ChannelChunk(tape.exchange, at_us, channel, from_client, piece, event.connection)
                 tape.append(chunk, urgent=is_result)
         if from_client:
             tape.request_bytes += len(data)
         else:
             tape.response_bytes += len(data)
-        if event.channel is Channel.RESIZE:
+        if channel is Channel.RESIZE:
             for columns, rows in self._sizes.feed(data):
                 tape.append(Resized(tape.exchange, at_us, columns, rows))
         elif is_result and self._exit is not None:
@@ -154,3 +153,9 @@ class TunnelRecord:
         tape = self._tape
         tape.exit_code = status.exit_code
         tape.append(Exited(tape.exchange, tape.at_us(), status.exit_code, status.message), urgent=True)
+
+
+def _pieces(data: bytes) -> Iterator[bytes]:
+    """As one record each may hold."""
+    for start in range(0, len(data), MAX_DATA_BYTES):
+        yield data[start : start + MAX_DATA_BYTES]

@@ -13,7 +13,9 @@ Sources: draft-mbelshe-httpbis-spdy-00, section 2.2 and 2.6; moby/spdystream, sp
 import struct
 from collections.abc import Iterator
 from enum import IntEnum
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from protocol.errors import LocalProtocolError, RemoteProtocolError, TooLarge
 
@@ -42,7 +44,7 @@ class FrameType(IntEnum):
     WINDOW_UPDATE = 9
 
 
-class ControlFrame(NamedTuple):
+class ControlFrame(msgspec.Struct, frozen=True):
     """One whole control frame; its length and flags are legal for its type."""
 
     type: FrameType
@@ -50,7 +52,7 @@ class ControlFrame(NamedTuple):
     payload: bytes
 
 
-class DataPiece(NamedTuple):
+class DataPiece(msgspec.Struct, frozen=True):
     """Some bytes of a data frame, in order; only a whole empty frame gives an empty piece.
 
     last: the frame ends here. fin: it also half-closes the stream, so fin implies last.

@@ -99,7 +99,8 @@ class SpdyStreams:
         following = None if state is None else TRANSITIONS.get((state, what))
         if following is None:
             return False
-        self._set(stream_id, following)
+        if following is not state:
+            self._set(stream_id, following)
         return True
 
     def send(self, stream_id: int, what: Input) -> bool:
@@ -114,7 +115,8 @@ class SpdyStreams:
         following = TRANSITIONS.get((state, what))
         if following is None:
             raise LocalProtocolError(f"SPDY: {what.name} on stream {stream_id}, which is {state.name}")
-        self._set(stream_id, following)
+        if following is not state:
+            self._set(stream_id, following)
         return True
 
     def reset(self, stream_id: int) -> bool:

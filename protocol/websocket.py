@@ -125,7 +125,10 @@ class WebSocketConnection:
                 self._end_input(events)
                 return events
             for piece in self._reader.read(data):
-                self._read_piece(piece, events)
+                if piece.opcode < Opcode.CLOSE:
+                    self._read_data(piece, events)
+                else:
+                    self._read_control(piece, events)
                 if self._is_input_over:
                     break
         except RemoteProtocolError as error:
@@ -145,10 +148,7 @@ class WebSocketConnection:
         self._is_input_over = True
         self._closing = _STEPS[self._closing, _Step.FAILED]
 
-    def _read_piece(self, piece: FramePiece, events: list[Event]) -> None:
-        if piece.opcode < Opcode.CLOSE:
-            self._read_data(piece, events)
-            return
+    def _read_control(self, piece: FramePiece, events: list[Event]) -> None:
         self._count_idle_frame()
         if piece.opcode is Opcode.CLOSE:
             self._read_close(piece.data, events)
@@ -160,15 +160,15 @@ class WebSocketConnection:
             events.append(Pong(piece.data))
 
     def _read_data(self, piece: FramePiece, events: list[Event]) -> None:
-        opcode, fin, data, ends = piece
+        data = piece.data
         if not self._is_inside_frame:
-            self._begin_frame(opcode)
-        self._is_inside_frame = not ends
+            self._begin_frame(piece.opcode)
+        self._is_inside_frame = not piece.ends
         if data:
             self._idle_frames = 0
         else:
             self._count_idle_frame()
-        last = fin and ends
+        last = piece.fin and piece.ends
         is_text = self._receiving is Opcode.TEXT
         if is_text:
             self._check_text(data, last, events)

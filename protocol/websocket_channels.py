@@ -12,7 +12,9 @@ k8s.io/client-go/tools/remotecommand/websocket.go.
 
 import binascii
 from abc import ABC, abstractmethod
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from protocol.errors import Flooding, LocalProtocolError, RemoteProtocolError
 from protocol.events import (
@@ -40,7 +42,7 @@ MAX_IDLE_MESSAGES: Final = 100_000
 _ZERO: Final = ord("0")
 
 
-class ChannelPiece(NamedTuple):
+class ChannelPiece(msgspec.Struct, frozen=True):
     """Part of a channel message, decoded. Empty only where a message ends, or has no data at all."""
 
     number: int
@@ -174,18 +176,21 @@ class WebSocketChannels(ABC):
             case MessageChunk():
                 piece = self._reader.read(event)
                 if piece is not None:
-                    self._count_message(is_idle=piece.first and not piece.data)
+                    if piece.data or not piece.first:
+                        self._idle_messages = 0
+                    else:
+                        self._count_idle_message()
                     self._read_piece(piece, events)
                 elif event.last:
-                    self._count_message(is_idle=True)
+                    self._count_idle_message()
             case WebSocketClosed():
                 self._is_closing = True  # the answer is queued already
                 events.append(TunnelClosed(event.code, event.reason))
             case _:  # Ping, Pong, PeerClosed, Failed
                 events.append(event)
 
-    def _count_message(self, *, is_idle: bool) -> None:
-        self._idle_messages = self._idle_messages + 1 if is_idle else 0
+    def _count_idle_message(self) -> None:
+        self._idle_messages += 1
         if self._idle_messages > MAX_IDLE_MESSAGES:
             raise Flooding(f"WebSocket channels: more than {MAX_IDLE_MESSAGES} messages without data")
 
@@ -221,7 +226,8 @@ class WebSocketChannels(ABC):
 
     def _send_split(self, number: int, data: bytes) -> None:
         for start in range(0, len(data) or 1, MAX_SENT_DATA_BYTES):
-            self._send_message(number, data[start : start + MAX_SENT_DATA_BYTES])
+            piece = data[start : start + MAX_SENT_DATA_BYTES]
+            self._websocket.send(encode_message(number, piece, base64=self._base64))
 
     def _close(self, code: int, reason: str) -> None:
         if not self._is_closing:

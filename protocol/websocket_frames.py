@@ -12,7 +12,9 @@ Source: RFC 6455 section 5.
 from collections.abc import Iterator
 from enum import IntEnum
 from struct import Struct
-from typing import Final, NamedTuple
+from typing import Final, NoReturn
+
+import msgspec
 
 from protocol.errors import RemoteProtocolError, TooLarge
 from protocol.side import Side
@@ -30,15 +32,21 @@ class Opcode(IntEnum):
 
 MAX_CONTROL_BYTES: Final = 125
 
-_OPCODES: Final = {int(opcode): opcode for opcode in Opcode}
 _FIN: Final = 0x80
+_FIRST_BYTES: Final = {
+    fin | opcode: (opcode, fin == _FIN)
+    for opcode in Opcode
+    for fin in (0, _FIN)
+    if fin or opcode < Opcode.CLOSE
+}
+"""What the first byte of a frame may be: opcode, and whether the message ends. Control frames are never fragmented."""
 _RESERVED_BITS: Final = 0x70
 _MASKED: Final = 0x80
 _UINT16: Final = Struct("!H")
 _UINT64: Final = Struct("!Q")
 
 
-class FramePiece(NamedTuple):
+class FramePiece(msgspec.Struct, frozen=True):
     """Some payload of one frame: of a data frame what arrived, of a control frame all of it.
 
     data: unmasked; empty only for a frame without payload. ends: the frame is complete.
@@ -76,6 +84,8 @@ class FrameReader:
         at = 0
         while True:
             if not self._is_inside:
+                if at == len(data):
+                    return
                 start = self._read_header(data, at)
                 if start == 0:
                     self._head = data[at:]
@@ -107,7 +117,13 @@ class FrameReader:
             return 0
         first, second = data[at], data[at + 1]
         length = second & 0x7F
-        opcode = self._check_first_bytes(first, second, length)
+        known, is_masked = _FIRST_BYTES.get(first), second >= _MASKED
+        if (
+            known is None
+            or is_masked is not self._expects_mask
+            or (length > MAX_CONTROL_BYTES and known[0] >= Opcode.CLOSE)
+        ):
+            self._refuse(first, second)
         at += 2
         if length >= 126:
             field, smallest = (_UINT16, 126) if length == 126 else (_UINT64, 0x1_0000)
@@ -120,20 +136,21 @@ class FrameReader:
         if length > self._max_frame_bytes:
             raise TooLarge(f"WebSocket: a frame is longer than {self._max_frame_bytes} bytes")
         mask = b""
-        if self._expects_mask:
+        if is_masked:
             mask = data[at : at + MASK_BYTES]
             if len(mask) < MASK_BYTES:
                 return 0
             at += MASK_BYTES
-        self._opcode, self._fin, self._mask, self._remaining = opcode, first >= _FIN, mask, length
+        self._opcode, self._fin = known
+        self._mask, self._remaining = mask, length
         self._is_inside = True
         return at
 
-    def _check_first_bytes(self, first: int, second: int, length: int) -> Opcode:
+    def _refuse(self, first: int, second: int) -> NoReturn:
+        """Say what is wrong with the first two bytes of a frame."""
         if first & _RESERVED_BITS:
             raise RemoteProtocolError("WebSocket: a reserved bit is set, though no extension was agreed")
-        opcode = _OPCODES.get(first & 0x0F)
-        if opcode is None:
+        if _FIN | first not in _FIRST_BYTES:
             raise RemoteProtocolError("WebSocket: a reserved opcode")
         if (second >= _MASKED) is not self._expects_mask:
             raise RemoteProtocolError(
@@ -141,9 +158,7 @@ class FrameReader:
                 if self._expects_mask
                 else "WebSocket: a server frame is masked"
             )
-        if opcode >= Opcode.CLOSE and (first < _FIN or length > MAX_CONTROL_BYTES):
-            raise RemoteProtocolError("WebSocket: a control frame is fragmented or longer than 125 bytes")
-        return opcode
+        raise RemoteProtocolError("WebSocket: a control frame is fragmented or longer than 125 bytes")
 
 
 def encode_frame_head(opcode: Opcode, length: int, *, fin: bool = True, mask: bytes = b"") -> bytes:

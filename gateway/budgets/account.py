@@ -100,6 +100,11 @@ class Account:
             self._purse.freeze(crossed)
         return crossed
 
+    @property
+    def counts_bytes(self) -> bool:
+        """Whether `sent` has anything to count."""
+        return BYTES_OUT in self._counters
+
     def sent(self, amount_bytes: int) -> None:
         """These go down now. The first byte was charged with the call."""
         if BYTES_OUT in self._counters and amount_bytes:

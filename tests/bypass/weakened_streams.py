@@ -107,14 +107,11 @@ WEAKENINGS: Final = (
     ),
     Weakening(
         "S13", "reserved bits are ignored", set_reserved_bits, "a frame with two readings was carried",
-        edit(websocket_frames.FrameReader._check_first_bytes, "if first & _RESERVED_BITS:", "if False:"),
+        edit(websocket_frames.FrameReader._read_header, "_FIRST_BYTES.get(first)", "_FIRST_BYTES.get(first & ~_RESERVED_BITS)"),
     ),
     Weakening(
         "S13", "frames of a client need no mask", set_reserved_bits, "a frame with two readings was carried",
-        both(
-            edit(websocket_frames.FrameReader._check_first_bytes, "if (second >= _MASKED) is not self._expects_mask:", "if False:"),
-            edit(websocket_frames.FrameReader._read_header, "if self._expects_mask:", "if second >= _MASKED:"),
-        ),
+        edit(websocket_frames.FrameReader._read_header, "or is_masked is not self._expects_mask", ""),
     ),
     Weakening(
         "S14", "stdin is recorded with a terminal only (kubectl-rexec #180)", type_without_a_terminal,
@@ -126,7 +123,7 @@ WEAKENINGS: Final = (
         "S14", "continuation frames are skipped (kubectl-rexec)", type_in_fragments,
         "what was typed did not arrive",
         edit(websocket.WebSocketConnection._read_data, "if data or last:",
-             "if opcode is not Opcode.CONTINUATION and (data or last):"),
+             "if piece.opcode is not Opcode.CONTINUATION and (data or last):"),
     ),
     Weakening(
         "S21", "a revocation counts at the next call", go_on_after_a_revocation, "of somebody without access went on",
