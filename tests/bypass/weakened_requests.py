@@ -256,7 +256,7 @@ WEAKENINGS: Final = (
     ),
     Weakening(
         "S16", "Kubectl-Session of a client is our session", choose_the_audit_id, "became our session",
-        edit(admission._session, "session, begins = services.sessions.session_for(principal)",
+        edit(admission._understand, "session, begins = services.sessions.session_for(principal, now_ns=tape.started_ns)",
              "session, begins = dict(request.head.headers).get(b'kubectl-session', b'').decode(), False"),
     ),
     Weakening(
