@@ -1,7 +1,8 @@
 """One place among a gateway's processes, and whoever fills it now: started again when it dies or hangs. Conduct.
 
 A worker's slot owns a listening socket, which stays open whatever happens to its worker: connections wait in it. So a
-replacement can be let in before the old one leaves, and a crash costs its clients their connections, not a refusal.
+replacement can be let in before the old one leaves, and a crash costs its clients their connections, not a refusal:
+also while all of it drains, for what waits in the socket still wants an answer.
 """
 
 from collections.abc import Callable
@@ -37,10 +38,12 @@ class Slot:
         self.restarts = 0
         self.first_failure: StartFailed | None = None
         self.first_decided = trio.Event()  # the first child has started, or never will
+        self._draining: Drain | None = None  # what whoever fills this slot is told
         self._ending = False
         self._nursery: trio.Nursery | None = None
         self._settled = trio.Event()  # not set while it is open who will fill this slot
         self._settled.set()
+        self._refilled = trio.Event()  # set when somebody else fills it, then made anew
 
     @property
     def is_ready(self) -> bool:
@@ -73,7 +76,7 @@ class Slot:
                     self.first_decided.set()
                     if not self.is_ready:
                         break
-                child = await self._last_one_ended(child)
+                child = await self._nobody_fills_it()
                 if self._ending:
                     break
                 if child.age_s > MAX_BACKOFF_S:
@@ -89,18 +92,28 @@ class Slot:
         assert self._nursery is not None
         child = self.child
         if child is None or child.ended.is_set():
-            child = self.child = self._start()
+            child = self._start()
+            self._fill_with(child)
         self._nursery.start_soon(child.run)
         return child
 
-    async def _last_one_ended(self, child: Child) -> Child:
-        """Who fills the slot may be replaced meanwhile: the end of the last one counts."""
+    def _fill_with(self, child: Child) -> None:
+        self.child = child
+        if self._draining is not None:
+            child.tell(self._draining)
+        self._refilled.set()
+        self._refilled = trio.Event()
+
+    async def _nobody_fills_it(self) -> Child:
+        """Until whoever fills the slot has ended, and nobody is about to take over; returns the one that ended. One that
+        was replaced does not count: it may take its time to leave."""
         while True:
-            await child.ended.wait()
             await self._settled.wait()
-            if self.child is None or self.child is child:
-                return child
             child = self.child
+            assert child is not None
+            if child.ended.is_set():
+                return child
+            await _first_of(child.ended, self._refilled)
 
     async def replace(self) -> bool:
         """Let a new one in, then the old one out; whether that went well. The old one stays if the new does not start."""
@@ -119,8 +132,11 @@ class Slot:
                 journal.problem("restart", f"{self.name} stays as it is: {why}")
                 return False
             # When all of it ends meanwhile, the old one was told already and goes on to its end.
-            stays, goes = (old, new) if self._ending else (new, old)
-            self.child, self.leaving = stays, goes
+            is_end = self._draining is not None or self._ending
+            stays, goes = (old, new) if is_end and not old.ended.is_set() else (new, old)
+            self.leaving = goes
+            if stays is new:
+                self._fill_with(new)
         finally:
             self._settled.set()
         goes.tell(Drain(RESTARTING, accepting=False))
@@ -129,13 +145,18 @@ class Slot:
         return stays is new
 
     async def drain(self, why: str) -> None:
-        """Until its calls have ended, or their time is up. It goes on accepting until `finish`."""
-        self._ending = True
-        child = self.child
-        if child is not None:
-            child.tell(Drain(why, accepting=True))
-            with trio.move_on_after(self._drain_s + MARGIN_S):
+        """Until its calls have ended, or their time is up. It goes on accepting until `finish`; if it dies meanwhile, the
+        next one does."""
+        self._draining = Drain(why, accepting=True)
+        if self.child is not None:
+            self.child.tell(self._draining)
+        with trio.move_on_after(self._drain_s + MARGIN_S):
+            while (child := self.child) is not None:
                 await child.drained.wait()
+                if not child.ended.is_set():
+                    return
+                if self.child is child:
+                    await self._refilled.wait()
 
     async def finish(self) -> None:
         """Until it has ended."""
@@ -167,6 +188,17 @@ class Slot:
                     "process", f"{self.name} has said nothing for {child.silent_s:.0f} s: it is killed"
                 )
                 child.kill()
+
+
+async def _first_of(*events: trio.Event) -> None:
+    async with trio.open_nursery() as nursery:
+
+        async def wait(event: trio.Event) -> None:
+            await event.wait()
+            nursery.cancel_scope.cancel()
+
+        for event in events:
+            nursery.start_soon(wait, event)
 
 
 def _say_ended(child: Child) -> None:

@@ -393,6 +393,25 @@ async def test_a_load_balancer_gets_its_time_and_new_connections_are_served_to_t
         assert fleet.wait(60) == 0
 
 
+async def test_a_worker_that_is_killed_in_the_drain_refuses_nobody_either(tmp_path: Path) -> None:
+    """Its socket goes on taking connections: they wait for the next one, which answers and leaves with the others."""
+    with run_fleet(tmp_path, drain_s=30) as fleet:
+        person, streams = first_user(fleet), Streams()
+        victim = fleet.writer_of(0)
+        with trio.fail_after(DEADLINE_S):
+            async with trio.open_nursery() as nursery:
+                for number in range(8):
+                    await streams.open(nursery, str(number), partial(person.watch, WATCH))
+                fleet.signal(signal.SIGTERM)
+                while (await person.call("GET", POD)).header(b"connection") is None:
+                    pass  # the drain begins
+                os.kill(victim, signal.SIGKILL)
+                assert await statuses(person, MANY) == [200] * MANY
+                assert 0 < len(streams.ended) < 8, "the drain goes on"
+                nursery.cancel_scope.cancel()
+        assert fleet.wait(60) == 0
+
+
 async def test_a_service_manager_that_signals_every_process_at_once_gets_the_same_end(fleet: Fleet) -> None:
     person, streams = first_user(fleet), Streams()
     await in_thread(lambda: eventually(lambda: fleet.children(KEEPER), 30, "a keeper"))

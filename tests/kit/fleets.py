@@ -73,7 +73,13 @@ def _command(pid: int) -> str:
 
 @contextmanager
 def run_fleet(
-    directory: Path, *, workers: int = 2, users: tuple[str, ...] = (), with_policy: bool = False, **more: Any
+    directory: Path,
+    *,
+    workers: int = 2,
+    users: tuple[str, ...] = (),
+    with_policy: bool = False,
+    drain_s: int = DRAIN_S,
+    **more: Any,
 ) -> Iterator[Fleet]:
     """It runs until the block ends, and is then killed if it still does.
 
@@ -93,7 +99,7 @@ def run_fleet(
             "console": {"admins": {"groups": ["admins"]}},
         }
     with Oracle(directory / "oracle") as oracle:
-        fleet = Fleet(directory / "data", oracle, directory / "errors", drain_seconds=DRAIN_S, more=sections)
+        fleet = Fleet(directory / "data", oracle, directory / "errors", drain_seconds=drain_s, more=sections)
         fleet.tokens = tokens
         try:
             fleet.start()
