@@ -8,7 +8,7 @@ started again with the same orders. What it does is in `gateway.keeper_process`.
 import subprocess
 import sys
 import time
-from collections import OrderedDict
+from collections import deque
 from contextlib import aclosing, suppress
 from typing import Final
 
@@ -36,7 +36,10 @@ GONE_S: Final = 5.0
 """How soon it must be gone when the gateway does not wait for it to finish."""
 NOT_STARTED: Final = -1
 MAX_KEYS: Final = 128
-"""Keys kept for a keeper that has to be started again: two hours of segments at one a minute."""
+"""Keys of one log kept for a keeper that has to be started again: two hours of segments at one a minute. By log, or the
+busy ones would push out the key of one that begins a segment an hour."""
+MAX_WAITING: Final = 1024
+"""Keys that come while it is told those kept, or while it hangs."""
 
 
 class Keeper:
@@ -47,7 +50,7 @@ class Keeper:
 
     def __init__(self, orders: Orders) -> None:
         self._orders = orders
-        self._keys: OrderedDict[str, SegmentKey] = OrderedDict()
+        self._keys: dict[str, deque[SegmentKey]] = {}  # by log, ascending
         self.is_over = False
         self._stopping = self._renewing = False
         self._token = trio.lowlevel.current_trio_token()
@@ -62,9 +65,7 @@ class Keeper:
 
     def tell_key(self, key: SegmentKey) -> None:
         """The same, from the loop."""
-        self._keys[key.segment_id] = key
-        while len(self._keys) > MAX_KEYS:
-            self._keys.popitem(last=False)
+        self._keys.setdefault(key.log_origin, deque(maxlen=MAX_KEYS)).append(key)
         if self._outbox is not None:
             # closed: this one finishes, and the next is told all of them
             with suppress(trio.WouldBlock, trio.BrokenResourceError, trio.ClosedResourceError):
@@ -115,14 +116,13 @@ class Keeper:
         except OSError as error:  # no memory, no process ids: calls go on being recorded
             journal.problem("keeper", f"the keeper process cannot be started: {error.strerror}")
             return NOT_STARTED
-        self._outbox, inbox = trio.open_memory_channel[SegmentKey](MAX_KEYS)
-        for key in self._keys.values():
-            self._outbox.send_nowait(key)
+        self._outbox, inbox = trio.open_memory_channel[SegmentKey](MAX_WAITING)
+        kept = [key for keys in self._keys.values() for key in keys]
         if self._stopping:
             self._outbox.close()
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._speak, process, inbox)
+                nursery.start_soon(self._speak, process, kept, inbox)
                 nursery.start_soon(self._listen, process)
                 code = await process.wait()
                 nursery.cancel_scope.cancel()
@@ -137,10 +137,14 @@ class Keeper:
                 process.kill()
         return code
 
-    async def _speak(self, process: trio.Process, inbox: trio.MemoryReceiveChannel[SegmentKey]) -> None:
+    async def _speak(
+        self, process: trio.Process, kept: list[SegmentKey], inbox: trio.MemoryReceiveChannel[SegmentKey]
+    ) -> None:
         assert process.stdin is not None
         with suppress(trio.BrokenResourceError, trio.ClosedResourceError):  # it died: `run` notices
             await process.stdin.send_all(encode_line(self._orders))
+            for key in kept:
+                await process.stdin.send_all(encode_line(key))
             async for key in inbox:
                 await process.stdin.send_all(encode_line(key))
             await process.stdin.send_all(encode_line(Finish(STOP_S - MARGIN_S)))

@@ -132,3 +132,36 @@ for line in sys.stdin:
         keeper.renew()
         keeper.tell_key(SegmentKey("kubetape/gw/0", "segment-1", b"k" * 32))
         await until(lambda: "segment-1" in told.read_text())
+
+
+async def test_a_busy_log_does_not_push_out_the_key_of_a_quiet_one(tmp_path: Path) -> None:
+    told = tmp_path / "told"
+    program = f"""
+import sys
+for line in sys.stdin:
+    with open({str(told)!r}, "a") as out: out.write(line)
+    if "quiet" in line: raise SystemExit(1)
+"""
+    async with running(tmp_path, program) as keeper:
+        keeper.tell_key(SegmentKey("gw/2", "quiet", b"k"))
+        await until(lambda: told.exists() and "quiet" in told.read_text())
+        for number in range(2 * module.MAX_KEYS):
+            keeper.tell_key(SegmentKey("gw/0", f"busy-{number:03}", b"k"))
+        await until(lambda: told.read_text().count("quiet") == 2)
+        assert len(keeper._keys["gw/0"]) == module.MAX_KEYS
+
+
+async def test_keys_that_come_while_it_is_told_the_kept_ones_are_told_too(tmp_path: Path) -> None:
+    told = tmp_path / "told"
+    program = f"""
+import sys
+for line in sys.stdin:
+    with open({str(told)!r}, "a") as out: out.write(line)
+"""
+    async with running(tmp_path, program) as keeper:
+        for number in range(3 * module.MAX_KEYS):
+            keeper.tell_key(SegmentKey(f"gw/{number % 3}", f"kept-{number}.", b"k"))
+        await until(lambda: keeper._outbox is not None)
+        keeper.tell_key(SegmentKey("gw/0", "new", b"k"))
+        await until(lambda: told.exists() and "new" in told.read_text())
+        assert all(f"kept-{number}." in told.read_text() for number in range(3 * module.MAX_KEYS))
