@@ -61,6 +61,7 @@ class NudgeSocket:
         self._callback, self._may_be_news = callback, may_be_news
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._token = secrets.token_bytes(16)
+        self._closing = threading.Event()
         self._thread = threading.Thread(target=self._listen, name="state-nudge", daemon=True)
         with suppress(OSError):
             self._path.parent.mkdir(mode=0o700, exist_ok=True)
@@ -74,6 +75,7 @@ class NudgeSocket:
         return self._thread.is_alive()
 
     def close(self) -> None:
+        self._closing.set()
         if self._thread.is_alive():
             with suppress(OSError), _sender() as sender:
                 sender.sendto(self._token, self._socket.getsockname())
@@ -83,14 +85,17 @@ class NudgeSocket:
         self._socket.close()
 
     def _listen(self) -> None:
-        with suppress(OSError):
-            while True:
-                try:
-                    if self._socket.recv(len(self._token)) == self._token:
-                        return
-                except TimeoutError:
-                    if not self._may_be_news():
-                        continue
+        """Who listens relies on being told: a socket that fails is no reason to stop, only to look all the time."""
+        while not self._closing.is_set():
+            try:
+                if self._socket.recv(len(self._token)) == self._token:
+                    return
+            except TimeoutError:
+                if not self._may_be_news():
+                    continue
+            except OSError:
+                self._closing.wait(POLL_S)
+            if not self._closing.is_set():
                 self._callback()
 
 

@@ -54,6 +54,17 @@ def test_a_directory_deeper_than_a_sockets_path_may_be(tmp_path: Path) -> None:
     listener.close()
 
 
+def test_a_socket_that_fails_later_is_made_up_for_by_looking_all_the_time(tmp_path: Path) -> None:
+    heard: queue.Queue[None] = queue.Queue()
+    listener = NudgeSocket(tmp_path, lambda: heard.put(None))
+    assert listener.is_listening
+    listener._socket.close()
+    for _ in range(3):
+        heard.get(timeout=10)
+    listener.close()
+    assert not listener.is_listening
+
+
 def test_without_a_place_for_a_socket_there_is_just_polling(tmp_path: Path) -> None:
     (tmp_path / DIRECTORY).write_text("in the way")
     NudgeSocket(tmp_path, lambda: None).close()
