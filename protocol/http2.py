@@ -28,7 +28,7 @@ from protocol.events import (
     StreamReset,
     WindowOpened,
 )
-from protocol.http2_blocks import Block, BlockAssembler
+from protocol.http2_blocks import Block, BlockAssembler, check_priority
 from protocol.http2_budgets import THIN_DATA_BYTES, Waste
 from protocol.http2_frames import (
     ACK,
@@ -148,6 +148,8 @@ class Http2Server(Http2Sender):
     def _on_priority(self, frame: Frame, events: list[Event]) -> None:
         if frame.type == Type.PRIORITY and not frame.stream_id:
             raise protocol_fault("PRIORITY without a stream")
+        if frame.type == Type.PRIORITY:
+            check_priority(frame.stream_id, frame.payload)
         self._budgets.spend(Waste.PRIORITY)
 
     def _on_push_promise(self, frame: Frame, events: list[Event]) -> None:
@@ -195,7 +197,7 @@ class Http2Server(Http2Sender):
         try:
             fields = self._decoder.decode(block.data)
         except Undecodable as error:
-            raise protocol_fault(str(error)) from error
+            raise ConnectionFault(ErrorCode.COMPRESSION_ERROR, RemoteProtocolError(str(error))) from error
         except TooLarge as error:
             raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, error) from error
         stream_id = block.stream_id
@@ -233,6 +235,7 @@ class Http2Server(Http2Sender):
             self._budgets.spend(Waste.RESET)
             stream.is_head = any(field.pair == (b":method", b"HEAD") for field in fields)
             stream.discards = True
+            stream.is_malformed = error.status_hint == 400
             live[stream_id] = stream
             events.append(StreamRefused(stream_id, error))
             return

@@ -83,6 +83,11 @@ class BlockAssembler:
 def _skip_priority(stream_id: int, data: bytes) -> bytes:
     if len(data) < _PRIORITY_BYTES:
         raise size_fault("HEADERS with a priority that is cut off")
+    check_priority(stream_id, data)
+    return data[_PRIORITY_BYTES:]
+
+
+def check_priority(stream_id: int, data: bytes) -> None:
+    """What a stream depends on, from HEADERS or PRIORITY (RFC 7540 section 5.3.1). Raises ConnectionFault."""
     if int.from_bytes(data[:4], "big") & 0x7FFF_FFFF == stream_id:
         raise protocol_fault("a stream that depends on itself")
-    return data[_PRIORITY_BYTES:]

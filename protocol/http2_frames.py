@@ -51,6 +51,7 @@ class ErrorCode(IntEnum):
     STREAM_CLOSED = 5
     FRAME_SIZE_ERROR = 6
     REFUSED_STREAM = 7
+    COMPRESSION_ERROR = 9
     ENHANCE_YOUR_CALM = 11
 
 

@@ -187,7 +187,9 @@ class Http2Sender:
             raise LocalProtocolError(f"less body than content-length on stream {stream_id}")
         self._output.end(stream_id)
         self._budgets.earn_request()
-        if stream.request_open:
+        if stream.is_malformed:  # an answer may come first, an error it is: RFC 9113 section 8.1.1
+            self._end_stream(stream_id, stream, ErrorCode.PROTOCOL_ERROR)
+        elif stream.request_open:
             # The answer does not depend on the rest of the request: RFC 9113 section 8.1.
             self._end_stream(stream_id, stream, ErrorCode.NO_ERROR)
         else:

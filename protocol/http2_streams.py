@@ -29,6 +29,7 @@ class Stream:
         "discards",
         "gone",
         "is_head",
+        "is_malformed",
         "receive_window",
         "request_open",
         "responding",
@@ -46,6 +47,7 @@ class Stream:
             None  # bytes that content-length still promises; None: it promised nothing
         )
         self.discards = False  # the request was refused: nobody gets its body
+        self.is_malformed = False  # and it ends with an error, whatever is answered before
         self.gone = False  # reset, not by conduct: kept until conduct releases it
         self.responding = False  # the final head was sent
         self.response_left: int | None = None  # as body_left, for the response

@@ -5,7 +5,7 @@ import h2.connection
 import h2.events
 import pytest
 from hpack import Decoder
-from hyperframe.frame import DataFrame, GoAwayFrame, HeadersFrame, PingFrame, SettingsFrame
+from hyperframe.frame import DataFrame, GoAwayFrame, HeadersFrame, PingFrame, RstStreamFrame, SettingsFrame
 
 from protocol.errors import LocalProtocolError
 from protocol.events import (
@@ -440,7 +440,22 @@ def test_a_refused_head_request_gets_no_body() -> None:
     server.send(ResponseHead(400, stream_id=1, content_length=2))
     server.send(BodyChunk(b"no", 1))
     server.send(EndOfBody(1))
-    assert [type(frame) for frame in wire.frames_of(server.data_to_send())] == [HeadersFrame]
+    sent = wire.frames_of(server.data_to_send())
+    assert [type(frame) for frame in sent if not isinstance(frame, RstStreamFrame)] == [HeadersFrame]
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_a_malformed_request_is_answered_and_its_stream_then_ends_with_an_error(ended: bool) -> None:
+    server = wire.open_server()
+    server.receive(wire.headers(1, [*wire.GET, (b"X-Upper", b"x")], end=ended))
+    server.send(ResponseHead(400, stream_id=1, content_length=2))
+    server.send(BodyChunk(b"no", 1))
+    server.send(EndOfBody(1))
+    output = server.data_to_send()
+    assert [type(frame) for frame in wire.frames_of(output)] == [HeadersFrame, DataFrame, RstStreamFrame]
+    assert "END_STREAM" in wire.frames_of(output)[1].flags
+    assert wire.resets_of(output) == [(1, 1)]
+    assert server.live_streams == 0
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,7 @@ CASES: list[tuple[str, bytes, str]] = [
     (
         "4.3 a block that does not decode",
         wire.raw(1, 5, 1, b"\xff\xff\xff\xff\xff"),
-        "connection PROTOCOL_ERROR",
+        "connection COMPRESSION_ERROR",
     ),
     (
         "4.3 CONTINUATION completes a block",
@@ -153,6 +153,12 @@ CASES: list[tuple[str, bytes, str]] = [
     ("5.1.1 stream ids may skip", wire.headers(2**31 - 1, GET), "served"),
     # 5.3 the old priorities
     ("5.3.1 HEADERS with priority fields", wire.raw(1, 0x25, 1, b"\x00\x00\x00\x00\x10" + PLAIN), "served"),
+    (
+        "5.3.1 HEADERS that depend on themselves",
+        wire.raw(1, 0x25, 1, b"\x00\x00\x00\x01\x10" + PLAIN),
+        "connection PROTOCOL_ERROR",
+    ),
+    ("5.3.1 PRIORITY that depends on itself", wire.priority(1, depends_on=1), "connection PROTOCOL_ERROR"),
     ("5.3.1 HEADERS with a truncated priority field", wire.raw(1, 0x25, 1, b"\x00\x00"), "connection"),
     # 6.1 DATA
     (
@@ -468,24 +474,24 @@ CASES: list[tuple[str, bytes, str]] = [
     ),
     # RFC 7541
     ("7541 2.3.2 an entry comes back by its index", block(PLAIN, b"\x40\x03x-a\x01b", b"\xbe"), "served"),
-    ("7541 2.3.3 an index beyond the tables", block(PLAIN, b"\xff\x80\x01"), "connection PROTOCOL_ERROR"),
+    ("7541 2.3.3 an index beyond the tables", block(PLAIN, b"\xff\x80\x01"), "connection COMPRESSION_ERROR"),
     ("7541 4.2 a table size update at the start", block(b"\x20", PLAIN), "served"),
-    ("7541 4.2 a table size update after a field", block(PLAIN, b"\x20"), "connection PROTOCOL_ERROR"),
-    ("7541 4.2 a table larger than we allow", block(b"\x3f\xe2\x1f", PLAIN), "connection PROTOCOL_ERROR"),
-    ("7541 5.1 an integer without end", block(b"\x3f" + b"\x80" * 30), "connection PROTOCOL_ERROR"),
-    ("7541 5.1 an integer cut off", block(b"\x3f\x80"), "connection PROTOCOL_ERROR"),
-    ("7541 5.2 a string cut off", block(b"\x00\x03ab"), "connection PROTOCOL_ERROR"),
+    ("7541 4.2 a table size update after a field", block(PLAIN, b"\x20"), "connection COMPRESSION_ERROR"),
+    ("7541 4.2 a table larger than we allow", block(b"\x3f\xe2\x1f", PLAIN), "connection COMPRESSION_ERROR"),
+    ("7541 5.1 an integer without end", block(b"\x3f" + b"\x80" * 30), "connection COMPRESSION_ERROR"),
+    ("7541 5.1 an integer cut off", block(b"\x3f\x80"), "connection COMPRESSION_ERROR"),
+    ("7541 5.2 a string cut off", block(b"\x00\x03ab"), "connection COMPRESSION_ERROR"),
     (
         "7541 5.2 Huffman with a padding longer than 7 bits",
         block(PLAIN, b"\x00\x83\xff\xff\xff\x01a"),
-        "connection PROTOCOL_ERROR",
+        "connection COMPRESSION_ERROR",
     ),
     (
         "7541 5.2 Huffman with the EOS symbol",
         block(PLAIN, b"\x00\x84\xff\xff\xff\xff\x01a"),
-        "connection PROTOCOL_ERROR",
+        "connection COMPRESSION_ERROR",
     ),
-    ("7541 6.1 index 0", block(PLAIN, b"\x80"), "connection PROTOCOL_ERROR"),
+    ("7541 6.1 index 0", block(PLAIN, b"\x80"), "connection COMPRESSION_ERROR"),
     ("7541 6.1 static indexes", block(b"\x82\x87\x84", wire.plain_block([GET[2]])), "served"),
 ]
 IDS = [case[0] for case in CASES]
