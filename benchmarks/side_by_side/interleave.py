@@ -1,7 +1,8 @@
-"""A B C D A B C D: every lane does a block of work in its turn, and each round begins with another one.
+"""A B C D, D C B A: every lane does a block of work in its turn, and each round begins with another one.
 
 A block, not a single call: what a way still does after it has answered (kubetape ends its record then) must meet its
 own next call and not its neighbour's. Between blocks it gets a moment to finish, so that its CPU is counted whole.
+Work of its background meets its own turns, too (`turns`).
 """
 
 import resource
@@ -11,14 +12,13 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from benchmarks.report import percentile, summary
+from benchmarks.side_by_side.background import background_at_rest, background_of_each
 from benchmarks.side_by_side.plan import Schedule
 from benchmarks.side_by_side.result import Run, Series
-from benchmarks.side_by_side.ways import BACKGROUND, Lane, Way
+from benchmarks.side_by_side.turns import Turns, order_of_round
+from benchmarks.side_by_side.ways import Lane
 
 SETTLE_S: Final = 0.005
-REST_LOOK_S: Final = 0.4
-REST_PATIENCE_S: Final = 20.0
-RESTING_CORES: Final = 0.05
 
 Work = Callable[[Lane, int], dict[str, float]]
 """One unit of work by a lane, numbered, negative while warming up: seconds by step."""
@@ -69,26 +69,24 @@ def interleave(
     for number in range(schedule.warm_up * schedule.block):
         for lane in lanes:
             work(lane, -1 - number)
-    ways = {lane.way.name: lane.way for lane in lanes}
-    for way in ways.values():
-        wait_for_rest(way)
-    background = {name: _background(way) for name, way in ways.items()}
+    background = background_at_rest(lanes)
     taken: dict[str, dict[str, list[float]]] = {lane.name: defaultdict(list) for lane in lanes}
     cpu_s: dict[str, dict[str, float]] = {lane.name: defaultdict(float) for lane in lanes}
     client_s: dict[str, float] = defaultdict(float)
-    for number in range(schedule.rounds):
-        turn = (number + run) % len(lanes)
-        for lane in [*lanes[turn:], *lanes[:turn]]:
-            before, client = lane.way.cpu_s(), client_cpu_s()
-            for unit in range(schedule.block):
-                for step, seconds in work(lane, number * schedule.block + unit).items():
-                    taken[lane.name][step].append(seconds)
-            client_s[lane.name] += client_cpu_s() - client
-            time.sleep(SETTLE_S)
-            for role, now in lane.way.cpu_s().items():
-                cpu_s[lane.name][role] += now - before.get(role, 0.0)
+    with Turns(lanes) as turns:
+        for number in range(schedule.rounds):
+            for lane in order_of_round(lanes, number + run):
+                with turns.of(lane.way):
+                    before, client = lane.way.cpu_s(), client_cpu_s()
+                    for unit in range(schedule.block):
+                        for step, seconds in work(lane, number * schedule.block + unit).items():
+                            taken[lane.name][step].append(seconds)
+                    client_s[lane.name] += client_cpu_s() - client
+                    time.sleep(SETTLE_S)
+                    for role, now in lane.way.cpu_s().items():
+                        cpu_s[lane.name][role] += now - before.get(role, 0.0)
     units = schedule.rounds * schedule.block
-    shares = _background_shares(lanes, background, units)
+    shares = background_of_each(lanes, background, dict.fromkeys(cpu_s, units))
     for lane in lanes:
         steps = len(taken[lane.name])
         each = {role: spent / units / steps * 1e3 for role, spent in cpu_s[lane.name].items()}
@@ -97,37 +95,7 @@ def interleave(
             samples.add(group, step, lane.name, seconds_list, each, client_s[lane.name] / units / steps * 1e3)
 
 
-def wait_for_rest(way: Way) -> None:
-    """Return when the background processes of a way have next to nothing left to do."""
-    deadline = time.monotonic() + REST_PATIENCE_S
-    before = sum(_background(way).values())
-    while before and time.monotonic() < deadline:
-        time.sleep(REST_LOOK_S)
-        now = sum(_background(way).values())
-        if now - before < RESTING_CORES * REST_LOOK_S:
-            return
-        before = now
-
-
 def client_cpu_s() -> float:
     """CPU of this process and of the programs it ran to their end."""
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     return time.process_time() + children.ru_utime + children.ru_stime
-
-
-def _background(way: Way) -> dict[str, float]:
-    return {role: spent for role, spent in way.cpu_s().items() if role in BACKGROUND}
-
-
-def _background_shares(
-    lanes: Sequence[Lane], before: dict[str, dict[str, float]], units: int
-) -> dict[str, dict[str, float]]:
-    """Way -> background process -> seconds per unit of work, all lanes of the way alike."""
-    shares: dict[str, dict[str, float]] = {}
-    for name, way in {lane.way.name: lane.way for lane in lanes}.items():
-        wait_for_rest(way)
-        count = units * sum(lane.way.name == name for lane in lanes)
-        shares[name] = {
-            role: (now - before[name].get(role, 0.0)) / count for role, now in _background(way).items()
-        }
-    return shares

@@ -7,21 +7,23 @@ call that a loaded gateway takes, beside that of one that was woken for it.
 import contextlib
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from benchmarks.http_client import endpoint_of
 from benchmarks.processes import start_gateway
 from benchmarks.report import cpu_seconds, percentile
+from benchmarks.side_by_side.background import background_at_rest, background_of_each
 from benchmarks.side_by_side.crowd import Crowd, Opening, open_crowd
-from benchmarks.side_by_side.interleave import SETTLE_S, wait_for_rest
+from benchmarks.side_by_side.interleave import SETTLE_S
 from benchmarks.side_by_side.load_client import opening_of_gets, shares_of
 from benchmarks.side_by_side.plan import Plan
 from benchmarks.side_by_side.result import GET, Load, LoadRun
 from benchmarks.side_by_side.site import Site
 from benchmarks.side_by_side.start_client import opening_of_starts
 from benchmarks.side_by_side.stream_client import TRANSPORTS
-from benchmarks.side_by_side.ways import BACKGROUND, Lane, Way, Ways
+from benchmarks.side_by_side.turns import Turns, order_of_round
+from benchmarks.side_by_side.ways import Lane, Way, Ways
 
 CLIENT = "client"
 API_SERVER = "API server"
@@ -65,26 +67,24 @@ def _two_workers(stack: contextlib.ExitStack, ways: Ways) -> Way:
 
 @dataclass
 class _Tally:
-    """What the turns of one lane add up to. cpu_s: by role, without the work of the background after a turn."""
+    """What the turns of one lane add up to. cpu_s: by role, during its turns."""
 
     seconds: list[float] = field(default_factory=list)
     elapsed_s: float = 0.0
     client_s: float = 0.0
     cpu_s: dict[str, float] = field(default_factory=lambda: defaultdict(float))
-    later_s: dict[str, float] = field(default_factory=lambda: defaultdict(float))
 
-    def as_run(self) -> LoadRun:
+    def as_run(self, background_s: Mapping[str, float]) -> LoadRun:
+        """background_s: of each call, by role."""
         calls, ordered = len(self.seconds), sorted(self.seconds)
         cores = {CLIENT: self.client_s} | self.cpu_s
-        whole_s = {
-            role: spent + self.later_s[role] for role, spent in self.cpu_s.items() if role != API_SERVER
-        }
+        each_s = {role: spent / calls for role, spent in self.cpu_s.items() if role != API_SERVER}
         return LoadRun(
             calls / self.elapsed_s,
             percentile(ordered, 0.5) * 1e3,
             percentile(ordered, 0.9) * 1e3,
             percentile(ordered, 0.99) * 1e3,
-            {role: spent / calls * 1e3 for role, spent in whole_s.items()},
+            {role: spent * 1e3 for role, spent in (each_s | dict(background_s)).items()},
             {role: spent / self.elapsed_s for role, spent in cores.items()},
         )
 
@@ -100,29 +100,25 @@ class _Loading:
     ) -> None:
         with contextlib.ExitStack() as stack:
             crowds = {lane.name: open_crowd(stack, opening(lane), shares) for lane in lanes}
-            for lane in lanes:
-                wait_for_rest(lane.way)
+            background = background_at_rest(lanes)
             tallies = {lane.name: _Tally() for lane in lanes}
-            for number in range(self._plan.load_rounds):
-                turn = (self._run + number) % len(lanes)
-                for lane in [*lanes[turn:], *lanes[:turn]]:
-                    self._take_turn(lane.way, crowds[lane.name], tallies[lane.name])
+            with Turns(lanes) as turns:
+                for number in range(self._plan.load_rounds):
+                    for lane in order_of_round(lanes, self._run + number):
+                        with turns.of(lane.way):
+                            self._take_turn(lane.way, crowds[lane.name], tallies[lane.name])
+            calls = {name: len(tally.seconds) for name, tally in tallies.items()}
+            each_s = background_of_each(lanes, background, calls)
         for lane in lanes:
             key = (step, sum(shares), lane.name)
             load = self._found.setdefault(key, Load(sum(shares), lane.name, step=step))
-            load.runs.append(tallies[lane.name].as_run())
+            load.runs.append(tallies[lane.name].as_run(each_s[lane.way.name]))
 
     def _take_turn(self, way: Way, crowd: Crowd, tally: _Tally) -> None:
-        """What the background does afterwards is this way's, and is over before the next has its turn."""
         before = self._cpu_s(way)
         samples = crowd.loop(self._plan.load_s / self._plan.load_rounds)
         time.sleep(SETTLE_S)  # kubetape ends its record after the last answer
-        after = self._cpu_s(way)
-        wait_for_rest(way)
-        for role, now in way.cpu_s().items():
-            if role in BACKGROUND:
-                tally.later_s[role] += now - after[role]
-        for role, now in after.items():
+        for role, now in self._cpu_s(way).items():
             tally.cpu_s[role] += now - before[role]
         tally.seconds += samples.seconds
         tally.elapsed_s += samples.elapsed_s

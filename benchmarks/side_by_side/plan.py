@@ -39,7 +39,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     mib: int = 256
     transfer_runs: int = 3
     connections: tuple[int, ...] = (1, 16, 64)
-    load_s: float = 1.5
+    load_s: float = 1.2
     load_rounds: int = 3
     starts_at_once: int = 4
     idle_watches: int = 100

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.http_client import BenchmarkFailed, Endpoint
-from benchmarks.side_by_side.interleave import wait_for_rest
+from benchmarks.side_by_side.background import wait_for_rest
 from benchmarks.side_by_side.kubectl_runs import run_kubectl
 from benchmarks.side_by_side.plan import Plan
 from benchmarks.side_by_side.result import Transfer, TransferRun

@@ -7,6 +7,7 @@ to it. What cannot be had here (no kubectl, no HAProxy, no HTTP/2) is left out, 
 import contextlib
 import json
 import os
+import signal
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,6 +50,12 @@ class Way:
             pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
             held[role] = held.get(role, 0) + pages * os.sysconf("SC_PAGE_SIZE")
         return held
+
+    def signal_background(self, number: signal.Signals) -> None:
+        for pid, role in self._processes().items():
+            if role in BACKGROUND:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, number)
 
     def _processes(self) -> dict[int, str]:
         if self.pid is not None and not self.roles:
