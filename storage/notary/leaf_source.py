@@ -33,7 +33,10 @@ STEP_BYTES: Final = 4 << 20
 """Of frames in one turn: some 10 ms, and what the tree may lag behind a burst."""
 STEP_FRAMES: Final = 4000
 WINDOW_BYTES: Final = 2 * CHUNK_BYTES
-"""One look: any frame fits, and most of what a second brings."""
+"""The longest look: any frame fits, and whoever catches up reads few of them."""
+GLANCE_BYTES: Final = 64 * 1024
+"""The first look: what a quiet second brings. Behind it lie zeros, and reading MiBs of them each second costs more than
+all else the tree does."""
 
 Used = TypeVar("Used")
 
@@ -75,6 +78,7 @@ class LeafSource:
         self._done = place.number if place.complete else place.number - 1
         self._resumed = None if place.complete else place
         self._reading: _Reading | None = None
+        self._look_bytes = GLANCE_BYTES
         self._unsynced: SegmentName | None = None
         self._sync_failed: LogFailed | None = None
 
@@ -145,7 +149,7 @@ class LeafSource:
     def _open(self, name: SegmentName, entries: list[bytes]) -> SegmentFile | None:
         """Without its header page a segment is one lump of bad bytes, once nobody writes it any more."""
         try:
-            return self._at_its_path(name, partial(SegmentFile, self._files))
+            return self._at_its_path(name, partial(SegmentFile, self._files, window_bytes=GLANCE_BYTES))
         except CorruptFrame as error:
             self._note(error)
             path = self._directory / error.segment
@@ -204,14 +208,15 @@ class LeafSource:
 
     def _blocks(self, reading: _Reading) -> list[bytes]:
         """The entries of the frames in the next window; none: there are no more for now."""
-        scan, file = reading.scan, reading.file
-        end = scan.offset + WINDOW_BYTES
-        if reading.examination is not None:
-            end = min(end, reading.examination.valid_bytes)
+        scan = reading.scan
         if reading.table is not None:
             return self._told_blocks(reading, reading.table)
-        window = b"".join(file.chunks(scan.offset, end))
+        window = self._look(reading, self._look_bytes)
         used = scan.feed(window)
+        if not used and scan.stop is not Stop.ZEROS:  # a frame that is longer than the look, or the footer
+            window = self._look(reading, WINDOW_BYTES)
+            used = scan.feed(window)
+        self._look_bytes = WINDOW_BYTES if used > GLANCE_BYTES // 2 else GLANCE_BYTES
         if used:
             if reading.digest is not None:
                 reading.digest.update(memoryview(window)[:used])
@@ -222,6 +227,13 @@ class LeafSource:
             if reading.table is not None:
                 return self._told_blocks(reading, reading.table)
         return []
+
+    def _look(self, reading: _Reading, length: int) -> bytes:
+        """What lies behind the frames read so far."""
+        end = reading.scan.offset + length
+        if reading.examination is not None:
+            end = min(end, reading.examination.valid_bytes)
+        return b"".join(reading.file.chunks(reading.scan.offset, end))
 
     def _look_closer(self, reading: _Reading) -> None:
         """No whole frame where one may be: the end for now, or damage?"""

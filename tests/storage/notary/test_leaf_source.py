@@ -112,6 +112,7 @@ def test_a_step_is_bounded(log: NotarisedLog, monkeypatch: pytest.MonkeyPatch) -
     log.sealed(*[1] * 12)
     monkeypatch.setattr("storage.notary.leaf_source.STEP_FRAMES", 5)
     monkeypatch.setattr("storage.notary.leaf_source.WINDOW_BYTES", 400)
+    monkeypatch.setattr("storage.notary.leaf_source.GLANCE_BYTES", 400)
     source = LeafSource(REAL_FILES, log.directory)
     sizes = []
     while not source.waits:
@@ -119,6 +120,17 @@ def test_a_step_is_bounded(log: NotarisedLog, monkeypatch: pytest.MonkeyPatch) -
     source.close()
     assert max(sizes) <= 10
     assert sum(sizes) == len(leaves(log.directory)) == 26
+
+
+@pytest.mark.parametrize("glance_bytes", [1, 60, 300])
+def test_frames_and_footers_longer_than_the_first_look_are_read(
+    log: NotarisedLog, monkeypatch: pytest.MonkeyPatch, glance_bytes: int
+) -> None:
+    log.sealed(1, 2, 3)
+    log.opened(4, 5)
+    everything = leaves(log.directory)
+    monkeypatch.setattr("storage.notary.leaf_source.GLANCE_BYTES", glance_bytes)
+    assert leaves(log.directory) == everything
 
 
 # --- after a crash ------------------------------------------------------------------------------
