@@ -10,6 +10,7 @@ from gateway.server.request import ClientRequest
 from gateway.services import Services
 from gateway.tape import Tape
 from gateway.upstream.connection import UpstreamConnection
+from gateway.upstream.pool import Pool
 from protocol.apicall import Call
 from protocol.events import BodyChunk, EndOfBody, Event
 
@@ -19,32 +20,58 @@ END: Final = EndOfBody()
 async def ask(
     request: ClientRequest, tape: Tape, services: Services, admitted: Admitted, body: bytes
 ) -> tuple[UpstreamConnection, list[Event]]:
-    """Send a complete request; return the connection with the first events of the answer.
+    """Send a complete request once its Intent is as durable as it has to be; return the connection with the first
+    events of the answer.
 
     A kept connection may die at the very moment it is used. Only what changes nothing is sent again,
     only once, on a new connection, and only if no byte of an answer was seen: never a mutation.
     """
+    must_wait = services.durability.intent_before_forward(admitted.call.durability_class)
+    if must_wait:
+        tape.hurry()
     head = services.with_credential(admitted.upstream, content_length=len(body))
     parts = (head, BodyChunk(body), END) if body else (head, END)
     connection = await services.pool.acquire()
+    connection.prepare(*parts)
+    if must_wait:
+        connection = await _when_durable(tape, services.pool, connection, parts)
     try:
-        return connection, await _first_events(request, tape, admitted.call, connection, parts)
+        return connection, await _first_events(request, tape, admitted.call, connection)
     except UpstreamLost:
         repeatable = admitted.upstream.method in READING and not body
         if not repeatable or connection.answer_begun or not connection.was_idle:
             raise
     connection = await services.pool.acquire(fresh=True)
-    return connection, await _first_events(request, tape, admitted.call, connection, parts)
+    connection.prepare(*parts)
+    return connection, await _first_events(request, tape, admitted.call, connection)
+
+
+async def _when_durable(
+    tape: Tape, pool: Pool, connection: UpstreamConnection, parts: tuple[Event, ...]
+) -> UpstreamConnection:
+    """Wait until the Intent is on the disk, with everything else ready. Returns a connection with the request."""
+    try:
+        await tape.intent_durable()
+    except BaseException:
+        connection.close()
+        raise
+    if connection.is_alive():
+        return connection
+    connection.close()  # the API server has closed it, while our disk took its time
+    connection = await pool.acquire()
+    connection.prepare(*parts)
+    return connection
 
 
 async def _first_events(
-    request: ClientRequest, tape: Tape, call: Call, connection: UpstreamConnection, parts: tuple[Event, ...]
+    request: ClientRequest, tape: Tape, call: Call, connection: UpstreamConnection
 ) -> list[Event]:
+    """Send what is ready, and wait for an answer."""
     try:
         connection.answer_may_stream = call.is_long_running
         tape.check()
         tape.mark("upstream_sent_us")
-        await connection.send(*parts)
+        await connection.send_prepared()
         events = await receive_while_wanted(request, connection)
         tape.mark("upstream_head_us")
         if len(events) == 1 and not call.is_long_running:

@@ -135,8 +135,6 @@ async def _ask_and_relay(
 ) -> None:
     """record: of a body that has more to come. account: None where nothing is counted."""
     request, tape, services, _, admitted = call
-    if services.durability.intent_before_forward(admitted.call.durability_class):
-        await tape.intent_durable()
     masker = admitted.judgement.masker
     is_plain = masker is NO_MASKS and account is None
     answer = None if is_plain else MaskedAnswer(masker, admitted.call, account, tape)
@@ -144,6 +142,8 @@ async def _ask_and_relay(
     if record is None:
         connection, events = await ask(request, tape, services, admitted, body)
     else:
+        if services.durability.intent_before_forward(admitted.call.durability_class):
+            await tape.intent_durable()
         connection, events = await services.pool.acquire(), []
     try:
         if record is None:

@@ -79,7 +79,7 @@ class Recorder:
             floor=floor,
         )
         self.last_append_s = time.monotonic()
-        self._bell = _Bell(self._log)
+        self._bell = _Bell(self, self._log)
         trio.lowlevel.add_instrument(self._bell)
 
     @property
@@ -122,13 +122,17 @@ class Recorder:
         if failure is not None:
             raise LogFailed(failure.operation, failure.path, failure.why)
 
+    def ring(self) -> None:
+        """Wake the log's thread for what is due, without waiting until the loop has nothing else to do."""
+        if self._log.is_due:
+            self._log.ring()
+
     async def durable(self, position: int) -> None:
         """Return once everything up to `position` survives a power cut. Raises LogFailed if it never will."""
         while position > self._durable:
             if self.failure is not None:
                 raise self.failure
-            if self._log.is_due:
-                self._log.ring()
+            self.ring()
             event = trio.Event()
             self._order += 1
             heapq.heappush(self._waiting, (position, self._order, event))
@@ -180,7 +184,7 @@ class Recorder:
         self._durable = commit.durable_position
         if self._waiting or self._flowing:
             with suppress(trio.RunFinishedError):  # then nobody is left to be told
-                self._token.run_sync_soon(self._wake, idempotent=True)
+                self._token.run_sync_soon(self._wake_all, idempotent=True)
 
     def _failure_from_thread(self, failure: LogFailed) -> None:
         with suppress(trio.RunFinishedError):
@@ -188,9 +192,13 @@ class Recorder:
 
     # --- back on the loop ----------------------------------------------------------------------
 
-    def _wake(self) -> None:
+    def wake_waiting(self) -> None:
+        """Wake the tasks whose records are durable by now. For the event loop, when it is not in a task."""
         while self._waiting and self._waiting[0][0] <= self._durable:
             heapq.heappop(self._waiting)[2].set()
+
+    def _wake_all(self) -> None:
+        self.wake_waiting()
         self._wake_flow()
 
     def _fail(self, failure: LogFailed) -> None:
@@ -207,14 +215,18 @@ class Recorder:
 
 
 class _Bell(trio.abc.Instrument):
-    """Wakes the log's thread for what is due, whenever the loop is about to wait."""
+    """Wakes the log's thread for what is due, whenever the loop is about to wait; and tasks for what it has done, as
+    soon as the loop is awake: one turn earlier than the callback that woke it would."""
 
-    def __init__(self, log: SegmentLog) -> None:
-        self._log = log
+    def __init__(self, recorder: Recorder, log: SegmentLog) -> None:
+        self._recorder, self._log = recorder, log
 
     def before_io_wait(self, timeout: float) -> None:
         if self._log.is_due:
             self._log.ring()
+
+    def after_io_wait(self, timeout: float) -> None:
+        self._recorder.wake_waiting()
 
     def stop(self) -> None:
         with suppress(KeyError):  # it was stopped before

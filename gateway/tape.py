@@ -75,6 +75,11 @@ class Tape:
     def append(self, *records: AnyRecord, urgent: bool = False) -> None:
         self._position = self._recorder.append(*records, urgent=urgent)
 
+    def hurry(self) -> None:
+        """What was appended is on its way to the disk from now on, while its caller has other things to do before it
+        waits."""
+        self._recorder.ring()
+
     async def durable(self) -> None:
         """Return once all that was appended survives a power cut. The last append must be urgent."""
         await self._recorder.durable(self._position)

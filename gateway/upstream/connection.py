@@ -11,6 +11,7 @@ from gateway.read_deadlines import ReadDeadlines
 from gateway.tls_stream import TlsStream
 from gateway.upstream.credentials import UpstreamCluster
 from gateway.upstream.dialing import connect
+from protocol.errors import LocalProtocolError
 from protocol.events import BodyChunk, EndOfBody, Event, Failed, PeerClosed, RequestHead, ResponseHead
 from protocol.http1 import Http1Client
 
@@ -54,9 +55,24 @@ class UpstreamConnection:
 
     async def send(self, *events: Event) -> None:
         """Write events in one go. Raises UpstreamLost."""
+        self.prepare(*events)
+        await self.send_prepared()
+
+    def prepare(self, *events: Event) -> None:
+        """Make events ready to be sent; not a byte of them goes out before `send_prepared`.
+
+        Raises LocalProtocolError for what cannot be sent; the connection is closed then.
+        """
         if isinstance(events[0], RequestHead):
             self.requests_begun += 1
-        self._machine.send(*events)
+        try:
+            self._machine.send(*events)
+        except LocalProtocolError:
+            self.close()
+            raise
+
+    async def send_prepared(self) -> None:
+        """Write what is ready in one go. Raises UpstreamLost."""
         try:
             if not self.stream.send_nowait(self._machine.data_to_send()):
                 await self.stream.send_rest()
