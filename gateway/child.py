@@ -34,6 +34,8 @@ AT_ONCE: Final = Finish(at_once=True)
 NOT_STARTED: Final = -1
 GONE_S: Final = 3.0
 """How soon it must be gone when nobody waits for what it does."""
+UNSTARTED_GONE_S: Final = 0.5
+"""The same for one that has not served yet: it hears nothing before, and what it opened is made to be killed."""
 
 
 class Child:
@@ -109,12 +111,16 @@ class Child:
                 nursery.cancel_scope.cancel()
         finally:
             if process.returncode is None:
-                with trio.move_on_after(GONE_S) as scope:
+                patience_s = GONE_S if self.started is not None else UNSTARTED_GONE_S
+                with trio.move_on_after(patience_s) as scope:
                     scope.shield = True
                     await self._say_at_once(process)
                     await process.wait()
             if process.returncode is None:
                 process.kill()
+                with trio.move_on_after(GONE_S) as scope:
+                    scope.shield = True
+                    await process.wait()
             for pipe in (process.stdin, process.stdout):
                 if pipe is not None:
                     with trio.CancelScope(shield=True):

@@ -26,7 +26,7 @@ from gateway.durability import Durability
 from gateway.errors import GatewayError, innermost
 from gateway.identity.settings import CertificateRules, IdentitySettings, IssuerSettings
 from gateway.process_settings import prepare_process
-from gateway.supervisor import Serving
+from gateway.supervisor import Serving, StoppedEarly
 from gateway.upstream.kubeconfig import BadKubeconfig
 from gateway.upstream.request import IdentityMode
 from storage.errors import StorageError
@@ -175,6 +175,8 @@ def serve(config: Path | None, accept_loss: str, **flags: object) -> None:
     code = 0
     try:
         trio.run(_serve, settings, accept_loss, strict_exception_groups=True)
+    except* StoppedEarly:
+        pass  # as it was told
     except* (BadConfig, BadKubeconfig) as group:
         code = _report(group, EXIT_BAD_CONFIG)
     except* (GatewayError, StorageError, OSError) as group:

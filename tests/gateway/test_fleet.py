@@ -23,7 +23,7 @@ import trio
 from storage.encryption.hpke_key import generate_recipient
 from storage.records import Intent, LogStarted, LogStopped, Outcome, SessionOpened
 from tests.crash.clients import access_token
-from tests.crash.processes import eventually, is_running, run_threads
+from tests.crash.processes import Oracle, eventually, is_running, run_threads
 from tests.kit.fleets import KEEPER, Fleet, run_fleet
 from tests.kit.replica_clients import Person, Streams
 from tests.kit.running import ROOT, environment
@@ -426,6 +426,26 @@ async def test_a_service_manager_that_signals_every_process_at_once_gets_the_sam
     assert all(b"kubetape is shutting down" in heard for heard in streams.heard.values())
     assert fleet.wait(60) == 0
     assert not fleet.journal("process")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_before_anything_is_served_ends_it_whatever_its_processes_wait_for(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    with Oracle(tmp_path / "oracle") as oracle:
+        fleet = Fleet(tmp_path / "data", oracle, tmp_path / "errors", more={"workers": 2})
+        fleet.spawn()
+        eventually(lambda: len(fleet.children()) == 3, 60, "its processes")
+        stopped = fleet.children()
+        os.kill(stopped[0], signal.SIGSTOP)
+        fleet.signal(number)
+        assert fleet.wait(20) == 0, fleet.said()  # half a second on a machine that is not busy
+        assert "guards" not in fleet.said()
+        assert "Traceback" not in fleet.said()
+        eventually(lambda: not any(map(is_running, stopped)), 20, "all of them end")
+        fleet.start()
+        fleet.signal(signal.SIGTERM)
+        assert fleet.wait(60) == 0, fleet.said()
 
 
 async def test_the_second_signal_does_not_wait(tmp_path: Path) -> None:
