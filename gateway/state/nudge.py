@@ -12,7 +12,6 @@ import os
 import secrets
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,32 +19,8 @@ from typing import Final
 
 DIRECTORY: Final = "nudge"
 POLL_S: Final = 0.2
-SETTLED_S: Final = 1.5
-"""How long a changed file counts as changing: file systems tell times to a second at worst, so two writes within
-one may look like one."""
 MAX_LISTENERS: Final = 256
 """More than one host runs; leftovers of killed processes are removed by whoever nudges them."""
-
-
-class FileWatch:
-    """Whether a file was written to, by its times: never blocks."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = str(path)
-        self._seen: tuple[int, int, int] | None = None
-        self._since_s = 0.0  # monotonic
-
-    def may_have_changed(self) -> bool:
-        """True from a change on until no later one can look the same; also while there is no file."""
-        try:
-            found = os.stat(self._path)
-        except OSError:
-            self._seen = None
-            return True
-        seen, now_s = (found.st_ino, found.st_size, found.st_mtime_ns), time.monotonic()
-        if seen != self._seen:
-            self._seen, self._since_s = seen, now_s
-        return now_s - self._since_s < SETTLED_S
 
 
 class NudgeSocket:

@@ -15,8 +15,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, TypeVar
 
+from gateway.file_times import FileTimes
 from gateway.shared_database import SharedDatabase
-from gateway.state.nudge import FileWatch, NudgeSocket, nudge_all
+from gateway.state.nudge import NudgeSocket, nudge_all
 from gateway.state.store import (
     KEPT_AFTER_EXPIRY_NS,
     MAX_ENTRY_BYTES,
@@ -111,7 +112,7 @@ class SqliteStore:
 
     def listen(self, callback: Callable[[], None]) -> bool:
         """Every commit writes to the write-ahead log, which is there as long as anybody has the file open."""
-        watch = FileWatch(self._path.with_name(self._path.name + "-wal"))
+        watch = FileTimes([self._path.with_name(self._path.name + "-wal")])
         self._socket = NudgeSocket(self._data_dir, callback, watch.may_have_changed)
         return self._socket.is_listening
 

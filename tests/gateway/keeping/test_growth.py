@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from gateway.file_times import SETTLED_S
 from gateway.keeping import growth
-from gateway.keeping.growth import LONGEST_REST_S, SETTLED_S, LogGrowth
+from gateway.keeping.growth import LONGEST_REST_S, LogGrowth
 
 
 class Now:

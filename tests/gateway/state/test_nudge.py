@@ -5,10 +5,7 @@ import shutil
 import socket
 from pathlib import Path
 
-import pytest
-
-from gateway.state import nudge
-from gateway.state.nudge import DIRECTORY, FileWatch, NudgeSocket, address_of, nudge_all
+from gateway.state.nudge import DIRECTORY, NudgeSocket, address_of, nudge_all
 
 
 def test_every_listener_is_woken(tmp_path: Path) -> None:
@@ -94,21 +91,3 @@ def test_a_listener_looks_for_itself_whether_there_may_be_news(tmp_path: Path) -
     assert listener.is_listening
     listener.close()
     assert heard.empty()
-
-
-def test_a_file_may_have_changed_until_no_change_can_look_the_same(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    now_s = 100.0
-    monkeypatch.setattr(nudge.time, "monotonic", lambda: now_s)
-    path = tmp_path / "log"
-    watch = FileWatch(path)
-    assert watch.may_have_changed(), "there is none"
-    path.write_text("a")
-    assert watch.may_have_changed()
-    now_s += nudge.SETTLED_S - 0.1
-    assert watch.may_have_changed()
-    now_s += 0.2
-    assert not watch.may_have_changed()
-    path.write_text("ab")
-    assert watch.may_have_changed()

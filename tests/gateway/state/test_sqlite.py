@@ -92,7 +92,7 @@ def test_an_append_is_told_of_though_the_nudge_is_lost(
 ) -> None:
     watching, writing = SqliteStore(tmp_path), SqliteStore(tmp_path)
     monkeypatch.setattr("gateway.state.sqlite.nudge_all", lambda _: None)
-    monkeypatch.setattr("gateway.state.nudge.SETTLED_S", 1e-9)  # each change is told of once
+    monkeypatch.setattr("gateway.file_times.SETTLED_S", 1e-9)  # each change is told of once
     told = threading.Semaphore(0)
     assert watching.listen(told.release)
     assert told.acquire(timeout=10), "nothing had been seen yet"
