@@ -4,12 +4,14 @@ WORKDIR /src
 COPY requirements.lock ./
 RUN python -m venv /opt/kubetape \
  && /opt/kubetape/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes -r requirements.lock
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml README.md LICENSE requirements-dev.lock ./
 COPY protocol protocol
 COPY storage storage
 COPY gateway gateway
 COPY benchmarks benchmarks
-RUN /opt/kubetape/bin/pip install --no-cache-dir --disable-pip-version-check 'setuptools>=77' \
+# What builds is fetched by its hash as well: it runs here, with everything above in its reach.
+RUN sed -n '/^setuptools==/,/# via/p' requirements-dev.lock > build.lock \
+ && /opt/kubetape/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes -r build.lock \
  && /opt/kubetape/bin/pip install --no-cache-dir --disable-pip-version-check --no-deps --no-build-isolation . \
  && /opt/kubetape/bin/pip uninstall -y setuptools \
  && /opt/kubetape/bin/python -m compileall -q /opt/kubetape/lib
@@ -24,5 +26,6 @@ RUN mkdir -p /var/lib/kubetape && chown 65532:65532 /var/lib/kubetape
 USER 65532:65532
 VOLUME /var/lib/kubetape
 EXPOSE 6443 9090
+# One worker unless told otherwise, for a container knows its node's CPUs and not its share: docs/configuration.md, "In a container".
 ENTRYPOINT ["/opt/kubetape/bin/kubetape"]
 CMD ["serve", "--in-cluster", "--data-dir", "/var/lib/kubetape", "--listen", "0.0.0.0:6443", "--mgmt-listen", "0.0.0.0:9090"]
