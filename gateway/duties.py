@@ -16,20 +16,21 @@ from storage.errors import StorageError
 
 class Duty:
     """step: does a bounded piece of work and says whether there is more to do at once; called in a thread,
-    one call at a time. interval_s: from one round to the next. facts: figures for the metrics. has_work: asked
-    before a round, outside of a thread: no spares it; not asked after a failure."""
+    one call at a time. interval_s: from one round to the next, or who knows it after each. facts: figures for the
+    metrics. has_work: asked before a round, outside of a thread: no spares it; not asked after a failure."""
 
     def __init__(
         self,
         name: str,
         step: Callable[[], bool],
-        interval_s: float,
+        interval_s: float | Callable[[], float],
         *,
         facts: Callable[[], dict[str, float]] = dict,
         has_work: Callable[[], bool] = lambda: True,
     ) -> None:
         self.name = name
-        self._step, self._interval_s, self._facts = step, interval_s, facts
+        self._step, self._facts = step, facts
+        self._interval_s = interval_s if callable(interval_s) else lambda: interval_s
         self._has_work = has_work
         self._problem = ""
         self._busy = trio.Lock()
@@ -39,10 +40,10 @@ class Duty:
         backoff = Backoff()
         while True:
             if not self._problem and not self._has_work():
-                await trio.sleep(self._interval_s)
+                await trio.sleep(self._interval_s())
             elif await self.round():
                 backoff.reset()
-                await trio.sleep(self._interval_s)
+                await trio.sleep(self._interval_s())
             else:
                 await trio.sleep(backoff.next_s())
 

@@ -36,13 +36,17 @@ from storage.index_state import MODE_FULL, MODE_METADATA, MODE_NONE, IndexState
 from storage.reader import Position
 from storage.records import (
     AnyRecord,
+    ChannelChunk,
     Gap,
     Heartbeat,
     Intent,
     LogStarted,
     LogStopped,
     LossAccepted,
+    Outcome,
     PolicyLoaded,
+    ResponseBody,
+    ResponseStarted,
     SegmentRecovered,
     SessionOpened,
     StateChanged,
@@ -71,6 +75,8 @@ _NOT_OF_A_CALL: Final = (
     *(LogStarted, LogStopped, Gap, SegmentRecovered, Heartbeat, LossAccepted),
     *(SessionOpened, PolicyLoaded, StateChanged, UnknownRecord),
 )
+_MOST_OF_A_CALL: Final = (ResponseStarted, ResponseBody, Outcome, ChannelChunk)
+"""Asked about first."""
 
 
 class Indexer:
@@ -204,7 +210,7 @@ class Indexer:
             return
         if isinstance(record, Intent):
             self._begin(log, at, record)
-        elif not isinstance(record, _NOT_OF_A_CALL):
+        elif isinstance(record, _MOST_OF_A_CALL) or not isinstance(record, _NOT_OF_A_CALL):
             self._continue(log, at, record)
         elif isinstance(record, SessionOpened):
             day = self._day(day_of(record.at_ns))

@@ -284,9 +284,14 @@ def command_id(intent: Intent) -> str:
     connection. The id depends on nothing but the Intent, so a rebuilt index has the same ids.
     """
     who = intent.principal.credential_id if intent.principal else intent.source.rpartition(":")[0]
-    run = ("run", intent.kubectl_session) if intent.kubectl_session else ("connection", intent.connection)
-    digest = hashlib.sha256(_encode_msgpack((who, *run))).hexdigest()
-    return f"k{digest[:32]}"
+    if intent.kubectl_session:
+        return _command_of(who, "run", intent.kubectl_session)
+    return _command_of(who, "connection", intent.connection)
+
+
+@lru_cache(maxsize=1024)
+def _command_of(*hint: str) -> str:
+    return f"k{hashlib.sha256(_encode_msgpack(hint)).hexdigest()[:32]}"
 
 
 def day_of(at_ns: int) -> str:

@@ -129,15 +129,15 @@ def read_record(
         raw = segment.frame_at(position.offset)
         if raw is None or not is_data(raw):
             raise StorageError(f"there is no record at byte {position.offset} of {position.segment}")
-        frame = segment.decode(raw)
+        records = segment.records(raw)
         if (
-            not 0 <= position.index_in_frame < len(frame.records)
+            not 0 <= position.index_in_frame < len(records)
             or raw.header.first_record_seq + position.index_in_frame != position.record_seq
         ):
             raise StorageError(
                 f"record {position.record_seq} is not at byte {position.offset} of {position.segment}"
             )
-        return frame.records[position.index_in_frame]
+        return records[position.index_in_frame]
 
 
 def _name_of(position: Position) -> SegmentName:
@@ -221,14 +221,14 @@ def _records(
     stem = segment.header.name.stem
     while (raw := segment.next_block(cursor, whole=whole)) is not None:
         try:
-            frame = segment.decode(raw)
+            records = segment.records(raw)
         except (Shredded, OutOfReach):
             continue
-        first = frame.info.first_record_seq
+        first = raw.header.first_record_seq
         skipped = 0
         if start is not None and start.offset == raw.offset:
             skipped = start.index_in_frame
-            if first + skipped != start.record_seq or skipped > len(frame.records):
+            if first + skipped != start.record_seq or skipped > len(records):
                 raise StorageError(f"record {start.record_seq} is not at byte {start.offset} of {stem}")
-        for index in range(skipped, len(frame.records)):
-            yield Position(stem, raw.offset, index, first + index), frame.records[index]
+        for index in range(skipped, len(records)):
+            yield Position(stem, raw.offset, index, first + index), records[index]

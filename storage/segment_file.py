@@ -198,8 +198,11 @@ class SegmentFile:
     def decode(self, frame: RawFrame) -> Frame:
         """Decrypt, decompress and split a data frame. Raises CorruptFrame, NoKey (Shredded, OutOfReach),
         BadKeyFile, WrongKey."""
-        raw = self._decompress(frame)
-        return Frame(describe(frame), parse_block(raw, frame.header.nrec, self.path.name, frame.offset))
+        return Frame(describe(frame), self.records(frame))
+
+    def records(self, frame: RawFrame) -> list[bytes]:
+        """Of a data frame, without the hash that only block table and tree ask for. Raises what `decode` does."""
+        return parse_block(self._decompress(frame), frame.header.nrec, self.path.name, frame.offset)
 
     def _decompress(self, frame: RawFrame) -> bytes:
         header, payload = frame.header, frame.data[FRAME_HEADER_BYTES:]

@@ -31,7 +31,11 @@ from storage.retention.index_expiry import DayExpiry
 from storage.sources import SegmentLogs
 
 INDEX_S: Final = 0.5
-"""How soon a call can be found: searching is for people, and each step costs what twenty calls cost."""
+"""How soon a call can be found: searching is for people, and each step costs what ten calls cost."""
+BUSY_INDEX_S: Final = 1.0
+"""The same while there is much to do: half as many steps."""
+BUSY_RECORDS: Final = 32
+"""Of one round; a call has four."""
 TREE_S: Final = 1.0
 WITNESS_S: Final = 2.0
 ROWS_S: Final = 5.0
@@ -48,6 +52,7 @@ class KeeperWork:
         keys = _keys(settings, data_dir, self._memory_keys)
         self._trees = Trees(data_dir, orders.gateway_id, settings.checkpoints.witnesses)
         self._indexer = _indexer(settings, data_dir, keys)
+        self._indexed_before = 0  # the last round
         self._days = DayExpiry(self._indexer, data_dir) if self._indexer is not None else None
         self._rows = _rows(settings, data_dir, keys)
         self._export = Export(settings, data_dir, self._trees)
@@ -72,7 +77,9 @@ class KeeperWork:
             duties.append(Duty("witnesses", self._trees.cosign, WITNESS_S))
         if self._indexer is not None:
             has_work = index_growth.may_have_grown
-            duties.append(Duty("index", self._index, INDEX_S, facts=self._index_facts, has_work=has_work))
+            duties.append(
+                Duty("index", self._index, self._index_pause_s, facts=self._index_facts, has_work=has_work)
+            )
         if self._rows is not None:
             duties.append(Duty("rows", self._rows.run_once, ROWS_S, facts=self._rows_facts))
         duties.append(Duty("retention", self._expiry.step, RETENTION_S, facts=self._expiry.facts))
@@ -85,6 +92,11 @@ class KeeperWork:
         more = self._indexer.run_once()
         self._days.run_once()
         return more
+
+    def _index_pause_s(self) -> float:
+        assert self._indexer is not None
+        before, self._indexed_before = self._indexed_before, self._indexer.indexed
+        return BUSY_INDEX_S if self._indexed_before - before > BUSY_RECORDS else INDEX_S
 
     def _index_facts(self) -> dict[str, float]:
         assert self._indexer is not None

@@ -103,3 +103,20 @@ async def test_a_duty_without_work_spares_its_thread_but_not_after_a_failure(
     with trio.move_on_after(10):
         await duty.run()
     assert rounds == [1, 1], "one that failed, and one that was not asked about"
+
+
+async def test_a_duty_may_be_asked_after_each_round_how_long_to_rest(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    autojump_clock.autojump_threshold = 0.2
+    rounds: list[float] = []
+
+    def step() -> bool:
+        rounds.append(trio.from_thread.run_sync(trio.current_time))
+        return False
+
+    pauses = [3.0, 1.0]
+    start_s = trio.current_time()
+    with trio.move_on_after(4.5):
+        await Duty("index", step, lambda: pauses.pop(0) if pauses else 9.0).run()
+    assert [round(at_s - start_s) for at_s in rounds] == [0, 3, 4]
