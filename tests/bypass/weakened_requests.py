@@ -197,7 +197,7 @@ WEAKENINGS: Final = (
     ),
     Weakening(
         "S06", "no Origin rule", let_a_page_use_the_certificate, "a page of another origin used",
-        edit(admission._check_origin, 'if principal.method != "certificate":', "if True:"),
+        edit(admission._understand, 'if principal.method == "certificate":', "if False:"),
     ),
     Weakening(
         "S06", "an Origin is ours when it begins like ours", let_a_page_use_the_certificate, "a page of another origin used",
@@ -205,7 +205,7 @@ WEAKENINGS: Final = (
     ),
     Weakening(
         "S06", "the Origin rule shuts out libraries", send_an_origin_with_a_token, "is shut out",
-        edit(admission._check_origin, 'if principal.method != "certificate":', "if False:"),
+        edit(admission._understand, 'if principal.method == "certificate":', "if True:"),
     ),
     Weakening(
         "S10", "empty and dot segments pass", spell_exec_differently, "a target with two readings",

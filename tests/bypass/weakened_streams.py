@@ -148,7 +148,7 @@ WEAKENINGS: Final = (
     ),
     Weakening(
         "S09", "what no rule allows is allowed", get_a_shell_as_a_reader, "who may only read got in",
-        edit(admission.admit, "if admitted.verdict.action is Action.DENY:", "if False:"),
+        edit(admission.admit, "if verdict.action is Action.DENY:", "if False:"),
     ),
     Weakening(
         "S23", "what was typed last is forgotten with its mask", vanish_after_typing, "is in no record",
