@@ -9,7 +9,6 @@ to send what it recorded. The thread is woken when somebody waits for it, and el
 to do but wait for I/O, which is when the bytes are on their way.
 """
 
-import heapq
 import time
 from collections import deque
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from typing import Final
 import trio
 
 from gateway import journal
+from gateway.durable_wait import DurableWait
 from storage.encryption.key_pool import KeyPool
 from storage.encryption.keys import DataKey
 from storage.errors import LogFailed
@@ -58,9 +58,7 @@ class Recorder:
     ) -> None:
         """keys: a started pool, which encrypts the log. on_data_key, floor: see `SegmentLog.open`."""
         self._token = trio.lowlevel.current_trio_token()
-        self._durable = -1  # position up to which everything survives a power cut; set by the log's thread
-        self._waiting: list[tuple[int, int, trio.Event]] = []  # heap by position
-        self._order = 0  # breaks ties in the heap
+        self._durable = DurableWait()
         self._marks: deque[tuple[float, int]] = deque()  # (monotonic time, position) not yet durable
         self._progress = trio.Event()  # replaced whenever it is set
         self._flowing = 0  # tasks that wait for it
@@ -79,7 +77,7 @@ class Recorder:
             floor=floor,
         )
         self.last_append_s = time.monotonic()
-        self._bell = _Bell(self, self._log)
+        self._bell = _Bell(self._log)
         trio.lowlevel.add_instrument(self._bell)
 
     @property
@@ -129,15 +127,13 @@ class Recorder:
 
     async def durable(self, position: int) -> None:
         """Return once everything up to `position` survives a power cut. Raises LogFailed if it never will."""
-        while position > self._durable:
-            if self.failure is not None:
-                raise self.failure
-            self.ring()
-            event = trio.Event()
-            self._order += 1
-            heapq.heappush(self._waiting, (position, self._order, event))
-            if position > self._durable:  # see _commit_from_thread
-                await event.wait()
+        if position > self._durable.position:
+            await self._durable.until(position, self._check_and_ring)
+
+    def _check_and_ring(self) -> None:
+        if self.failure is not None:
+            raise self.failure
+        self.ring()
 
     async def flow(self) -> None:
         """Return at once while the lag is within bounds; else when it is again (backpressure)."""
@@ -146,7 +142,7 @@ class Recorder:
                 raise self.failure
             self._flowing += 1
             try:
-                if self.lags:  # see _commit_from_thread
+                if self.lags:  # see `_commit_from_thread`
                     await self._progress.wait()
             finally:
                 self._flowing -= 1
@@ -157,12 +153,12 @@ class Recorder:
         if self._log.pending_bytes > MAX_LAG_BYTES:
             return True
         marks = self._marks
-        if marks and marks[0][1] <= self._durable:
+        if marks and marks[0][1] <= self._durable.position:
             self._forget_marks()
         return bool(marks) and time.monotonic() - marks[0][0] > MAX_LAG_S
 
     def _forget_marks(self) -> None:
-        while self._marks and self._marks[0][1] <= self._durable:
+        while self._marks and self._marks[0][1] <= self._durable.position:
             self._marks.popleft()
 
     async def close(self) -> None:
@@ -172,19 +168,17 @@ class Recorder:
                 await trio.to_thread.run_sync(self._log.close, CLOSE_DEADLINE_S)
             finally:
                 self._bell.stop()
+            self._durable.close()  # not when the log's thread may still run, and write to its pipe
 
     # --- called in the log's writer thread -----------------------------------------------------
 
     def _commit_from_thread(self, commit: Commit) -> None:
-        """Waking the loop costs both threads more than the commit: only when somebody waits.
-
-        Here the position is set before waiters are looked for; a task registers before it looks at the
-        position again. So one of the two sees the other.
-        """
-        self._durable = commit.durable_position
-        if self._waiting or self._flowing:
+        """A task that waits for the log to flow registers before it looks at the log again, here it is the other way
+        round: see `DurableWait.reached`."""
+        self._durable.reached(commit.durable_position)
+        if self._flowing:
             with suppress(trio.RunFinishedError):  # then nobody is left to be told
-                self._token.run_sync_soon(self._wake_all, idempotent=True)
+                self._token.run_sync_soon(self._wake_flow, idempotent=True)
 
     def _failure_from_thread(self, failure: LogFailed) -> None:
         with suppress(trio.RunFinishedError):
@@ -192,21 +186,10 @@ class Recorder:
 
     # --- back on the loop ----------------------------------------------------------------------
 
-    def wake_waiting(self) -> None:
-        """Wake the tasks whose records are durable by now. For the event loop, when it is not in a task."""
-        while self._waiting and self._waiting[0][0] <= self._durable:
-            heapq.heappop(self._waiting)[2].set()
-
-    def _wake_all(self) -> None:
-        self.wake_waiting()
-        self._wake_flow()
-
     def _fail(self, failure: LogFailed) -> None:
         self.failure = failure
         self.failed.set()
-        for _, _, event in self._waiting:
-            event.set()
-        self._waiting.clear()
+        self._durable.wake_all()
         self._wake_flow()
 
     def _wake_flow(self) -> None:
@@ -215,18 +198,14 @@ class Recorder:
 
 
 class _Bell(trio.abc.Instrument):
-    """Wakes the log's thread for what is due, whenever the loop is about to wait; and tasks for what it has done, as
-    soon as the loop is awake: one turn earlier than the callback that woke it would."""
+    """Wakes the log's thread for what is due, whenever the loop is about to wait."""
 
-    def __init__(self, recorder: Recorder, log: SegmentLog) -> None:
-        self._recorder, self._log = recorder, log
+    def __init__(self, log: SegmentLog) -> None:
+        self._log = log
 
     def before_io_wait(self, timeout: float) -> None:
         if self._log.is_due:
             self._log.ring()
-
-    def after_io_wait(self, timeout: float) -> None:
-        self._recorder.wake_waiting()
 
     def stop(self) -> None:
         with suppress(KeyError):  # it was stopped before

@@ -221,7 +221,7 @@ async def test_the_log_is_woken_when_the_loop_has_nothing_else_to_do(tmp_path: P
     async with open_recorder(tmp_path) as recorder:
         position = recorder.append(RECORD, urgent=True)
         with trio.fail_after(10):
-            while recorder._durable < position:
+            while recorder._durable.position < position:
                 await trio.sleep(0.001)
 
 
