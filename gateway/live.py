@@ -24,18 +24,19 @@ class LiveExchange:
     principal, session: once identified. grants: those the permission rests on, each with its absolute end.
     """
 
+    reason = ""
+    answer = CUT
+    principal: Principal | None = None
+    session = ""
+    grants: tuple[ActiveGrant, ...] = ()
+    _in_cuttable_part = False
+    _is_closed = False
+
     def __init__(self, started_ns: int = 0, whole: Cancellable | None = None) -> None:
         """started_ns: UTC. whole: the scope that is around it, where there is one."""
         self.whole = whole or trio.CancelScope()
         self.scope: Cancellable = self.whole  # in the part that would not end by itself: that of this part
-        self.reason = ""
-        self.answer = CUT
         self.started_ns = started_ns  # UTC
-        self.principal: Principal | None = None
-        self.session = ""
-        self.grants: tuple[ActiveGrant, ...] = ()
-        self._in_cuttable_part = False
-        self._is_closed = False
 
     @property
     def user(self) -> str:

@@ -44,6 +44,18 @@ class Tape:
     exchange: 16 bytes, a version 4 UUID, also the Audit-ID upstream. started_ns: UTC.
     """
 
+    # Defaults of the class: to set each of them for each call would cost more than an append.
+    _position = -1  # of the last record appended
+    _intent_position = -1
+    intent_recorded = False
+    ended = False
+    answer_begun = False  # bytes of the answer may be on their way to the client
+    status = 0
+    request_bytes = 0
+    response_bytes = 0
+    exit_code: int | None = None
+    scope = Scope.FULL  # METADATA: bodies are counted, not kept
+
     def __init__(self, recorder: Recorder, exchange: bytes, counts: DecisionCounts | None = None) -> None:
         self._recorder = recorder
         self.counts = counts or DecisionCounts()
@@ -51,16 +63,6 @@ class Tape:
         self.started_ns = time.time_ns()
         self._started = time.perf_counter_ns()  # monotonic: durations survive a clock step
         self._timings: dict[str, int] = {}
-        self._position = -1  # of the last record appended
-        self._intent_position = -1
-        self.intent_recorded = False
-        self.ended = False
-        self.answer_begun = False  # bytes of the answer may be on their way to the client
-        self.status = 0
-        self.request_bytes = 0
-        self.response_bytes = 0
-        self.exit_code: int | None = None
-        self.scope = Scope.FULL  # METADATA: bodies are counted, not kept
 
     def at_us(self) -> int:
         """Microseconds since the exchange began."""

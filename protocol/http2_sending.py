@@ -129,12 +129,12 @@ class Http2Sender:
     # --- sending ------------------------------------------------------------------------------
 
     def send(self, event: Event) -> None:
-        if isinstance(event, GoAway):
+        if not isinstance(event, _OF_STREAMS):
+            if not isinstance(event, GoAway):
+                raise LocalProtocolError(f"{type(event).__name__} cannot be sent on HTTP/2")
             if not self._dead:
                 self._drain(event.code)
             return
-        if not isinstance(event, _OF_STREAMS):
-            raise LocalProtocolError(f"{type(event).__name__} cannot be sent on HTTP/2")
         stream_id = event.stream_id
         stream = self._streams.working(stream_id)
         if stream is None and self._streams.is_idle(stream_id):
@@ -167,7 +167,8 @@ class Http2Sender:
             raise LocalProtocolError(f"a body before its head on stream {stream_id}")
         if stream.is_head and stream.discards:
             return  # whoever answers a refused request was not told that its method is HEAD
-        if len(data) > self.sendable(stream_id):
+        queue_room = MAX_QUEUED_BODY_BYTES - self._output.queued_bytes
+        if data and len(data) > min(stream.send_window, self._send_window, queue_room):  # as `sendable` says
             raise LocalProtocolError(f"{len(data)} bytes exceed what is sendable on stream {stream_id}")
         if stream.response_left is not None:
             if len(data) > stream.response_left:

@@ -83,8 +83,8 @@ class Http2Request:
 
     async def send(self, *events: Event) -> None:
         stream_id = self.head.stream_id
+        self._check_here()
         for event in events:
-            self._check_here()
             if isinstance(event, BodyChunk):
                 await self._send_body(event.data)
             elif isinstance(event, ResponseHead):
@@ -132,6 +132,7 @@ class Http2Request:
                 continue
             self._send_event(BodyChunk(bytes(view[:room]), stream_id))
             view = view[room:]
+        self._check_here()  # after the waiting
 
     async def _wait_window(self) -> None:
         try:
