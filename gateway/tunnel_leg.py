@@ -46,7 +46,9 @@ class Leg:
     async def receive(self, first: bytes = b"") -> list[Event]:
         """The events of one read. The end of input is PeerClosed or what the machine makes of it."""
         data = first or await self.stream.receive_some()
-        events = join_neighbours(self.machine.receive(data))
+        events = self.machine.receive(data)
+        if len(events) > 1:
+            events = join_neighbours(events)
         return events if data else [*events, PeerClosed()]
 
 

@@ -15,8 +15,6 @@ _BORDERLESS: Final = frozenset((Channel.STDIN, Channel.STDOUT, Channel.STDERR, C
 
 def join_neighbours(events: list[Event]) -> list[Event]:
     """The events of one read, in order, with as few `ChannelData` as say the same. A read bounds their size."""
-    if len(events) < 2:
-        return events
     joined: list[Event] = []
     for run, group in groupby(events, _run_of):
         pieces = list(group)

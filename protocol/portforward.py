@@ -234,7 +234,7 @@ class LegacyWebSocketPortForward(WebSocketChannels):
                 self._accepted.add(piece.number)
                 events.append(ChannelAccepted(channel, connection))
             return
-        if piece.has_meaning:
+        if piece.data or piece.first:
             events.append(ChannelData(channel, piece.data, connection))
 
     def _read_announcement(self, piece: ChannelPiece, port: int) -> bool:

@@ -144,7 +144,7 @@ class WebSocketRemoteCommand(WebSocketChannels):
             message = self._assemble(piece, MAX_WHOLE_BYTES)
             if message is not None:
                 events.append(ChannelData(channel, message))
-        elif piece.has_meaning:
+        elif piece.data or piece.first:
             events.append(ChannelData(channel, piece.data))
 
     def _assemble(self, piece: ChannelPiece, limit: int) -> bytes | None:

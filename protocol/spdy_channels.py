@@ -79,6 +79,7 @@ class SpdyChannels(ABC):
     ) -> None:
         self._side = side
         self._spdy = SpdyConnection(side, max_streams=max_streams)
+        self.data_to_send: Final = self._spdy.data_to_send  # asked twice a read: no layer between
         facing_client = side is Side.SERVER
         self._peer_writes = client_writes if facing_client else server_writes
         self._we_write = server_writes if facing_client else client_writes
@@ -202,10 +203,6 @@ class SpdyChannels(ABC):
                 self._spdy.send(event)
             case _:
                 raise LocalProtocolError(f"no channel protocol can say {type(event).__name__}")
-
-    def data_to_send(self) -> bytes:
-        """Take what is queued; see `SpdyConnection.data_to_send`."""
-        return self._spdy.data_to_send()
 
     def _open(self, opened: ChannelOpened) -> None:
         if (opened.channel, opened.connection) in self._by_channel:

@@ -108,9 +108,9 @@ class SpdyStreams:
 
         Raises LocalProtocolError when its state forbids it, or when it never existed.
         """
-        self.check_known(stream_id)
         state = self._live.get(stream_id)
         if state is None:
+            self.check_known(stream_id)
             return False
         following = TRANSITIONS.get((state, what))
         if following is None:

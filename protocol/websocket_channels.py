@@ -43,20 +43,16 @@ _ZERO: Final = ord("0")
 
 
 class ChannelPiece(msgspec.Struct, frozen=True):
-    """Part of a channel message, decoded. Empty only where a message ends, or has no data at all."""
+    """Part of a channel message, decoded. Empty only where a message ends, or has no data at all.
+
+    A channel without borders between messages need not hear of one with neither data nor `first`. Of a message that
+    is a channel byte alone it does: servers say "ready" with it.
+    """
 
     number: int
     data: bytes
     first: bool  # no data of this message came before
     last: bool  # the message ends here
-
-    @property
-    def has_meaning(self) -> bool:
-        """Whether a channel without borders between messages should hear of it.
-
-        A message of a channel byte alone is passed on: servers say "ready" with it.
-        """
-        return bool(self.data) or self.first
 
 
 class ChannelMessageReader:
@@ -131,6 +127,7 @@ class WebSocketChannels(ABC):
 
     def __init__(self, websocket: Machine, *, base64: bool) -> None:
         self._websocket = websocket
+        self.data_to_send: Final = websocket.data_to_send  # asked twice a read: no layer between
         self._base64 = base64
         self._reader = ChannelMessageReader(base64=base64)
         self._idle_messages = 0  # in a row
@@ -216,10 +213,6 @@ class WebSocketChannels(ABC):
                 self._websocket.send(event)
             case _:
                 raise LocalProtocolError(f"no channel protocol can say {type(event).__name__}")
-
-    def data_to_send(self) -> bytes:
-        """Take what is queued."""
-        return self._websocket.data_to_send()
 
     def _send_message(self, number: int, data: bytes) -> None:
         self._websocket.send(encode_message(number, data, base64=self._base64))
