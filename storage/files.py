@@ -13,6 +13,7 @@ import fcntl
 import hashlib
 import os
 import re
+import time
 from collections.abc import Sequence
 from enum import IntEnum
 from pathlib import Path
@@ -25,6 +26,8 @@ from storage.errors import LogFailed
 CHUNK_BYTES: Final = 1024 * 1024
 """As much of a large file as is read at once."""
 
+LOOK_S: Final = 0.1
+"""How long somebody who looks at a lock may hold it: microseconds, unless he is interrupted just then."""
 MOUNTINFO: Final = Path("/proc/self/mountinfo")
 OVERWRITES_IN_PLACE: Final = frozenset({"ext2", "ext3", "ext4", "xfs", "tmpfs"})
 """Where overwriting an allocated block needs no new space, so that spare segments are a reserve on a full
@@ -82,6 +85,20 @@ class Space(msgspec.Struct, frozen=True):
     total_bytes: int
 
 
+def _lock_unless_held(fd: int) -> None:
+    """Who only looks whether it is locked (`storage.sources.is_locked`) has it shared for an instant: not in our way."""
+    give_up_s = time.monotonic() + LOOK_S
+    while True:
+        try:
+            return fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > give_up_s:
+                raise
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)  # not to be had either: it is held
+        fcntl.flock(fd, fcntl.LOCK_UN)
+        time.sleep(LOOK_S / 100)
+
+
 class RealFiles:
     """FileOps on the operating system's files."""
 
@@ -97,7 +114,7 @@ class RealFiles:
     def lock(self, path: Path) -> int:
         fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock_unless_held(fd)
         except OSError:
             os.close(fd)
             raise

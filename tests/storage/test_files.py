@@ -1,5 +1,8 @@
 import errno
+import fcntl
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,6 +20,7 @@ from storage.files import (
     write_all,
 )
 from tests.kit.faulty_files import FailingFiles
+from tests.kit.running import ROOT, environment
 
 GIB = 1 << 30
 MOUNTS = """\
@@ -168,3 +172,40 @@ def test_the_name_of_a_replaced_file_is_synced_unless_the_caller_does_it(tmp_pat
         "rename",
     ]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
+
+
+LOOKING = """
+import sys
+from pathlib import Path
+from storage.sources import is_locked
+print("looking", flush=True)
+while True:
+    is_locked(Path(sys.argv[1]))
+"""
+
+
+def test_who_looks_whether_a_lock_is_held_is_in_nobodys_way(tmp_path: Path) -> None:
+    path = tmp_path / "LOCK"
+    REAL_FILES.close(REAL_FILES.lock(path))
+    command = [sys.executable, "-c", LOOKING, str(path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT, env=environment()) as looking:
+        assert looking.stdout is not None
+        assert looking.stdout.readline() == b"looking\n"
+        try:
+            for _ in range(3000):
+                REAL_FILES.close(REAL_FILES.lock(path))
+            assert looking.poll() is None
+        finally:
+            looking.kill()
+
+
+def test_a_lock_that_somebody_keeps_is_held_shared_or_not(tmp_path: Path) -> None:
+    path = tmp_path / "LOCK"
+    kept = REAL_FILES.lock(path)
+    with pytest.raises(BlockingIOError):
+        REAL_FILES.lock(path)
+    fcntl.flock(kept, fcntl.LOCK_SH)
+    with pytest.raises(BlockingIOError):
+        REAL_FILES.lock(path)
+    REAL_FILES.close(kept)
+    REAL_FILES.close(REAL_FILES.lock(path))
