@@ -79,8 +79,8 @@ class GatewayProcess:
     """`kubetape serve` on one data directory. errors: file its stderr is appended to.
 
     record: further keys of the section `record` of its configuration; more: further sections. program: the
-    module that is run, one that ends as `gateway.cli` does; changes: to its environment. Both may be set
-    again between two lives.
+    module that is run, one that ends as `gateway.cli` does; changes: to its environment; listen: the address of its
+    clients. All may be set again between two lives.
     """
 
     def __init__(
@@ -99,6 +99,7 @@ class GatewayProcess:
         self.errors = errors
         self.program = PROGRAM
         self.changes: dict[str, str] = {}
+        self.listen = "127.0.0.1:0"
         self._config = errors.with_suffix(".yaml")
         self._config.write_text(
             yaml.safe_dump(
@@ -139,7 +140,7 @@ class GatewayProcess:
             command += ["--data-dir", str(self.data_dir)]
             command += [
                 "--listen",
-                "127.0.0.1:0",
+                self.listen,
                 "--mgmt-listen",
                 "127.0.0.1:0",
                 "--console-listen",

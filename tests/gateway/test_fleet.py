@@ -191,6 +191,7 @@ async def test_without_their_supervisor_all_processes_end_and_the_next_start_goe
             await streams.have_ended("watch")
             nursery.cancel_scope.cancel()
         assert b"kubetape ended unexpectedly" in streams.heard["watch"]
+        fleet.listen = f"127.0.0.1:{fleet.port}"
         await in_thread(fleet.start)  # while the old ones still say goodbye, perhaps
         assert await statuses(first_user(fleet), 2) == [200, 200]
         await in_thread(lambda: eventually(lambda: not any(map(is_running, pids)), 30, "the old ones end"))
