@@ -14,7 +14,8 @@ import h11
 
 from benchmarks.report import write_json
 from protocol.events import BodyChunk, EndOfBody, RequestHead, ResponseHead
-from protocol.http1 import Http1Client, Http1Server
+from protocol.http1 import Http1Server
+from protocol.http1_client import Http1Client
 
 CALLS = 100
 CALL_ROUNDS = 100

@@ -39,7 +39,8 @@ from protocol.events import (
     TunnelClosed,
     Upgraded,
 )
-from protocol.http1 import Http1Client, Http1Server
+from protocol.http1 import Http1Server
+from protocol.http1_client import Http1Client
 from protocol.side import Side
 from protocol.upgrade import (
     check_upgrade_response,

@@ -11,7 +11,7 @@ from benchmarks.tunnel_client import connect, request_headers
 from gateway.tls_stream import TlsStream
 from gateway.upstream.credentials import UpstreamCluster
 from protocol.events import BodyChunk, EndOfBody, Failed, PeerClosed, RequestHead, ResponseHead
-from protocol.http1 import Http1Client
+from protocol.http1_client import Http1Client
 
 
 @dataclass

@@ -1,15 +1,11 @@
-"""HTTP/1.1 connections, server side and client side, strict where h11 is lenient.
+"""HTTP/1.1 connections, server side: it faces clients, who are hostile. Strict where h11 is lenient.
 
-Bytes in, events out, one exchange after the other. Both machines own their framing: a head says
-how its body ends, the machine counts. No clock: deadlines for slow heads belong to the caller.
-
-    Http1Server   faces clients, who are hostile. Reads requests, writes responses.
-    Http1Client   faces kube-apiserver, which may be broken or taken over. The same grammar.
+Bytes in, events out, one exchange after the other. The machine owns its framing: a head says how its body ends, the
+machine counts. No clock: deadlines for slow heads belong to the caller. The client side is `http1_client`.
 
 Two traps. Bytes after a request are left unparsed until its response is complete (`next_request`):
 they may be a pipelined request, or the first bytes of a tunnel. And a connection is worth keeping
-only when both messages of an exchange were read and written to their ends: ask `must_close` and
-`reusable`, never the headers.
+only when both messages of an exchange were read and written to their ends: ask `must_close`, never the headers.
 Source: RFC 9112; RFC 9110 sections 7.6 to 7.8, 10.1.1 and 15.2.
 """
 
@@ -24,39 +20,25 @@ from protocol.events import (
     PeerClosed,
     RequestHead,
     ResponseHead,
-    Upgraded,
 )
-from protocol.http1_connection import END_OF_BODY, Connection
+from protocol.http1_connection import BODILESS_STATUSES, END_OF_BODY, Connection
 from protocol.http1_framing import (
-    BodyReader,
     ChunkedReader,
     ChunkedWriter,
     HeadOnlyWriter,
     LengthReader,
     LengthWriter,
-    UntilCloseReader,
 )
+from protocol.http1_head_writing import encode_response_head, split_length
 from protocol.http1_heads import (
     REQUEST_LIMITS,
-    RESPONSE_LIMITS,
     Limits,
-    ReceivedHead,
-    encode_request_head,
-    encode_response_head,
     parse_request_head,
     parse_request_line,
-    parse_response_head,
-    parse_status_line,
-    split_length,
 )
 from protocol.http1_states import REQUEST, RESPONSE, Direction, Phase, Step
 
-MAX_INTERIM_HEADS: Final = 8
-"""1xx heads before a response. Go's server sends at most two; 100 of them are an attack."""
-
 _LINE_AROUND_TARGET: Final = len(b"OPTIONS  HTTP/1.1")
-_MAX_STATUS_LINE_BYTES: Final = 8192
-_BODILESS_STATUSES: Final = frozenset({204, 304})
 _LETTERS: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
 
 
@@ -244,7 +226,7 @@ class Http1Server(Connection):
         # a client still waiting for a 100 may or may not send its body now: no telling what is next
         closing = self.must_close or (self._owes_continue and self.expects_body)
         asked_by_head = self._head is not None and self._head.method == b"HEAD"
-        bodiless = asked_by_head or head.status in _BODILESS_STATUSES
+        bodiless = asked_by_head or head.status in BODILESS_STATUSES
         data = encode_response_head(
             head,
             length=None if head.status == 204 else length,
@@ -274,177 +256,3 @@ class Http1Server(Connection):
         self._outbound.advance(Step.SWITCH)
         self._inbound.advance(Step.SWITCH)
         self._to_send.append(data)
-
-
-class Http1Client(Connection):
-    """One connection to a server.
-
-    Sent: RequestHead, BodyChunk..., EndOfBody (always, also without a body).
-    Received: ResponseHead, BodyChunk..., EndOfBody (always), or Upgraded; PeerClosed, Failed.
-
-    Up to 8 1xx heads are swallowed. A response to HEAD has the `content_length` a GET would have
-    had, and no body. A body without Content-Length and chunks ends with the connection (EndOfBody
-    alone says so), and cannot be told from a truncated one (RFC 9112 section 6.3). Trailers are
-    dropped, and so are bytes after a response, which end `reusable`. The `status_hint` of a failure
-    means nothing here: a broken server is 502 to our client.
-    """
-
-    def __init__(self, limits: Limits = RESPONSE_LIMITS) -> None:
-        super().__init__()
-        self._limits = limits
-        self._inbound = Direction(RESPONSE, Phase.IDLE)
-        self._outbound = Direction(REQUEST, Phase.HEAD)
-        self._status: int | None = None  # while the fields of its head are awaited
-        self._fields_limit = 0  # bytes they may have
-        self._method = b""
-        self._upgrade = b""  # the token asked for
-        self._interim_heads = 0
-        self._last = False  # no further request on this connection
-        self._response_begun = False
-
-    @property
-    def request_phase(self) -> Phase:
-        return self._outbound.phase
-
-    @property
-    def response_phase(self) -> Phase:
-        return self._inbound.phase
-
-    @property
-    def reusable(self) -> bool:
-        """Whether a request may be sent now: on a new connection, and after an exchange in which
-        both messages are complete, nobody wants to close and no stray byte came."""
-        if self._last or self._failed or self._peer_ended:
-            return False
-        if self._outbound.phase is Phase.DONE:
-            return self._inbound.phase is Phase.DONE
-        return self._outbound.phase is Phase.HEAD and self._inbound.phase is Phase.IDLE
-
-    @property
-    def response_begun(self) -> bool:
-        """Whether any byte came since the last RequestHead. If none did, the server may have closed
-        an idle connection before it saw the request, which a caller may then repeat if it is safe."""
-        return self._response_begun
-
-    @property
-    def body_left_bytes(self) -> int | None:
-        """What is still to come of the response's body; None before its head, and where no length was announced."""
-        if self._inbound.phase is Phase.BODY and isinstance(self._reader, LengthReader):
-            return self._reader.left
-        return None
-
-    def receive(self, data: bytes) -> list[Event]:
-        """Read bytes of the server; b"" is its end of input. See `Http1Server.receive`."""
-        self._response_begun = self._response_begun or bool(data)
-        return super().receive(data)
-
-    def send(self, *events: Event) -> None:
-        """Queue events of a request; a RequestHead begins the next exchange.
-
-        `content_length` frames the body: None is chunked. An upgrade request brings its
-        `connection` and `upgrade` headers. Raises LocalProtocolError out of order, unless
-        `reusable`, for a body of another length, for a malformed field.
-        """
-        for event in events:
-            if isinstance(event, BodyChunk):
-                self._send_chunk(event)
-            elif isinstance(event, EndOfBody):
-                self._send_end()
-            elif isinstance(event, RequestHead):
-                self._send_head(event)
-            else:
-                raise LocalProtocolError(f"an HTTP/1.1 client does not send {type(event).__name__}")
-
-    def _send_head(self, head: RequestHead) -> None:
-        if not self.reusable:
-            raise LocalProtocolError("this connection carries no further request")
-        data = encode_request_head(head)
-        if self._outbound.phase is Phase.DONE:
-            self._outbound.advance(Step.NEXT)
-            self._inbound.advance(Step.NEXT)
-        self._outbound.advance(Step.HEAD)
-        self._inbound.advance(Step.ASKED)
-        self._method, self._upgrade = head.method, head.upgrade
-        # a connection that was to become a tunnel is not returned to others
-        self._last = head.wants_close or bool(head.upgrade)
-        self._interim_heads = 0
-        self._response_begun = False
-        self._writer = ChunkedWriter() if head.content_length is None else LengthWriter(head.content_length)
-        self._to_send.append(data)
-
-    def _parse(self, events: list[Event]) -> None:
-        while self._inbound.phase is Phase.HEAD:
-            if not self._read_head(events):
-                return
-        if self._inbound.phase is Phase.BODY:
-            self._read_body(events)
-        if self._intake.left_bytes and self._inbound.phase is Phase.DONE:
-            # The response stands, its end is beyond doubt; what follows is nobody's. A server that
-            # closes an idle connection may say 408 here.
-            self._intake.take(self._intake.left_bytes)
-            self._last = True
-        if self._intake.left_bytes and self._inbound.phase is Phase.IDLE:
-            raise RemoteProtocolError("the server speaks before it was asked")
-
-    def _take_head(self) -> ReceivedHead | None:
-        if self._status is None:
-            whole = self._intake.take_head(self._limits.max_head_bytes, _MAX_STATUS_LINE_BYTES)
-            if whole is not None:
-                return parse_response_head(parse_status_line(whole[0]), whole[1:], self._limits)
-            line = self._intake.take_line(_MAX_STATUS_LINE_BYTES, status_hint=400)
-            if line is None:
-                return None
-            self._status = parse_status_line(line)
-            self._fields_limit = self._limits.max_head_bytes - len(line) - 2
-        lines = self._intake.take_fields(self._fields_limit)
-        if lines is None:
-            return None
-        received = parse_response_head(self._status, lines, self._limits)
-        self._status = None
-        return received
-
-    def _read_head(self, events: list[Event]) -> bool:
-        """Read one head, 1xx or final; False if it is not complete."""
-        received = self._take_head()
-        if received is None:
-            return False
-        head = received.head
-        if head.status == 101:
-            self._switch(head, received.switches_to, events)
-        elif head.status < 200:
-            self._interim_heads += 1
-            if self._interim_heads > MAX_INTERIM_HEADS:
-                raise RemoteProtocolError(f"more than {MAX_INTERIM_HEADS} informational responses")
-            self._inbound.advance(Step.INTERIM)
-        else:
-            self._inbound.advance(Step.HEAD)
-            self._reader = self._choose_reader(head, received.chunked)
-            self._last = self._last or received.closes or self._reader.may_end_at_eof
-            events.append(head)
-        return True
-
-    def _choose_reader(self, head: ResponseHead, chunked: bool) -> BodyReader:
-        if self._method == b"HEAD" or head.status in _BODILESS_STATUSES:
-            return LengthReader(0)
-        if chunked:
-            return ChunkedReader(from_client=False)
-        return UntilCloseReader() if head.content_length is None else LengthReader(head.content_length)
-
-    def _switch(self, head: ResponseHead, token: bytes, events: list[Event]) -> None:
-        if not self._upgrade:
-            raise RemoteProtocolError("the server switches protocols and was not asked to")
-        if token != self._upgrade:
-            raise RemoteProtocolError("the server switches to another protocol than asked for")
-        self._inbound.advance(Step.SWITCH)
-        self._outbound.advance(Step.SWITCH)
-        events.append(Upgraded(head, self._intake.take(self._intake.left_bytes)))
-
-    def _end_input(self, events: list[Event]) -> None:
-        phase = self._inbound.phase
-        if phase is Phase.BODY and self._reader.may_end_at_eof:
-            self._inbound.advance(Step.END)
-            events.append(END_OF_BODY)
-        elif phase is Phase.HEAD or phase is Phase.BODY:
-            raise RemoteProtocolError("the server ended the connection within a response")
-        else:
-            events.append(PeerClosed())

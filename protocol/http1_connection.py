@@ -1,7 +1,7 @@
 """What an HTTP/1.1 server and an HTTP/1.1 client do alike: read one direction, write the other.
 
 Turns the exceptions of the parsers into the one last event `Failed`, bodies into chunks, and keeps
-both directions on their tables. Heads differ by role: see `protocol.http1`.
+both directions on their tables. Heads differ by role: see `http1` and `http1_client`.
 """
 
 from abc import ABC, abstractmethod
@@ -14,6 +14,7 @@ from protocol.http1_heads import Limits
 from protocol.http1_states import Direction, Phase, Step
 
 END_OF_BODY: Final = EndOfBody()
+BODILESS_STATUSES: Final = frozenset({204, 304})
 
 
 class Connection(ABC):

@@ -1,10 +1,9 @@
-"""One HTTP/1.1 head: bytes to `RequestHead` or `ResponseHead`, and back. No state.
+"""One HTTP/1.1 head: bytes to `RequestHead` or `ResponseHead`. No state; writing is `http1_head_writing`.
 
 Strict where HTTP lets a recipient be lenient: whatever two parsers could read in two ways is
 refused. Of a received head every field about the connection is taken out, because it is expressed
 in the event itself (authority, content_length, upgrade, expects_continue, wants_close); all other
-fields stay, in wire order. What is written passes the same grammar as what is read, so a value
-that came from anywhere cannot split a head.
+fields stay, in wire order.
 The trap: a field is recognised by its name in lower case; a name with `_` is another name, and
 refused in requests. Source: RFC 9112 sections 2 to 6, RFC 9110 sections 7.6.1, 7.8 and 10.1.1.
 """
@@ -15,11 +14,9 @@ from typing import Final, NoReturn
 
 import msgspec
 
-from protocol.errors import LocalProtocolError, RemoteProtocolError, TooLarge
-from protocol.events import Headers, RequestHead, ResponseHead
+from protocol.errors import RemoteProtocolError, TooLarge
+from protocol.events import RequestHead, ResponseHead
 from protocol.headers import (
-    CONNECTION_FIELDS,
-    CONTROLS,
     METHODS,
     find_repeated,
     is_field_name,
@@ -29,6 +26,7 @@ from protocol.headers import (
     parse_content_length,
     split_list,
 )
+from protocol.http1_names import TAKEN_FROM_REQUEST, TAKEN_FROM_RESPONSE, USUAL_NAMES
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -58,106 +56,16 @@ RESPONSE_LIMITS: Final = Limits(
     max_pipelined_bytes=0,
 )
 
-BODILESS_METHODS: Final = frozenset({b"GET", b"HEAD", b"DELETE", b"OPTIONS"})
-"""Requests that need no Content-Length to say that they have no body (RFC 9110 section 8.6)."""
-
 UPGRADE_TOKENS: Final = frozenset({b"websocket", b"spdy/3.1"})
 """What kube-apiserver switches to. h2c above all is not: it hides requests from this parser."""
 
 _REQUEST_LINE: Final = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([!-~]+) HTTP/([0-9]\.[0-9])")
-_MALFORMED: Final = "a field to be sent is malformed"
-_TARGET: Final = re.compile(rb"/[!-\"$-~]*")
 _STATUS_LINE: Final = re.compile(rb"HTTP/1\.1 ([1-5][0-9][0-9])(?: ([\t -~\x80-\xff]*))?")
 _CODINGS: Final = frozenset(
     {b"chunked", b"gzip", b"x-gzip", b"deflate", b"compress", b"x-compress", b"identity"}
 )
 
-_TAKEN_FROM_REQUEST: Final = CONNECTION_FIELDS | {b"host", b"content-length", b"expect"}
-_TAKEN_FROM_RESPONSE: Final = CONNECTION_FIELDS | {b"content-length"}
-_ONLY_ON_UPGRADE: Final = frozenset({b"connection", b"upgrade"})
 _NO_OPTIONS: Final[frozenset[bytes]] = frozenset()
-
-_USUAL_NAMES: Final = {
-    spelling: name
-    for name in (
-        b"host", b"user-agent", b"accept", b"accept-encoding", b"authorization", b"content-length", b"content-type",
-        b"transfer-encoding", b"connection", b"upgrade", b"kubectl-command", b"kubectl-session", b"x-stream-protocol-version",
-        b"sec-websocket-key", b"sec-websocket-version", b"sec-websocket-protocol", b"audit-id", b"cache-control", b"date",
-        b"warning", b"x-kubernetes-pf-flowschema-uid", b"x-kubernetes-pf-prioritylevel-uid", b"content-encoding", b"vary",
-        b"x-forwarded-for",
-    )
-    for spelling in (name, name.title())
-}  # fmt: skip
-"""Names as Go writes them, known to be good: no need to check them again in each request."""
-
-
-class _Names(msgspec.Struct, frozen=True):
-    """Names in fields to be sent. ours: the caller must leave them to the machine; plain: known to be good and his."""
-
-    ours: frozenset[bytes]
-    plain: frozenset[bytes]
-
-
-def _names(ours: frozenset[bytes]) -> _Names:
-    return _Names(ours, frozenset(_USUAL_NAMES.values()) - ours)
-
-
-_IN_REQUEST: Final = {
-    True: _names(_TAKEN_FROM_REQUEST - _ONLY_ON_UPGRADE),
-    False: _names(_TAKEN_FROM_REQUEST),
-}
-_IN_RESPONSE: Final = {
-    True: _names(_TAKEN_FROM_RESPONSE - _ONLY_ON_UPGRADE),
-    False: _names(_TAKEN_FROM_RESPONSE),
-}
-"""By whether the message switches protocols."""
-_PADDING: Final = (b":  ", b": \t", b" \r\n", b"\t\r\n")
-"""One of these is in a block of fields if a value begins or ends with a blank."""
-
-REASONS: Final[dict[int, bytes]] = {
-    100: b"Continue",
-    101: b"Switching Protocols",
-    200: b"OK",
-    201: b"Created",
-    202: b"Accepted",
-    204: b"No Content",
-    206: b"Partial Content",
-    301: b"Moved Permanently",
-    302: b"Found",
-    303: b"See Other",
-    304: b"Not Modified",
-    307: b"Temporary Redirect",
-    308: b"Permanent Redirect",
-    400: b"Bad Request",
-    401: b"Unauthorized",
-    403: b"Forbidden",
-    404: b"Not Found",
-    405: b"Method Not Allowed",
-    406: b"Not Acceptable",
-    408: b"Request Timeout",
-    409: b"Conflict",
-    410: b"Gone",
-    412: b"Precondition Failed",
-    413: b"Request Entity Too Large",
-    414: b"Request URI Too Long",
-    415: b"Unsupported Media Type",
-    416: b"Requested Range Not Satisfiable",
-    417: b"Expectation Failed",
-    421: b"Misdirected Request",
-    422: b"Unprocessable Entity",
-    429: b"Too Many Requests",
-    431: b"Request Header Fields Too Large",
-    500: b"Internal Server Error",
-    501: b"Not Implemented",
-    502: b"Bad Gateway",
-    503: b"Service Unavailable",
-    504: b"Gateway Timeout",
-    505: b"HTTP Version Not Supported",
-}
-"""The words of Go's net/http, which kube-apiserver sends. Any other status goes without words."""
-
-
-# --- reading --------------------------------------------------------------------------------
 
 
 def parse_request_line(line: bytes, limits: Limits) -> tuple[bytes, bytes]:
@@ -187,7 +95,7 @@ def parse_request_head(method: bytes, target: bytes, lines: list[bytes], limits:
     Raises RemoteProtocolError: 417 for an Expect we cannot meet, 431, 501 for a coding other than
     chunked, else 400.
     """
-    headers, taken = _parse_fields(lines, limits, _TAKEN_FROM_REQUEST, is_request_field_name)
+    headers, taken = _parse_fields(lines, limits, TAKEN_FROM_REQUEST, is_request_field_name)
     if len(dict(headers)) + len(taken) < len(lines):
         _refuse_repeated(headers, taken)
     authority = parse_authority(taken[b"host"][0]) if b"host" in taken else None
@@ -238,7 +146,7 @@ def parse_response_head(status: int, lines: list[bytes], limits: Limits) -> Rece
     A 101 keeps `connection` and `upgrade`, which belong to the handshake; any other head loses
     them, with every field that Connection names.
     """
-    headers, taken = _parse_fields(lines, limits, _TAKEN_FROM_RESPONSE, is_field_name)
+    headers, taken = _parse_fields(lines, limits, TAKEN_FROM_RESPONSE, is_field_name)
     length = _parse_body_length(taken)
     chunked = b"transfer-encoding" in taken
     if (status < 200 or status == 204) and (length or chunked):
@@ -270,7 +178,7 @@ def _parse_fields(
         raise TooLarge(f"there are more than {limits.max_fields} fields", status_hint=431)
     for line in lines:
         spelling, colon, value = line.partition(b":")
-        name = _USUAL_NAMES.get(spelling)
+        name = USUAL_NAMES.get(spelling)
         if name is None:
             name = spelling.lower()
             if not is_name(name):
@@ -338,98 +246,3 @@ def _parse_upgrade(taken: dict[bytes, list[bytes]], options: frozenset[bytes]) -
     if token not in UPGRADE_TOKENS:
         raise RemoteProtocolError("Upgrade is neither websocket nor SPDY/3.1")
     return token if b"upgrade" in options else b""
-
-
-# --- writing --------------------------------------------------------------------------------
-
-
-def encode_request_head(head: RequestHead) -> bytes:
-    """Write a request for a server: line, Host, headers as given, framing.
-
-    `headers` may hold `connection` and `upgrade` only with `upgrade` set; never host,
-    content-length, transfer-encoding. `expects_continue` is not passed on: we never send Expect.
-    Raises LocalProtocolError for anything the grammar does not allow.
-    """
-    if head.method not in METHODS or _TARGET.fullmatch(head.target) is None:
-        raise LocalProtocolError("the method is unknown or the target is not in origin-form")
-    if parse_authority(head.authority) is None:
-        raise LocalProtocolError("the authority is not host[:port]")
-    if head.upgrade and head.content_length != 0:
-        raise LocalProtocolError("an upgrade request has a body")
-    lines = [b"%b %b HTTP/1.1\r\nHost: %b\r\n" % (head.method, head.target, head.authority)]
-    lines.append(_encode_fields(head.headers, _IN_REQUEST[bool(head.upgrade)]))
-    if head.content_length is None:
-        lines.append(b"Transfer-Encoding: chunked\r\n")
-    elif head.content_length or head.method not in BODILESS_METHODS:
-        lines.append(b"Content-Length: %d\r\n" % head.content_length)
-    if head.wants_close and not head.upgrade:
-        lines.append(b"Connection: close\r\n")
-    lines.append(b"\r\n")
-    return b"".join(lines)
-
-
-def encode_response_head(head: ResponseHead, *, length: int | None, chunked: bool, close: bool) -> bytes:
-    """Write a response head, 1xx included. `head.headers` must not hold content-length.
-
-    length: what Content-Length says, None for no such field. chunked, close: whether to say so.
-    A 101 may hold `connection` and `upgrade`. Raises LocalProtocolError as `encode_request_head`.
-    """
-    if not 100 <= head.status <= 599:
-        raise LocalProtocolError(f"{head.status} is no HTTP status")
-    lines = [b"HTTP/1.1 %d %b\r\n" % (head.status, REASONS.get(head.status, b""))]
-    lines.append(_encode_fields(head.headers, _IN_RESPONSE[head.status == 101]))
-    if length is not None:
-        lines.append(b"Content-Length: %d\r\n" % length)
-    if chunked:
-        lines.append(b"Transfer-Encoding: chunked\r\n")
-    if close:
-        lines.append(b"Connection: close\r\n")
-    lines.append(b"\r\n")
-    return b"".join(lines)
-
-
-def split_length(head: ResponseHead) -> tuple[ResponseHead, int | None]:
-    """Take a content-length header out of a head to be sent; the length it or the field says.
-
-    Raises LocalProtocolError if the header is malformed, repeated or contradicts `content_length`.
-    """
-    for name, _ in head.headers:
-        if name == b"content-length":
-            break
-    else:
-        return head, head.content_length
-    values = [value for name, value in head.headers if name == b"content-length"]
-    length = parse_content_length(values[0])
-    if len(values) > 1 or length is None or head.content_length not in (None, length):
-        raise LocalProtocolError("content-length is malformed, repeated or differs from the field")
-    rest = tuple(field for field in head.headers if field[0] != b"content-length")
-    return msgspec.structs.replace(head, headers=rest), length
-
-
-def _encode_fields(headers: Headers, names: _Names) -> bytes:
-    """Lines of fields, each with its CRLF."""
-    if not headers:
-        return b""
-    block = b"\r\n".join(map(b": ".join, headers)) + b"\r\n"
-    if not names.plain.issuperset(dict(headers)):
-        _check_names(headers, names.ours)
-    first, second, third, fourth = _PADDING  # no loop: this is on the way of every message, twice
-    if first in block or second in block or third in block or fourth in block:
-        _check_padding(headers)
-    # one pass over all values: the only control bytes are those of the line ends just written, and tabs
-    if len(block.translate(None, CONTROLS)) != len(block) - 2 * len(headers):
-        raise LocalProtocolError(_MALFORMED)
-    return block
-
-
-def _check_names(headers: Headers, ours: frozenset[bytes]) -> None:
-    for name, _ in headers:
-        if name in ours:
-            raise LocalProtocolError(f"the machine chooses {name.decode('ascii')}, not its caller")
-        if not is_field_name(name):
-            raise LocalProtocolError(_MALFORMED)
-
-
-def _check_padding(headers: Headers) -> None:
-    if any(value.strip(b" \t") != value for _, value in headers):
-        raise LocalProtocolError(_MALFORMED)

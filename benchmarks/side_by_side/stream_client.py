@@ -32,7 +32,7 @@ from protocol.events import (
     TunnelClosed,
     Upgraded,
 )
-from protocol.http1 import Http1Client as Http1Machine
+from protocol.http1_client import Http1Client as Http1Machine
 from protocol.query import encode_query
 from protocol.side import Side
 from protocol.upgrade import UpgradeRequest, upstream_upgrade_headers

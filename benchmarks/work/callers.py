@@ -24,7 +24,7 @@ from protocol.events import (
     RequestHead,
     Upgraded,
 )
-from protocol.http1 import Http1Client
+from protocol.http1_client import Http1Client
 from protocol.side import Side
 from protocol.upgrade import UpgradeRequest, upstream_upgrade_headers
 

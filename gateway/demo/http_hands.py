@@ -23,7 +23,7 @@ from protocol.events import (
     TunnelClosed,
     Upgraded,
 )
-from protocol.http1 import Http1Client
+from protocol.http1_client import Http1Client
 from protocol.query import encode_query
 from protocol.side import Side
 from protocol.status import parse_status

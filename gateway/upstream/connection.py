@@ -13,7 +13,7 @@ from gateway.upstream.credentials import UpstreamCluster
 from gateway.upstream.dialing import connect
 from protocol.errors import LocalProtocolError
 from protocol.events import BodyChunk, EndOfBody, Event, Failed, PeerClosed, RequestHead, ResponseHead
-from protocol.http1 import Http1Client
+from protocol.http1_client import Http1Client
 
 CONNECT_TIMEOUT_S: Final = 10.0
 """TCP and TLS together; client-go gives its TLS handshake the same."""

@@ -19,7 +19,8 @@ from protocol.events import (
     Upgraded,
     WebSocketClosed,
 )
-from protocol.http1 import Http1Client, Http1Server
+from protocol.http1 import Http1Server
+from protocol.http1_client import Http1Client
 from protocol.side import Side
 from protocol.upgrade import (
     UpgradeRequest,

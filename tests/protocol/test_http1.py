@@ -259,6 +259,17 @@ def test_a_refusal_before_the_body_came_ends_the_connection() -> None:
         server.next_request()
 
 
+def test_the_rest_of_a_body_is_worth_reading_unless_the_connection_ends_anyway() -> None:
+    for fields, is_closing in (
+        (b"Content-Length: 60", False),
+        (b"Content-Length: 60\r\nConnection: close", True),
+    ):
+        server = Http1Server()
+        server.receive(post(fields))
+        answer(server, ResponseHead(403, content_length=2))
+        assert (server.must_close, server.is_closing) == (True, is_closing)
+
+
 def test_the_connection_goes_on_if_the_rest_of_the_body_is_read_after_the_response() -> None:
     server = Http1Server()
     poison = get(target=b"/poison")

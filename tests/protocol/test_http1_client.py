@@ -15,7 +15,8 @@ from protocol.events import (
     ResponseHead,
     Upgraded,
 )
-from protocol.http1 import MAX_INTERIM_HEADS, Http1Client, Http1Server
+from protocol.http1 import Http1Server
+from protocol.http1_client import MAX_INTERIM_HEADS, Http1Client
 from protocol.http1_states import Phase
 from tests.kit.feeding import bytewise, feed, in_two, told
 from tests.kit.h11_oracle import read_response
