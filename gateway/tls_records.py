@@ -61,25 +61,31 @@ class TlsRecords:
             return b""
         pieces: list[bytes] = []
         size = 0
+        while self.unread and size < PIECE_BYTES and not self.ended:
+            if self._unread:
+                self._read_on()
+            piece = self._read_record()
+            self.unread = bool(self._incoming.pending or self._unread)
+            if not self.unread and not pieces:  # as almost always
+                return piece
+            pieces.append(piece)
+            size += len(piece)
+        return b"".join(pieces)
+
+    def _read_record(self) -> bytes:
+        """The plain text of the next record; b"" if it is not complete or no speech, or at the end."""
         try:
-            while size < PIECE_BYTES and (self._incoming.pending or self._unread):
-                if self._unread:
-                    self._read_on()
-                try:
-                    piece = self.tls.read(RECORD_BYTES)
-                except ssl.SSLWantReadError:  # a record that is not complete, or no speech
-                    continue
-                if not piece:  # close_notify
-                    self.ended = True
-                    break
-                pieces.append(piece)
-                size += len(piece)
+            piece = self.tls.read(RECORD_BYTES)
+        except ssl.SSLWantReadError:
+            return b""
         except ssl.SSLZeroReturnError:  # close_notify, after ours
-            self.ended = True
+            piece = b""
         except ssl.SSLError as error:  # what came before it is good
-            self.ended, self.problem = True, f"TLS: {error.reason}"
-        self._look_what_is_left()
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            self.problem = f"TLS: {error.reason}"
+            piece = b""
+        if not piece:  # close_notify
+            self.ended = True
+        return piece
 
     def is_silent(self) -> bool:
         """Whether what was fed, a record at most, was no speech: session tickets, say."""

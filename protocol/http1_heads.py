@@ -10,6 +10,7 @@ refused in requests. Source: RFC 9112 sections 2 to 6, RFC 9110 sections 7.6.1, 
 
 import re
 from collections.abc import Callable
+from operator import methodcaller
 from typing import Final, NoReturn
 
 import msgspec
@@ -65,6 +66,7 @@ _CODINGS: Final = frozenset(
     {b"chunked", b"gzip", b"x-gzip", b"deflate", b"compress", b"x-compress", b"identity"}
 )
 
+_halve: Final = methodcaller("partition", b":")
 _NO_OPTIONS: Final[frozenset[bytes]] = frozenset()
 
 
@@ -176,15 +178,14 @@ def _parse_fields(
     taken: dict[bytes, list[bytes]] = {}
     if len(lines) > limits.max_fields:
         raise TooLarge(f"there are more than {limits.max_fields} fields", status_hint=431)
-    for line in lines:
-        spelling, colon, value = line.partition(b":")
+    for spelling, colon, value in map(_halve, lines):
         name = USUAL_NAMES.get(spelling)
         if name is None:
             name = spelling.lower()
             if not is_name(name):
-                _refuse_line(line)
+                _refuse_line(spelling)
         if not colon:
-            _refuse_line(line)
+            _refuse_line(spelling)
         value = value.strip(b" \t")
         if name in take:
             taken.setdefault(name, []).append(value)
@@ -193,8 +194,9 @@ def _parse_fields(
     return kept, taken
 
 
-def _refuse_line(line: bytes) -> NoReturn:
-    if line[:1] in (b" ", b"\t"):
+def _refuse_line(spelling: bytes) -> NoReturn:
+    """spelling: of its name, or all of a line that has no colon."""
+    if spelling[:1] in (b" ", b"\t"):
         raise RemoteProtocolError("a field line is folded")
     raise RemoteProtocolError("a field is not `name: value`, or its name has a _")
 

@@ -35,6 +35,7 @@ class Intake:
         self.position = 1
         self.appended_bytes = self.durable_bytes = 0
         self._directory, self._settings, self._clock = str(directory), settings, clock
+        self._max_pending_bytes = settings.max_pending_bytes
         self._mutex = threading.Lock()
         self._queued = Queued([])
         self._closing = False
@@ -55,7 +56,7 @@ class Intake:
             if self.failed is not None or self._closing:
                 raise self.refusal()
             appended_bytes = self.appended_bytes + byte_count
-            if appended_bytes - self.durable_bytes > self._settings.max_pending_bytes:
+            if appended_bytes - self.durable_bytes > self._max_pending_bytes:
                 why = f"{self.pending_bytes} bytes wait for the disk"
                 self._latch(LogFailed("append", self._directory, why))
                 raise self.refusal()

@@ -164,7 +164,7 @@ WEAKENINGS: Final = (
     Weakening(
         "S05", "of two Authorization headers the first counts", send_two_credentials, "two credentials were taken",
         both(repeats_authorization, edit(authenticate._authorization, "if len(values) > 1:", "if False:"),
-             edit(authenticate.Authenticator.cached, "return None\n            header = value", "break\n            header = value")),
+             edit(authenticate.Authenticator.cached, "if len(fields) < len(head.headers):", "if False:")),
     ),
     Weakening(
         "S06", "the token among the offers goes upstream", carry_the_token_in_a_subprotocol,
