@@ -117,7 +117,7 @@ def reconcile(
         found = join.findings(window, gateway_users=gateway_users, include_system=include_system)
         for line in _lines(found, join, window, garbled, limit or None, style):
             click.echo(line)
-        click.echo("\n".join(_summary(join, window, limit)), err=True)
+        click.echo("\n".join(_summary(join, window, limit, gateway_users)), err=True)
         return EXIT_FOUND if any(join.counts.findings.values()) else 0
 
 
@@ -251,7 +251,7 @@ def _document(counts: Counts, window: Span, join: Join, garbled: list[GarbledLin
     }
 
 
-def _summary(join: Join, window: Span, limit: int) -> list[str]:
+def _summary(join: Join, window: Span, limit: int, named_users: tuple[str, ...]) -> list[str]:
     counts = join.counts
     total = sum(counts.findings.values())
     said = ", ".join(f"{counts.findings[kind]} {kind}" for kind in KINDS)
@@ -272,7 +272,7 @@ def _summary(join: Join, window: Span, limit: int) -> list[str]:
         )
     if limit and total > limit:
         lines.append(f"only the first {limit} of {total} findings are shown; --limit 0 shows all")
-    if not join.learned_users:
+    if not join.learned_users and not named_users:
         lines.append("note: no call joined, so the gateway's user is not known; name it with --gateway-user")
     return lines
 

@@ -4,9 +4,10 @@ The API server writes one line per stage. An event is ours when the user it acte
 gateway acts for. Source: k8s.io/apiserver pkg/apis/audit/v1 types.go.
 """
 
+import os
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -50,22 +51,48 @@ class AuditEvent(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class AuditTail:
-    """Reads on from where the log ended when this was made."""
+    """Reads on from where the log ended when this was made, also past a rotation."""
 
     def __init__(self, log: Path) -> None:
         self._log = log
-        self._offset = log.stat().st_size
+        begun = log.stat()
+        self._inode, self._offset = begun.st_ino, begun.st_size
+        self._text: list[bytes] = []
         self.events: list[AuditEvent] = []
 
     def read(self) -> list[AuditEvent]:
         """All events so far."""
-        with self._log.open("rb") as file:
-            file.seek(self._offset)
-            whole, newline, _ = file.read().rpartition(b"\n")
-        self._offset += len(whole) + len(newline)
         decoder = msgspec.json.Decoder(AuditEvent)
-        self.events += [decoder.decode(line) for line in whole.splitlines()]
+        for whole in self._read_on():
+            self._text.append(whole)
+            self.events += [decoder.decode(line) for line in whole.splitlines()]
         return self.events
+
+    def write_to(self, path: Path) -> Path:
+        """Write the lines so far as a log of their own."""
+        self.read()
+        path.write_bytes(b"".join(self._text))
+        return path
+
+    def _read_on(self) -> Iterator[bytes]:
+        """Whole lines: the rest of the file read last, then of every one that came after it."""
+        for path in self._files_since():
+            with path.open("rb") as file:
+                inode = os.fstat(file.fileno()).st_ino
+                if inode != self._inode:
+                    self._inode, self._offset = inode, 0
+                file.seek(self._offset)
+                whole, newline, _ = file.read().rpartition(b"\n")
+            self._offset += len(whole) + len(newline)
+            yield whole + newline
+
+    def _files_since(self) -> list[Path]:
+        """The file read last, wherever it is now, and newer ones: audit.log becomes audit-<time>.log."""
+        rotated = sorted(self._log.parent.glob(f"{self._log.stem}-*{self._log.suffix}"))
+        files = [*rotated, self._log]
+        at = [number for number, path in enumerate(files) if path.stat().st_ino == self._inode]
+        assert at, f"{self._log} was rotated, and what it became is gone"
+        return files[at[0] :]
 
     def read_until_over(self, audit_ids: set[str]) -> list[AuditEvent]:
         """All events, once each of these requests has ended (or the deadline has passed)."""

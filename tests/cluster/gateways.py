@@ -22,7 +22,7 @@ from tests.cluster.surroundings import audit_log, gateway_kubeconfig
 from tests.kit.tape_reading import Recorded, read_exchanges, read_sub_requests
 
 MODES = ("shared", "impersonate")
-START_S, STOP_S = 20.0, 20.0
+START_S, STOP_S = 60.0, 60.0
 
 
 class Front(msgspec.Struct, frozen=True):

@@ -33,7 +33,6 @@ COMPARED = ("resource", "namespace", "name", "apiGroup", "apiVersion", "subresou
 def test_our_events_say_what_the_api_server_says_of_the_same_calls(scene: Scene, tmp_path: Path) -> None:
     log = audit_log()
     assert log
-    offset = log.stat().st_size
     tail = AuditTail(log)
     with run_gateway(scene, tmp_path / "gateway", "impersonate") as front:
         rig = ClientRig(find_kubectls()[-1], front.member, tmp_path)
@@ -47,7 +46,7 @@ def test_our_events_say_what_the_api_server_says_of_the_same_calls(scene: Scene,
         rig.run("delete", "configmap", "told")
     forwarded = {key for key, one in read_exchanges(front.data_dir).items() if one.intent.upstream_target}
     tail.read_until_over(forwarded)
-    theirs = _theirs(log, offset)
+    theirs = _theirs(tail.write_to(tmp_path / "audit.log"))
     ours = _ours(front.data_dir, tmp_path / "events.jsonl")
     assert {key for key in ours if key[0] in forwarded} == {key for key in theirs if key[0] in forwarded}
     for key, event in ours.items():
@@ -77,18 +76,9 @@ def _ours(data_dir: Path, path: Path) -> dict[tuple[str, str], dict[str, Any]]:
     return events
 
 
-def _theirs(log: Path, offset: int) -> dict[tuple[str, str], dict[str, Any]]:
-    with log.open("rb") as file:
-        file.seek(offset)
-        lines = file.read().splitlines()
-    found = {}
-    for line in lines:
-        try:
-            event = json.loads(line)
-        except ValueError:
-            continue  # the line that was being written when we came
-        found[event["auditID"], event["stage"]] = event
-    return found
+def _theirs(log: Path) -> dict[tuple[str, str], dict[str, Any]]:
+    events = [json.loads(line) for line in log.read_bytes().splitlines()]
+    return {(event["auditID"], event["stage"]): event for event in events}
 
 
 def _facts(event: dict[str, Any]) -> dict[str, Any]:

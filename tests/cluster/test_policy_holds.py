@@ -14,6 +14,7 @@ import yaml
 from storage.records import Held, HoldEnded, SubRequest
 from tests.clients.programs import find_kubectls
 from tests.clients.rig import ClientRig
+from tests.cluster.audit import AuditTail
 from tests.cluster.desk import APPROVER, Desk
 from tests.cluster.forwarded import get, local_port
 from tests.cluster.gateways import Front, run_gateway
@@ -46,8 +47,8 @@ TRANSPORTS = ["spdy", "websocket"]
 class Office:
     """The gateway, the desk, and a client."""
 
-    def __init__(self, scene: Scene, front: Front, audit_offset: int) -> None:
-        self.scene, self.front, self.audit_offset = scene, front, audit_offset
+    def __init__(self, scene: Scene, front: Front, tail: AuditTail | None) -> None:
+        self.scene, self.front, self.tail = scene, front, tail
         self.desk = Desk(front.data_dir)
 
     def rig(self, scratch: Path, at: int = -1) -> ClientRig:
@@ -64,9 +65,9 @@ class Office:
 @pytest.fixture(scope="module")
 def office(scene: Scene, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
     log = audit_log()
-    offset = log.stat().st_size if log else 0
+    tail = AuditTail(log) if log else None
     with run_gateway(scene, tmp_path_factory.mktemp("holds") / "gateway", "shared", policy=POLICY) as front:
-        yield Office(scene, front, offset)
+        yield Office(scene, front, tail)
 
 
 def test_a_delete_waits_and_goes_ahead_once_somebody_agreed(office: Office, tmp_path: Path) -> None:
@@ -180,8 +181,7 @@ def test_a_port_forward_waits_and_then_carries(office: Office, tmp_path: Path, a
 
 def test_nothing_of_it_is_a_stranger_to_the_audit_log(office: Office, tmp_path: Path) -> None:
     """Objects read to decide, dry runs, held and denied calls of this whole module, joined by `kubetape reconcile`."""
-    log = audit_log()
-    if log is None:
+    if office.tail is None:
         pytest.skip("KUBETAPE_TEST_AUDIT_LOG names no audit log")
     rig, name = office.rig(tmp_path), office.rig(tmp_path).name("marked")
     rig.run("create", "configmap", name)
@@ -198,10 +198,7 @@ def test_nothing_of_it_is_a_stranger_to_the_audit_log(office: Office, tmp_path: 
     }
     assert {one.result for one in records if isinstance(one, HoldEnded)} >= {"approved", "denied"}
     assert any(one.joined for one in records if isinstance(one, Held)), "further calls of one command"
-    of_this_module = tmp_path / "audit.log"
-    with log.open("rb") as file:
-        file.seek(office.audit_offset)
-        of_this_module.write_bytes(file.read())
+    of_this_module = office.tail.write_to(tmp_path / "audit.log")
     data_dir = str(office.front.data_dir)
     ran = run_cli(
         "reconcile", "--audit-log", str(of_this_module), "--data-dir", data_dir, "-o", "jsonl", "--limit", "0"

@@ -34,7 +34,6 @@ def test_calls_around_the_gateway_and_with_its_credential_are_found_and_all_othe
 ) -> None:
     log = audit_log()
     assert log
-    offset = log.stat().st_size
     tail = AuditTail(log)
     kubectl = find_kubectls()[-1]
     pods = f"/api/v1/namespaces/{scene.namespace}/pods"
@@ -53,10 +52,7 @@ def test_calls_around_the_gateway_and_with_its_credential_are_found_and_all_othe
     forwarded = {key for key, one in read_exchanges(front.data_dir).items() if one.intent.upstream_target}
     tail.read_until_over(forwarded)
     _wait_for(tail, "mark=around", "mark=unrecorded")
-    of_this_test = tmp_path / "audit.log"
-    with log.open("rb") as file:
-        file.seek(offset)
-        of_this_test.write_bytes(file.read())
+    of_this_test = tail.write_to(tmp_path / "audit.log")
     ran = run_cli(
         "reconcile",
         "--audit-log",

@@ -195,6 +195,9 @@ def test_when_nothing_joins_the_user_is_asked_for(data_dir: Path, tmp_path: Path
     result = on(data_dir, tmp_path, as_lines(borders))
     assert "6 unseen" in result.stderr
     assert "name it with --gateway-user" in result.stderr
+    named = on(data_dir, tmp_path, as_lines(borders), "--gateway-user", GATEWAY)
+    assert "6 unseen" in named.stderr
+    assert "--gateway-user" not in named.stderr
 
 
 def test_times_whose_records_are_gone_are_said(tmp_path: Path) -> None:
