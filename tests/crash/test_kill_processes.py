@@ -76,6 +76,49 @@ def _is_dead(pid: int) -> bool:
     return not is_running(pid)
 
 
+def all_dead(pids: list[int]) -> bool:
+    return not any(map(is_running, pids))
+
+
+def strike(scene: FleetScene, action: str, rng: random.Random) -> None:
+    """One thing that happens to a gateway of several processes."""
+    fleet = scene.fleet
+    if action == "supervisor":
+        pids = fleet.children() + fleet.children(KEEPER)
+        scene.ledger.kills_ns.append(time.time_ns())
+        fleet.kill()
+        scene.stop_load()
+        fleet.start()  # the old ones may still be on their way out
+        eventually(partial(all_dead, pids), RECOVERED_S, "the old ones end")
+        return
+    if action.startswith("replaced"):
+        fleet.signal(signal.SIGHUP)
+        time.sleep(rng.uniform(0.0, 2.0))
+    if action.endswith("worker"):
+        scene.ledger.kills_ns.append(time.time_ns())
+        os.kill(rng.choice(fleet.children()), signal.SIGKILL)
+    elif action.endswith("keeper"):
+        os.kill(rng.choice(fleet.children(KEEPER)), signal.SIGKILL)
+    time.sleep(rng.uniform(0.1, 0.5))
+    scene.stop_load()
+
+
+def test_whatever_dies_while_they_are_replaced_loses_nothing_that_was_acknowledged(scene: FleetScene) -> None:
+    rng = random.Random(SEED)
+    actions = ("worker", "replaced worker", "replaced worker", "replaced", "replaced keeper", "supervisor")
+    for _ in range(ROUNDS):
+        scene.load(*LOAD, seed=rng.randrange(1 << 30))
+        time.sleep(rng.uniform(0.2, 1.0))
+        eventually(lambda: scene.fleet.children(KEEPER), RECOVERED_S, "there is a keeper")
+        strike(scene, rng.choice(actions), rng)
+        scene.fleet.until_ready(RECOVERED_S)
+    scene.fleet.signal(signal.SIGTERM)
+    assert scene.fleet.wait(60) == 0, scene.fleet.said()
+    faults = check(scene.ledger, scene.seen(), scene.log())
+    faults += check_proven(scene.fleet.data_dir, may_be_young=False)
+    assert faults == [], f"seed {SEED}"
+
+
 @pytest.mark.parametrize("kind", ["worker", "control", "keeper"])
 def test_a_killed_process_loses_nothing_that_was_acknowledged(scene: FleetScene, kind: str) -> None:
     rng = random.Random(SEED)
