@@ -20,8 +20,8 @@ The map:
     headers            the grammar of header fields, shared by both HTTP versions
     http1              HTTP/1.1, server side; http1_client is the other (with http1_connection, _heads, _head_writing,
                        _names, _framing, _states)
-    http2              HTTP/2, server side: what frames mean; http2_sending is the other half (with http2_frames,
-                       _blocks, _hpack, _huffman, _headers, _streams, _windows, _budgets, _setup, _answers, _output)
+    http2              HTTP/2, server side: what frames mean; http2_sending is the other half (with http2_upkeep,
+                       _frames, _blocks, _hpack, _huffman, _headers, _streams, _windows, _budgets, _setup, _answers, _output)
     upgrade            the handshakes of WebSocket and SPDY, read and written
     websocket          RFC 6455, both sides (with websocket_frames, websocket_masks)
     spdy               SPDY/3.1, both sides (with spdy_frames, spdy_headers, spdy_streams)

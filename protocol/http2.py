@@ -1,8 +1,9 @@
 """HTTP/2, server side, by hand: frames of one connection to events, and events back to frames.
 
-It keeps the order of things: which frame may come now, what each costs the client, what is answered. Frame
-borders are in `http2_frames`, header blocks in `http2_blocks` and `http2_hpack`, the rules for requests in
-`http2_headers`, streams in `http2_streams`, floods in `http2_budgets`; what we send is in `http2_sending`.
+It keeps the order of things: which frame may come now, and what the frames of requests mean. Those about the
+connection and its windows are in `http2_upkeep`, frame borders in `http2_frames`, header blocks in `http2_blocks` and
+`http2_hpack`, the rules for requests in `http2_headers`, streams in `http2_streams`, floods in `http2_budgets`; what we
+send is in `http2_sending`.
 
 A stream occupies one of MAX_CONCURRENT_STREAMS until it is over for both sides *and*, when it ended
 by a reset that we did not ask for, until conduct says `release`: the work behind it may still run, and a
@@ -21,41 +22,34 @@ from protocol.events import (
     EndOfBody,
     Event,
     Failed,
-    GoAway,
     PeerClosed,
     RequestHead,
     StreamRefused,
-    StreamReset,
-    WindowOpened,
 )
-from protocol.http2_blocks import Block, BlockAssembler, check_priority
+from protocol.http2_blocks import Block, BlockAssembler
 from protocol.http2_budgets import THIN_DATA_BYTES, Waste
 from protocol.http2_frames import (
     ACK,
     END_STREAM,
-    SETTINGS_ACK,
     ConnectionFault,
     ErrorCode,
     Frame,
     FrameCutter,
     Type,
-    ping_ack,
     protocol_fault,
     reset_frame,
-    size_fault,
     unpad,
 )
 from protocol.http2_headers import Field, parse_request
 from protocol.http2_hpack import HpackDecoder
 from protocol.http2_huffman import Undecodable
-from protocol.http2_sending import DEFAULT_WINDOW_BYTES, Http2Sender
 from protocol.http2_setup import (
     MAX_CONCURRENT_STREAMS,
     STREAM_WINDOW_BYTES,
-    parse_settings,
 )
 from protocol.http2_streams import Stream
-from protocol.http2_windows import LARGEST_WINDOW, ReceiveWindow
+from protocol.http2_upkeep import Http2Upkeep
+from protocol.http2_windows import ReceiveWindow
 
 MAX_STREAMS: Final = 10_000
 """Per connection; then a graceful GOAWAY. Clients open a new connection without losing a request."""
@@ -64,7 +58,7 @@ MAX_QUEUED_BYTES: Final = 1024 * 1024
 """A client that makes us queue more than this without reading it is cut off."""
 
 
-class Http2Server(Http2Sender):
+class Http2Server(Http2Upkeep):
     """One HTTP/2 connection, seen from the server. The contract is that of `protocol.events.Machine`.
 
     Its first output (our SETTINGS) is ready before anything is received. Events: RequestHead,
@@ -80,7 +74,6 @@ class Http2Server(Http2Sender):
         self._decoder = HpackDecoder()
         self._opened = 0
         self._settings_seen = False
-        self._initial_window = DEFAULT_WINDOW_BYTES  # of a new stream, for what we send
 
     def refill(self) -> None:
         """Renew the flood budgets; call it every `http2_budgets.REFILL_INTERVAL_S` seconds."""
@@ -130,58 +123,6 @@ class Http2Server(Http2Sender):
             self._budgets.spend(Waste.UNKNOWN)
         else:
             handler(self, frame, events)
-
-    def _on_ping(self, frame: Frame, events: list[Event]) -> None:
-        if frame.stream_id:
-            raise protocol_fault("PING on a stream")
-        self._budgets.spend(Waste.PING)
-        if not frame.flags & ACK:
-            self._output.put(ping_ack(frame.payload))
-
-    def _on_goaway(self, frame: Frame, events: list[Event]) -> None:
-        if frame.stream_id:
-            raise protocol_fault("GOAWAY on a stream")
-        self._budgets.spend(Waste.SETTINGS)
-        last, code = (int.from_bytes(frame.payload[at : at + 4], "big") for at in (0, 4))
-        events.append(GoAway(last & 0x7FFF_FFFF, code))
-
-    def _on_priority(self, frame: Frame, events: list[Event]) -> None:
-        if frame.type == Type.PRIORITY and not frame.stream_id:
-            raise protocol_fault("PRIORITY without a stream")
-        if frame.type == Type.PRIORITY:
-            check_priority(frame.stream_id, frame.payload)
-        self._budgets.spend(Waste.PRIORITY)
-
-    def _on_push_promise(self, frame: Frame, events: list[Event]) -> None:
-        raise protocol_fault("PUSH_PROMISE from a client")
-
-    def _on_settings(self, frame: Frame, events: list[Event]) -> None:
-        self._budgets.spend(Waste.SETTINGS)
-        if frame.stream_id:
-            raise protocol_fault("SETTINGS on a stream")
-        if frame.flags & ACK:
-            if frame.payload:
-                raise size_fault("an answer to SETTINGS with settings in it")
-            return
-        settings = parse_settings(frame.payload)
-        if settings.initial_window_bytes is not None:
-            self._change_windows(settings.initial_window_bytes - self._initial_window, events)
-        if settings.max_frame_bytes is not None:
-            self._output.max_frame_bytes = settings.max_frame_bytes
-        # Behind the DATA that was sent under the old settings: the client counts by them until it reads this.
-        self._output.put_in_order(SETTINGS_ACK)
-
-    def _change_windows(self, change: int, events: list[Event]) -> None:
-        """Another initial window moves that of every open stream (RFC 9113 section 6.9.2), also below 0."""
-        self._initial_window += change
-        for stream in self._streams.live.values():
-            stream.send_window += change
-            if stream.send_window > LARGEST_WINDOW and not stream.gone:
-                raise ConnectionFault(
-                    ErrorCode.FLOW_CONTROL_ERROR, RemoteProtocolError("SETTINGS lift a window beyond 2**31-1")
-                )
-        if change > 0:
-            events.append(WindowOpened(0))
 
     def _on_headers(self, frame: Frame, events: list[Event]) -> None:
         block = self._blocks.add_headers(frame)
@@ -316,58 +257,6 @@ class Http2Server(Http2Sender):
         self._budgets.spend(Waste.RESET)
         self._streams.remember_reset(stream_id, in_flight=False)
         self._forsake(stream_id, stream, int.from_bytes(frame.payload, "big"), events)
-
-    def _on_window_update(self, frame: Frame, events: list[Event]) -> None:
-        self._budgets.spend(Waste.WINDOW_UPDATE)
-        stream_id = frame.stream_id
-        increment = int.from_bytes(frame.payload, "big") & 0x7FFF_FFFF
-        if not stream_id:
-            self._open_connection_window(increment, events)
-            return
-        self._check_not_idle(stream_id)
-        stream = self._streams.working(stream_id)
-        if stream is None:
-            return
-        if not increment:
-            self._reset_faulty(stream_id, stream, ErrorCode.PROTOCOL_ERROR, events)
-        elif stream.send_window + increment > LARGEST_WINDOW:
-            self._reset_faulty(stream_id, stream, ErrorCode.FLOW_CONTROL_ERROR, events)
-        else:
-            stream.send_window += increment
-            events.append(WindowOpened(stream_id))
-
-    def _open_connection_window(self, increment: int, events: list[Event]) -> None:
-        if not increment:
-            raise protocol_fault("a WINDOW_UPDATE of 0")
-        self._send_window += increment
-        if self._send_window > LARGEST_WINDOW:
-            raise ConnectionFault(
-                ErrorCode.FLOW_CONTROL_ERROR, RemoteProtocolError("a connection window beyond 2**31-1")
-            )
-        events.append(WindowOpened(0))
-
-    def _check_not_idle(self, stream_id: int) -> None:
-        if self._streams.is_idle(stream_id):
-            raise protocol_fault("a frame on a stream that was never opened")
-
-    # --- ends of streams ----------------------------------------------------------------------
-
-    def _reset_faulty(
-        self, stream_id: int, stream: Stream, code: ErrorCode, events: list[Event], *, in_flight: bool = True
-    ) -> None:
-        """Reset a stream because of what the client sent on it."""
-        self._budgets.spend(Waste.RESET)
-        self._reset(stream_id, code, in_flight=in_flight and stream.request_open)
-        self._forsake(stream_id, stream, int(code), events)
-
-    def _forsake(self, stream_id: int, stream: Stream, code: int, events: list[Event]) -> None:
-        """The stream is over without conduct's doing: its place stays taken until conduct lets go."""
-        self._return_credit(stream_id, stream)
-        if stream.discards:
-            del self._streams.live[stream_id]  # nothing runs for a request that was refused
-            return
-        stream.gone = True
-        events.append(StreamReset(stream_id, code))
 
 
 _HANDLERS: Final[dict[int, Callable[[Http2Server, Frame, list[Event]], None]]] = {
