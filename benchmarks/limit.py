@@ -9,47 +9,41 @@
 The work: a GET on a warm connection; a keystroke of an open exec, to its echo; the start of an exec, a connection and
 two TLS handshakes, to the end of `true`. The last two over WebSocket, as kubectl does them.
 
-"added" is over direct, at the same percentile. CPU is that of the layer's process, by the scheduler, each.
+"added" is over direct, at the same percentile; turns and CPU are those of `kubetape bench`.
 
     python -m benchmarks.limit --rounds 200 [--only echo] [--json FILE]
 """
 
 import argparse
 import contextlib
-import json
 import ssl
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from benchmarks.against import gateway_cpu_s
+import msgspec
+
 from benchmarks.http_client import Endpoint, connect, endpoint_of
 from benchmarks.processes import running, start_gateway, start_kubectl_proxy, start_standin
-from benchmarks.report import summary, write_json
+from benchmarks.report import write_json
+from benchmarks.side_by_side.figures import summarize
+from benchmarks.side_by_side.interleave import Samples, interleave
+from benchmarks.side_by_side.plan import Schedule
+from benchmarks.side_by_side.result import Summary
 from benchmarks.side_by_side.stream_client import open_exec
+from benchmarks.side_by_side.ways import Lane, Way
 from gateway.upstream.credentials import load_kubeconfig
 
 PATH: Final = "/api/v1/namespaces/default"
 POD: Final = f"{PATH}/pods/web"
 TRANSPORT: Final = "websocket"
-SETTLE_S: Final = 0.002
-"""The last of a block may end its work after it has answered."""
 
 Call = Callable[[], float]
 """Does one unit of work; seconds."""
-
-
-@dataclass(frozen=True)
-class Layer:
-    """One way to the API server. pid: of the process that is the layer, None for none."""
-
-    name: str
-    endpoint: Endpoint
-    pid: int | None = None
 
 
 @dataclass(frozen=True)
@@ -60,15 +54,6 @@ class Work:
     block: int
     relay: str
     open: Callable[[contextlib.ExitStack, Endpoint], Call]
-
-
-@dataclass
-class Row:
-    """What one layer took for one kind of work."""
-
-    call: Call
-    cpu_s: float = 0.0
-    seconds: list[float] = field(default_factory=list)
 
 
 def open_get(stack: contextlib.ExitStack, endpoint: Endpoint) -> Call:
@@ -101,26 +86,30 @@ WORKS: Final = {
 }
 
 
-def open_layers(stack: contextlib.ExitStack, relay: str) -> list[Layer]:
+def open_layers(stack: contextlib.ExitStack, relay: str) -> list[Way]:
     """relay: the one that stands for the layer of HTTP."""
     standin = start_standin(stack)
     direct = endpoint_of(load_kubeconfig(standin.kubeconfig.with_name("admin-token.kubeconfig")))
-    layers = [Layer("direct", direct)]
+    layers = [Way("direct", direct, standin.kubeconfig)]
     for kind, name in (("bytes", "relay of bytes"), (relay, "relay of HTTP")):
-        layers.append(_open_relay(stack, kind, name, standin.kubeconfig, direct))
+        pid, endpoint = _open_relay(stack, kind, standin.kubeconfig, direct)
+        layers.append(Way(name, endpoint, standin.kubeconfig, pid))
     proxy = start_kubectl_proxy(stack, standin.kubeconfig)
     if proxy is not None:
         endpoint = Endpoint("127.0.0.1", proxy[1], b"127.0.0.1", "127.0.0.1", None)
-        layers.append(Layer("kubectl proxy", endpoint, proxy[0]))
+        layers.append(Way("kubectl proxy", endpoint, standin.kubeconfig, proxy[0]))
     for durability in ("relaxed", "balanced"):
         gateway = start_gateway(stack, standin.kubeconfig, durability=durability)
-        layers.append(Layer(f"kubetape {durability}", endpoint_of(gateway.cluster), gateway.pid))
+        layers.append(
+            Way(f"kubetape {durability}", endpoint_of(gateway.cluster), standin.kubeconfig, gateway.pid)
+        )
     return layers
 
 
 def _open_relay(
-    stack: contextlib.ExitStack, kind: str, name: str, kubeconfig: Path, direct: Endpoint
-) -> Layer:
+    stack: contextlib.ExitStack, kind: str, kubeconfig: Path, direct: Endpoint
+) -> tuple[int, Endpoint]:
+    """(pid, where it listens); it takes the credential of `direct`."""
     directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="kubetape-bench-"))
     command = [sys.executable, "-m", "benchmarks.relays", kind]
     command += ["--kubeconfig", str(kubeconfig), "--directory", directory]
@@ -129,38 +118,26 @@ def _open_relay(
     endpoint = replace(
         direct, host="127.0.0.1", port=int(port), server_name="localhost", context=lambda alpn: context
     )
-    return Layer(name, endpoint, pid)
+    return pid, endpoint
 
 
-def measure(layers: list[Layer], work: Work, rounds: int) -> dict[str, Row]:
-    """By the name of the layer. The first tenth of the rounds warms up and is not counted."""
+def measure(layers: list[Way], work: Work, rounds: int, samples: Samples) -> None:
     with contextlib.ExitStack() as stack:
-        rows = {layer.name: Row(work.open(stack, layer.endpoint)) for layer in layers}
-        for number in range(-max(1, rounds // 10), rounds):
-            turn = number % len(layers)
-            for layer in layers[turn:] + layers[:turn]:
-                row = rows[layer.name]
-                before = gateway_cpu_s(layer.pid) if layer.pid else 0.0
-                seconds = [row.call() for _ in range(work.block)]
-                time.sleep(SETTLE_S)
-                spent_s = gateway_cpu_s(layer.pid) - before if layer.pid else 0.0
-                if number >= 0:
-                    row.seconds += seconds
-                    row.cpu_s += spent_s
-    return rows
+        calls = {layer.name: work.open(stack, layer.endpoint) for layer in layers}
+
+        def once(lane: Lane, number: int) -> dict[str, float]:
+            return {work.title: calls[lane.name]()}
+
+        schedule = Schedule(rounds, work.block, 1 + rounds // 10)
+        interleave("limit", [Lane(layer, "h1") for layer in layers], schedule, once, samples, 0)
 
 
-def show(title: str, rows: dict[str, Row]) -> dict[str, object]:
-    base = summary(rows["direct"].seconds)
-    print(f"{title:17} {'p50':>7} {'p99':>7} {'+p50':>7} {'+p99':>7} {'CPU':>7}  ms")
-    found: dict[str, object] = {}
-    for name, row in rows.items():
-        figures = summary(row.seconds)
-        shown = [figures["p50"], figures["p99"], figures["p50"] - base["p50"], figures["p99"] - base["p99"]]
-        shown.append(row.cpu_s / len(row.seconds))
-        print(f"{name:17} " + " ".join(f"{value * 1e3:7.3f}" for value in shown))
-        found[name] = {"seconds": figures, "cpu_s_each": shown[-1]}
-    return found
+def show(rows: list[Summary]) -> None:
+    print(f"{rows[0].step:17} {'p50':>7} {'p99':>7} {'+p50':>7} {'+p99':>7}  ms; CPU ms each")
+    for one in rows:
+        figures = (one.p50_ms, one.p99_ms, one.added_p50_ms, one.added_p99_ms)
+        cpu = ", ".join(f"{role} {spent:.3f}" for role, spent in one.cpu_ms.items())
+        print(f"{one.lane:17} {' '.join(f'{value:7.3f}' for value in figures)}  {cpu}")
 
 
 def main() -> None:
@@ -171,13 +148,16 @@ def main() -> None:
     parser.add_argument("--only", choices=WORKS, help="this kind of work alone")
     parser.add_argument("--json", metavar="FILE", help="write the figures there too")
     arguments = parser.parse_args()
-    found = {}
+    found: list[Summary] = []
     for name in [arguments.only] if arguments.only else WORKS:
+        samples = Samples()
         with contextlib.ExitStack() as stack:
             work = WORKS[name]
-            rows = measure(open_layers(stack, work.relay), work, arguments.rounds)
-        found[work.title] = show(work.title, rows)
-    write_json(arguments.json, json.loads(json.dumps({"layers": found})))
+            measure(open_layers(stack, work.relay), work, arguments.rounds, samples)
+        rows = summarize(samples.series())
+        show(rows)
+        found += rows
+    write_json(arguments.json, {"layers": msgspec.to_builtins(found)})
 
 
 if __name__ == "__main__":
