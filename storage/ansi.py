@@ -67,6 +67,7 @@ class ScannerState(msgspec.Struct, array_like=True):
 
 
 _SPECIAL: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_SPECIAL_ASCII: Final = bytes((*range(0x09), *range(0x0B, 0x20), 0x7F))
 _WHOLE_CSI: Final = re.compile(f"\x1b\\[([ -?]{{0,{MAX_PARAMETER_CHARS}}})([@-~])")
 _STRING_END: Final = re.compile("[\x07\x18\x1a\x1b\x9c]")
 _STRING_OF_ESCAPE: Final = frozenset("]PX^_k")  # k: the title of screen and tmux
@@ -97,7 +98,10 @@ class Scanner:
         return ScannerState(self._state, self._held, self._string, self._decoder.getstate()[0])
 
     def feed(self, data: bytes) -> list[Token]:
-        self._scan(self._decoder.decode(data))
+        text = self._decoder.decode(data)
+        if self._state is _State.GROUND and text and _is_plain(data):
+            return [Token(TokenKind.TEXT, text)]
+        self._scan(text)
         return self._taken()
 
     def finish(self) -> list[Token]:
@@ -228,6 +232,11 @@ class Scanner:
     def _reset(self) -> str:
         held, self._held, self._state = self._held, "", _State.GROUND
         return held
+
+
+def _is_plain(data: bytes) -> bool:
+    """Whether nothing in these bytes is special to a terminal; several times as fast as looking for what is."""
+    return data.isascii() and len(data.translate(None, _SPECIAL_ASCII)) == len(data)
 
 
 # --- replay -----------------------------------------------------------------------------------
