@@ -1,4 +1,4 @@
-"""Deadlines for the reads of many streams, kept by one task.
+"""Deadlines for the reads of many streams, and other waits of no hurry, kept by one task.
 
 A cancel scope around each read costs more than reading and decrypting what comes, and almost none ever
 expires. So a stream's owner notes until when it waits, and one task looks twice a second whose time is over.
@@ -7,13 +7,18 @@ The trap: time is counted in looks, since asking the clock at each read costs to
 """
 
 import math
-from typing import Final
+from typing import Final, Protocol
 
 import trio
 
-from gateway.tls_stream import TlsStream
-
 TICK_S: Final = 0.5
+
+
+class Waiting(Protocol):
+    """A stream, or what else can be told that its time is over."""
+
+    def interrupt(self) -> object:
+        """Its time is over, or still is."""
 
 
 class ReadDeadlines:
@@ -21,17 +26,17 @@ class ReadDeadlines:
 
     def __init__(self) -> None:
         self._looks = 0
-        self._until: dict[TlsStream, int] = {}  # that many looks
+        self._until: dict[Waiting, int] = {}  # that many looks
         self._nothing: trio.Event | None = None  # what `run` waits for while nobody has a deadline
 
-    def set(self, stream: TlsStream, within_s: float) -> None:
+    def set(self, stream: Waiting, within_s: float) -> None:
         """From now on the stream's reads must end `within_s` from now: see `TlsStream.interrupt`."""
         self._until[stream] = self._looks + 1 + math.ceil(within_s / TICK_S)  # the next look may come at once
         if self._nothing is not None:
             self._nothing.set()
             self._nothing = None
 
-    def clear(self, stream: TlsStream) -> None:
+    def clear(self, stream: Waiting) -> None:
         """The stream's reads may take as long as they like."""
         self._until.pop(stream, None)
 
@@ -43,6 +48,6 @@ class ReadDeadlines:
                 await self._nothing.wait()
             await trio.sleep(TICK_S)
             self._looks += 1
-            for stream, until in self._until.items():
+            for stream, until in tuple(self._until.items()):  # who is interrupted may set and clear
                 if until <= self._looks:
                     stream.interrupt()

@@ -62,17 +62,17 @@ class TlsStream:
         return self._records.tls
 
     async def do_handshake(self) -> None:
-        """Raises ssl.SSLError (the peer's fault or ours, see its text) or trio.BrokenResourceError."""
+        """Raises ssl.SSLError (the peer's fault or ours, see its text), trio.BrokenResourceError, trio.TooSlowError."""
         try:
             while not self._records.do_handshake():
-                await self._send_queued()
+                await self._answer()
                 await self._fill()
                 if self._records.ended:
                     raise trio.BrokenResourceError("closed during the TLS handshake")
         except ssl.SSLError:
             self._flush_alert()
             raise
-        await self._send_queued()
+        await self._answer()
 
     async def receive_some(self) -> bytes:
         """Whatever is there, at least one byte; b"" when the peer ended in an orderly way.

@@ -119,15 +119,16 @@ class Listener:
 
     async def _handshake(self, stream: TlsStream, source_address: str) -> bool:
         self._handshakes[source_address] += 1
+        self._deadlines.set(stream, HANDSHAKE_TIMEOUT_S)
         try:
-            with trio.move_on_after(HANDSHAKE_TIMEOUT_S):
-                await stream.do_handshake()
-                return True
-        except (ssl.SSLError, trio.BrokenResourceError, OSError):
+            await stream.do_handshake()
+        except (ssl.SSLError, trio.BrokenResourceError, trio.TooSlowError, OSError):
             return False  # a scanner, or a client that does not trust our certificate
+        else:
+            return True
         finally:
+            self._deadlines.clear(stream)
             _count_down(self._handshakes, source_address)
-        return False
 
     async def _serve_connection(self, stream: TlsStream, source_address: str, source_port: int) -> None:
         host = f"[{source_address}]" if ":" in source_address else source_address

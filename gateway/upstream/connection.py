@@ -157,22 +157,29 @@ async def open_connection(cluster: UpstreamCluster, deadlines: ReadDeadlines) ->
     """Dial, and verify the API server's certificate. Raises UpstreamUnreachable."""
     where = f"{cluster.host}:{cluster.port}"
     try:
-        with trio.move_on_after(CONNECT_TIMEOUT_S):
-            return UpstreamConnection(await _open_tls(cluster), cluster.generation, deadlines)
+        stream = await _open_tls(cluster, deadlines)
+        return UpstreamConnection(stream, cluster.generation, deadlines)
+    except trio.TooSlowError:
+        raise UpstreamUnreachable(
+            f"the API server at {where} did not answer within {CONNECT_TIMEOUT_S:.0f} s"
+        ) from None
     except ssl.SSLError as error:
         why = getattr(error, "verify_message", None) or error.reason or "handshake failed"
         raise UpstreamUnreachable(f"the API server at {where} failed the TLS handshake: {why}") from error
     except (OSError, trio.BrokenResourceError) as error:
         raise UpstreamUnreachable(f"the API server at {where} cannot be reached: {error}") from error
-    raise UpstreamUnreachable(f"the API server at {where} did not answer within {CONNECT_TIMEOUT_S:.0f} s")
 
 
-async def _open_tls(cluster: UpstreamCluster) -> TlsStream:
-    sock = await connect(cluster.host, cluster.port)
+async def _open_tls(cluster: UpstreamCluster, deadlines: ReadDeadlines) -> TlsStream:
+    begun_s = trio.current_time()
+    sock = await connect(cluster.host, cluster.port, deadlines, CONNECT_TIMEOUT_S)
     stream = TlsStream(sock, cluster.ssl_context(), server_side=False, server_hostname=cluster.server_name)
+    deadlines.set(stream, CONNECT_TIMEOUT_S - (trio.current_time() - begun_s))
     try:
         await stream.do_handshake()
     except BaseException:
         stream.close()
         raise
+    finally:
+        deadlines.clear(stream)
     return stream

@@ -23,6 +23,9 @@ RETRY_WARMING_S: Final = 1.0
 WARMING_DELAY_S: Final = 0.05
 """An exec has started, and a short one is over, by then."""
 
+FEW: Final = 1
+"""So many unused connections left are soon gone: the next are dialled as soon as it is quiet. Else a while later will do."""
+
 
 class Pool:
     """Hands out connections and takes them back. `run` keeps `warm` unused ones ready: a few, because while one
@@ -36,8 +39,10 @@ class Pool:
         self._idle: deque[UpstreamConnection] = deque()  # newest right: the hottest is reused first
         self._warm = warm
         self._generation = cluster.generation
-        self._taken = trio.Event()
         self._deadlines = ReadDeadlines()
+        self._wanted = trio.Event()  # set when it is time to look whether connections must be opened
+        self._none_left = trio.Event()
+        self._taken_s = 0.0  # when an unused one was taken, on Trio's clock
         self.last_error = "no connection has been tried yet"  # "" after a success
 
     async def acquire(self, *, fresh: bool = False) -> UpstreamConnection:
@@ -48,8 +53,24 @@ class Pool:
         self._forget_old_credential()
         connection = self._take_idle(fresh=fresh)
         if connection is None or not connection.requests_begun:
-            self._taken.set()  # one unused less: time to open another
+            self._replace()
         return connection or await self._open()
+
+    def _replace(self) -> None:
+        """One unused less: another must be opened, though not at once."""
+        self._taken_s = trio.current_time()
+        unused = self._unused()
+        if unused > FEW:
+            self._deadlines.set(self, 0.0)  # to wait for quiet costs a scope: rather less exactly, and for several at once
+            return
+        self._wanted.set()
+        if not unused:
+            self._none_left.set()
+
+    def interrupt(self) -> None:
+        """A while has passed (see `ReadDeadlines`), or somebody knows better: look whether connections must be opened."""
+        self._deadlines.clear(self)
+        self._wanted.set()
 
     def release(self, connection: UpstreamConnection) -> None:
         """Take a connection back: kept when its exchange ended cleanly, closed otherwise."""
@@ -68,16 +89,16 @@ class Pool:
         """Keep connections warm, drop those idle for too long, end waits that are too long, forever."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._deadlines.run)
+            nursery.start_soon(self._look_now_and_then)
             nursery.start_soon(self._keep_warm)
 
     async def _keep_warm(self) -> None:
         while True:
-            self._taken = trio.Event()
             self._drop_stale()
             if await self._warm_up():
-                with trio.move_on_after(CHECK_INTERVAL_S):
-                    await self._taken.wait()
-                    await self._let_them_start()
+                await self._wanted.wait()
+                self._wanted = trio.Event()
+                await self._let_them_start()
             else:
                 await trio.sleep(RETRY_WARMING_S)
 
@@ -86,11 +107,16 @@ class Pool:
 
         Who took one is starting a stream right now, and a handshake would take its place on both sides.
         """
-        with trio.move_on_after(WARMING_DELAY_S) as quiet:
-            while self._unused():
-                self._taken = trio.Event()
-                await self._taken.wait()
-                quiet.deadline = trio.current_time() + WARMING_DELAY_S
+        while (wait_s := self._taken_s + WARMING_DELAY_S - trio.current_time()) > 0 and self._unused():
+            self._none_left = trio.Event()
+            with trio.move_on_after(wait_s):
+                await self._none_left.wait()
+
+    async def _look_now_and_then(self) -> None:
+        """Idle connections end without a word."""
+        while True:
+            await trio.sleep(CHECK_INTERVAL_S)
+            self.interrupt()
 
     def close(self) -> None:
         while self._idle:

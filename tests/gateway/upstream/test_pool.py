@@ -299,9 +299,12 @@ async def test_a_server_that_accepts_and_says_nothing_is_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gateway.upstream.connection.CONNECT_TIMEOUT_S", 0.1)
-    async with pool_of(tmp_path) as (pool, _orc):
+    async with pool_of(tmp_path) as (pool, _orc), trio.open_nursery() as nursery:
+        deadlines = ReadDeadlines()
+        nursery.start_soon(deadlines.run)
         silent = await trio.open_tcp_listeners(0, host="127.0.0.1")
         cluster = dataclasses.replace(pool.cluster, port=silent[0].socket.getsockname()[1])
         with pytest.raises(UpstreamUnreachable, match="did not answer within"):
-            await open_connection(cluster, ReadDeadlines())
+            await open_connection(cluster, deadlines)
         await silent[0].aclose()
+        nursery.cancel_scope.cancel()
