@@ -163,6 +163,32 @@ class TlsStream:
             pass  # the peer is gone: nothing is lost by closing
         self.close()
 
+    def end_nowait(self) -> bool:
+        """Say goodbye and end our direction. False: the peer has not taken all yet, `aclose`. Raises what `send_all` does.
+
+        True: `close` once `has_peer_left`, or a moment later.
+        """
+        if self._goodbye():
+            return True
+        if self._unsent or self._send_lock.locked():
+            return False
+        self._sock.shutdown(socket.SHUT_WR)
+        return True
+
+    def has_peer_left(self) -> bool:
+        """Whether nothing more comes that closing could answer with a reset; what has come is thrown away."""
+        if self._closed or self._has_peer_ended():
+            return True
+        try:
+            for _ in range(LINGER_BYTES // READ_BYTES):
+                if not self._sock.recv(READ_BYTES):
+                    return True
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+        return True  # so much, at once: it does not listen
+
     def close(self) -> None:
         """Close at once."""
         if not self._closed:

@@ -14,6 +14,7 @@ from gateway.read_deadlines import ReadDeadlines
 from gateway.server.accepting import accept
 from gateway.server.http1 import Http1Connection
 from gateway.server.http2 import Http2Connection
+from gateway.server.lingering import Lingering
 from gateway.server.request import ClientRequest, ConnectionFacts
 from gateway.tls_stream import TlsStream, take_socket
 from protocol.errors import RemoteProtocolError
@@ -44,6 +45,7 @@ class Listener:
         self._open: Counter[str] = Counter()  # by source address
         self._handshakes: Counter[str] = Counter()
         self._deadlines = ReadDeadlines()
+        self._lingering = Lingering(self._deadlines)
         self._accepting = trio.CancelScope()
         self._draining = False
         self.port = 0
@@ -58,17 +60,25 @@ class Listener:
         self.port = listeners[0].socket.getsockname()[1]
         async with trio.open_nursery() as attendants:
             attendants.start_soon(self._deadlines.run)
-            async with trio.open_nursery() as connections:
-
-                def accepted(sock: socket.socket, address: str, port: int) -> None:
-                    connections.start_soon(self._connection, sock, address, port)
-
-                with self._accepting:
-                    async with trio.open_nursery() as doors:
-                        for listener in listeners:
-                            doors.start_soon(accept, take_socket(listener), accepted)
-                        task_status.started(self.port)
+            try:
+                await self._serve_all(listeners, task_status)
+            finally:
+                await self._lingering.finish()
             attendants.cancel_scope.cancel()
+
+    async def _serve_all(
+        self, listeners: list[trio.SocketListener], task_status: trio.TaskStatus[int]
+    ) -> None:
+        async with trio.open_nursery() as connections:
+
+            def accepted(sock: socket.socket, address: str, port: int) -> None:
+                connections.start_soon(self._connection, sock, address, port)
+
+            with self._accepting:
+                async with trio.open_nursery() as doors:
+                    for listener in listeners:
+                        doors.start_soon(accept, take_socket(listener), accepted)
+                    task_status.started(self.port)
 
     def drain(self, *, accepting: bool = False) -> None:
         """Close idle connections, let the others finish what they are doing; new ones get one answer.
@@ -115,7 +125,7 @@ class Listener:
             journal.problem("connection", "a connection was ended by an unexpected error", error)
         finally:
             _count_down(self._open, source_address)
-            await stream.aclose()
+            await self._lingering.end(stream)
 
     async def _handshake(self, stream: TlsStream, source_address: str) -> bool:
         self._handshakes[source_address] += 1
