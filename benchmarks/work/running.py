@@ -29,7 +29,7 @@ from benchmarks.work.operations import Operation, Stage, Work
 from benchmarks.work.peers import ApiServer
 from benchmarks.work.recording import GatedFiles, WatchedLog
 from gateway import recorder
-from gateway.state.nudge import FileWatch
+from gateway.file_times import FileTimes
 from tests.kit import gateway_rig
 
 DEADLINE_S: Final = 600.0
@@ -62,7 +62,7 @@ async def _run(operation: Operation, counted: Counted, directory: Path, clock: M
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(recorder, "SegmentLog", log)
         # It would wake the event loop from a thread, five times a second: no part of any operation.
-        patch.setattr(FileWatch, "may_have_changed", lambda _: False)
+        patch.setattr(FileTimes, "may_have_changed", lambda _: False)
         rigged = gateway_rig.open_rig(
             directory / "rig", files=files, kubeconfig=api.kubeconfig, deadline_s=DEADLINE_S
         )

@@ -54,7 +54,7 @@ class _Leaving:
     def __init__(self, stream: TlsStream, deadlines: ReadDeadlines, among: "set[_Leaving]") -> None:
         self._stream, self._deadlines, self._among = stream, deadlines, among
         self._until_s = trio.current_time() + LINGER_S
-        deadlines.set_until(self, 0.0)  # look every time
+        deadlines.set(self, 0.0)  # look every time
 
     def interrupt(self) -> None:
         """Close it, if its peer has left or its time is over."""
