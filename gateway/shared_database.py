@@ -15,6 +15,7 @@ from typing import Final, Literal, TypeVar
 from storage.database_file import create_database_file
 
 CLOSED: Final = "it is closed here"
+TOO_SLOW: Final = "others here still use it"
 T = TypeVar("T")
 
 
@@ -26,29 +27,39 @@ class SharedDatabase:
 
         synchronous: FULL: what was committed survives a power cut; NORMAL: a kill. Raises sqlite3.Error, OSError.
         """
-        self._turn = threading.Lock()
+        self._turn, self._patience_s = threading.Lock(), 2 * busy_timeout_s
+        self._is_closed = False
         create_database_file(path)
-        connection = sqlite3.connect(
+        self._connection = sqlite3.connect(
             path, timeout=busy_timeout_s, isolation_level=None, check_same_thread=False
         )
-        self._connection: sqlite3.Connection | None = connection
         try:
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute(f"PRAGMA synchronous={synchronous}")
+            self._connection.execute("PRAGMA journal_mode=WAL")
+            self._connection.execute(f"PRAGMA synchronous={synchronous}")
         except sqlite3.Error:
-            self.close()
+            self._connection.close()
             raise
 
     def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Do something with the connection, alone; fetch all rows within. Raises sqlite3.Error, also once closed."""
-        with self._turn:
-            if self._connection is None:
+        """Do something with the connection, alone; fetch all rows within.
+
+        Raises sqlite3.Error: also once it is closed, and when no turn comes within twice the busy timeout.
+        """
+        if not self._turn.acquire(timeout=self._patience_s):
+            raise sqlite3.OperationalError(TOO_SLOW)
+        try:
+            if self._is_closed:
                 raise sqlite3.ProgrammingError(CLOSED)
             return work(self._connection)
+        finally:
+            self._turn.release()
 
     def close(self) -> None:
-        """Wait for the one whose turn it is, then end the connection; again: nothing."""
-        with self._turn:
-            if self._connection is not None:
+        """Wait for the one whose turn it is, then end the connection. Of one who hangs, on a disk that does, the
+        connection is left to the end of the process."""
+        self._is_closed = True
+        if self._turn.acquire(timeout=self._patience_s):
+            try:
                 self._connection.close()
-            self._connection = None
+            finally:
+                self._turn.release()

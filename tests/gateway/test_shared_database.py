@@ -2,10 +2,11 @@
 
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from sqlite3 import ProgrammingError
+from sqlite3 import Connection, OperationalError, ProgrammingError
 
 import pytest
 
@@ -74,3 +75,29 @@ def test_what_fails_in_one_turn_leaves_the_next_one_free(database: SharedDatabas
     with pytest.raises(ZeroDivisionError):
         database.run(lambda _: 1 // 0)
     assert database.run(lambda connection: connection.execute("SELECT 1").fetchone()) == (1,)
+
+
+def test_nobody_waits_for_ever_for_one_who_hangs_and_his_connection_is_not_closed_under_him(
+    tmp_path: Path,
+) -> None:
+    database = SharedDatabase(tmp_path / "file", busy_timeout_s=0.01, synchronous="FULL")
+    begun, may_go_on, found = threading.Event(), threading.Event(), list[object]()
+
+    def hang() -> None:
+        def work(connection: Connection) -> None:
+            begun.set()
+            may_go_on.wait()
+            found.append(connection.execute("SELECT 1").fetchone())
+
+        database.run(work)
+
+    hanging = threading.Thread(target=hang)
+    hanging.start()
+    begun.wait()
+    with pytest.raises(OperationalError, match="others here still use it"):
+        database.run(lambda connection: connection.execute("SELECT 1"))
+    database.close()
+    may_go_on.set()
+    hanging.join()
+    assert found == [(1,)]
+    database.close()
