@@ -5,7 +5,7 @@ from typing import Final
 from gateway.admission import Admitted
 from gateway.answer import receive_while_wanted
 from gateway.ending import READING
-from gateway.errors import UpstreamLost
+from gateway.errors import ClientLeft, UpstreamLost
 from gateway.server.request import ClientRequest
 from gateway.services import Services
 from gateway.tape import Tape
@@ -24,8 +24,10 @@ async def ask(
     events of the answer.
 
     A kept connection may die at the very moment it is used. Only what changes nothing is sent again,
-    only once, on a new connection, and only if no byte of an answer was seen: never a mutation.
+    only once, on a new connection, and only if no byte of an answer was seen: never a mutation. What a client has
+    taken back by now is not sent at all: who opens streams and resets them moves nobody but us (CVE-2023-44487).
     """
+    _check_wanted(request)
     must_wait = services.durability.intent_before_forward(admitted.call.durability_class)
     if must_wait:
         tape.hurry()
@@ -68,6 +70,7 @@ async def _first_events(
 ) -> list[Event]:
     """Send what is ready, and wait for an answer."""
     try:
+        _check_wanted(request)
         connection.answer_may_stream = call.is_long_running
         tape.check()
         tape.mark("upstream_sent_us")
@@ -82,3 +85,8 @@ async def _first_events(
         connection.close()
         raise
     return events
+
+
+def _check_wanted(request: ClientRequest) -> None:
+    if request.has_left:
+        raise ClientLeft("the client left before its call was forwarded")

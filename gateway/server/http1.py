@@ -42,6 +42,8 @@ MAX_DRAINED_BYTES: Final = 256 * 1024
 class Http1Request:
     """One request of this connection (see server.request.ClientRequest)."""
 
+    has_left = False  # nobody can tell without reading on
+
     def __init__(self, connection: "Http1Connection", head: RequestHead) -> None:
         self._connection = connection
         self.head = head

@@ -48,7 +48,7 @@ class Http2Request:
         self.facts = connection.facts
         self._body: deque[BodyChunk | EndOfBody] = deque()
         self._ended = False
-        self._left = False  # the client reset the stream, or its connection ended
+        self.has_left = False  # the client reset the stream, or its connection ended
         self._left_told: trio.Event | None = None  # made when somebody waits for it
         self._news: trio.Event | None = None  # the same: something was heard
         self.answered = False  # our END_STREAM or RST_STREAM is out
@@ -58,7 +58,7 @@ class Http2Request:
         if isinstance(event, _BODY):
             self._body.append(event)
         elif isinstance(event, StreamReset):
-            self._left = True
+            self.has_left = True
             if self._left_told is not None:
                 self._left_told.set()
         if self._news is not None:
@@ -95,14 +95,14 @@ class Http2Request:
         await self._connection.flush()
 
     async def wait_left(self) -> None:
-        if self._left:
+        if self.has_left:
             return
         if self._left_told is None:
             self._left_told = trio.Event()
         await self._left_told.wait()
 
     def abort(self) -> None:
-        if self.answered or self._left:
+        if self.answered or self.has_left:
             return
         self.answered = True
         if not self._connection.over:
@@ -146,7 +146,7 @@ class Http2Request:
         try:
             self._connection.machine.send(event)
         except LocalProtocolError as error:
-            if self._left or self._connection.over:
+            if self.has_left or self._connection.over:
                 raise ClientLeft("the client reset the stream") from error
             raise
 
@@ -159,5 +159,5 @@ class Http2Request:
         self._check_here()
 
     def _check_here(self) -> None:
-        if self._left or self._connection.over:  # the machine drops in silence what comes after a fault
+        if self.has_left or self._connection.over:  # the machine drops in silence what comes after a fault
             raise ClientLeft("the client reset the stream")

@@ -29,6 +29,8 @@ class ClientRequest(Protocol):
 
     head: RequestHead
     facts: ConnectionFacts
+    has_left: bool
+    """Whether the client is known to have reset its stream, or its connection to have ended."""
 
     @property
     def scope(self) -> Cancellable:

@@ -117,6 +117,24 @@ async def test_a_flood_ends_its_connection_and_nobody_elses(tmp_path: Path, name
             assert len(exchange.all(Outcome)) == 1
 
 
+@pytest.mark.parametrize("method", [b"GET", b"DELETE"])
+async def test_f1_what_a_client_takes_back_at_once_is_recorded_and_reaches_nobody(
+    tmp_path: Path, method: bytes
+) -> None:
+    async with open_rig(tmp_path) as rig:
+        async with attacker(rig) as client:
+            call = fields(rig, method, PODS + b"/taken-back")
+            await client.send(b"".join(wire.headers(n, call) + wire.reset(n) for n in range(1, 100, 2)))
+            await rig.ended(lambda: len(rig.left()) == 50)
+            await rig.ended()
+        await assert_victim_served(rig)
+        assert {request.target for request in rig.orc.requests} == {PODS + b"/victim"}
+        outcomes = [
+            one.outcome.result for one in await rig.exchanges() if one.intent.target.endswith(b"back")
+        ]
+        assert outcomes == ["client-left"] * 50
+
+
 @pytest.mark.parametrize(
     ("method", "target"),
     [
