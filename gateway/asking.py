@@ -15,6 +15,7 @@ from protocol.apicall import Call
 from protocol.events import BodyChunk, EndOfBody, Event
 
 END: Final = EndOfBody()
+TAKEN_BACK: Final = "the client left before its call was forwarded"
 
 
 async def ask(
@@ -27,7 +28,8 @@ async def ask(
     only once, on a new connection, and only if no byte of an answer was seen: never a mutation. What a client has
     taken back by now is not sent at all: who opens streams and resets them moves nobody but us (CVE-2023-44487).
     """
-    _check_wanted(request)
+    if request.has_left:
+        raise ClientLeft(TAKEN_BACK)
     must_wait = services.durability.intent_before_forward(admitted.call.durability_class)
     if must_wait:
         tape.hurry()
@@ -70,7 +72,8 @@ async def _first_events(
 ) -> list[Event]:
     """Send what is ready, and wait for an answer."""
     try:
-        _check_wanted(request)
+        if request.has_left:
+            raise ClientLeft(TAKEN_BACK)
         connection.answer_may_stream = call.is_long_running
         tape.check()
         tape.mark("upstream_sent_us")
@@ -85,8 +88,3 @@ async def _first_events(
         connection.close()
         raise
     return events
-
-
-def _check_wanted(request: ClientRequest) -> None:
-    if request.has_left:
-        raise ClientLeft("the client left before its call was forwarded")
