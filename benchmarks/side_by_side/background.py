@@ -14,25 +14,26 @@ Spent = Mapping[str, Mapping[str, float]]
 """Way -> background process -> seconds of CPU."""
 
 
-def wait_for_rest(way: Way) -> None:
-    """Return when the background processes of a way have next to nothing left to do."""
+def wait_for_rest(*ways: Way) -> None:
+    """Return when the background processes of all these ways have next to nothing left to do."""
     deadline = time.monotonic() + REST_PATIENCE_S
-    before = sum(_cpu_s(way).values())
-    while before and time.monotonic() < deadline:
+    before = [sum(_cpu_s(way).values()) for way in ways]
+    while any(before) and time.monotonic() < deadline:
         time.sleep(REST_LOOK_S)
-        now = sum(_cpu_s(way).values())
-        if now - before < RESTING_CORES * REST_LOOK_S:
+        now = [sum(_cpu_s(way).values()) for way in ways]
+        if (
+            max(later - earlier for earlier, later in zip(before, now, strict=True))
+            < RESTING_CORES * REST_LOOK_S
+        ):
             return
         before = now
 
 
 def background_at_rest(lanes: Sequence[Lane]) -> Spent:
-    """What all backgrounds have spent so far, each when it is at rest."""
-    found: dict[str, dict[str, float]] = {}
-    for way in {lane.way.name: lane.way for lane in lanes}.values():
-        wait_for_rest(way)
-        found[way.name] = _cpu_s(way)
-    return found
+    """What all backgrounds have spent so far, once they are at rest."""
+    ways = {lane.way.name: lane.way for lane in lanes}
+    wait_for_rest(*ways.values())
+    return {name: _cpu_s(way) for name, way in ways.items()}
 
 
 def background_of_each(lanes: Sequence[Lane], before: Spent, units: Mapping[str, int]) -> Spent:
