@@ -61,7 +61,9 @@ class Pool:
         self._taken_s = trio.current_time()
         unused = self._unused()
         if unused > FEW:
-            self._deadlines.set(self, 0.0)  # to wait for quiet costs a scope: rather less exactly, and for several at once
+            self._deadlines.set(
+                self, 0.0
+            )  # to wait for quiet costs a scope: rather less exactly, and for several at once
             return
         self._wanted.set()
         if not unused:
@@ -94,10 +96,10 @@ class Pool:
 
     async def _keep_warm(self) -> None:
         while True:
+            self._wanted = trio.Event()
             self._drop_stale()
             if await self._warm_up():
                 await self._wanted.wait()
-                self._wanted = trio.Event()
                 await self._let_them_start()
             else:
                 await trio.sleep(RETRY_WARMING_S)
