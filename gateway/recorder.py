@@ -106,8 +106,11 @@ class Recorder:
         urgent: somebody is going to wait for them, so the next commit syncs at once. quiet: they are no reason to
         end a segment.
         """
-        encoded = map(encode_record, records)
-        position = self._log.append(*encoded, urgent=urgent, quiet=quiet, ring=False)
+        log = self._log
+        if len(records) == 1:  # unpacking costs as much as the rest of the call
+            position = log.append(encode_record(records[0]), urgent=urgent, quiet=quiet, ring=False)
+        else:
+            position = log.append(*map(encode_record, records), urgent=urgent, quiet=quiet, ring=False)
         now = self.last_append_s = time.monotonic()
         if not self._marks or now - self._marks[-1][0] >= MARK_INTERVAL_S:
             self._forget_marks()

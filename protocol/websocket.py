@@ -162,7 +162,11 @@ class WebSocketConnection:
     def _read_data(self, piece: FramePiece, events: list[Event]) -> None:
         data = piece.data
         if not self._is_inside_frame:
-            self._begin_frame(piece.opcode)
+            is_continuation = piece.opcode is Opcode.CONTINUATION
+            if is_continuation is (self._receiving is None):
+                raise _out_of_order(is_continuation)
+            if not is_continuation:
+                self._receiving, self._is_first = piece.opcode, True
         self._is_inside_frame = not piece.ends
         if data:
             self._idle_frames = 0
@@ -177,15 +181,6 @@ class WebSocketConnection:
             self._is_first = False
         if last:
             self._receiving = None
-
-    def _begin_frame(self, opcode: Opcode) -> None:
-        if opcode is Opcode.CONTINUATION:
-            if self._receiving is None:
-                raise RemoteProtocolError("WebSocket: a continuation of no message")
-            return
-        if self._receiving is not None:
-            raise RemoteProtocolError("WebSocket: a message begins before the last one ended")
-        self._receiving, self._is_first = opcode, True
 
     def _check_text(self, data: bytes, last: bool, events: list[Event]) -> None:
         """Raise InvalidText at the first byte that makes the message none; what came before is passed on."""
@@ -282,6 +277,13 @@ class WebSocketConnection:
         # Head and payload are joined by `data_to_send` only, which copies once.
         self._queued.append(encode_frame_head(opcode, len(payload), fin=fin, mask=mask))
         self._queued.append(apply_mask(payload, mask) if mask else payload)
+
+
+def _out_of_order(is_continuation: bool) -> RemoteProtocolError:
+    """What a data frame is that may not follow those before it."""
+    if is_continuation:
+        return RemoteProtocolError("WebSocket: a continuation of no message")
+    return RemoteProtocolError("WebSocket: a message begins before the last one ended")
 
 
 def _close_code(error: RemoteProtocolError) -> int:

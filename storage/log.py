@@ -99,6 +99,16 @@ class SegmentLog:
         self._keys, self._on_data_key = keys, on_data_key
         self._zstd = shipped_parameters(settings.dict_id, settings.level)
         self._intake = Intake(directory, settings, clock)
+        self.append: Final = self._intake.append  # on the path of every keystroke: no layer between
+        """Queue encoded records, one behind the other; returns the position of the last: dense, from 1, going on
+        after a restart.
+
+        Nothing is durable on return, and the call never waits for the disk. What is urgent is written
+        and synced at once with all before it; others within the bounds of LogSettings. A quiet record (a
+        heartbeat) does not age its segment: idle hours make few files. Without `ring` the caller wakes the
+        writer when `is_due` says so, and bounds how late that is. Raises LogFailed once the log has failed or
+        is closed, ValueError for a record no frame can hold (MAX_RECORD_BYTES): then none is queued.
+        """
         # The writer thread's own.
         self._written_bytes = 0
         self._written_position = self._durable_position = 0
@@ -179,18 +189,6 @@ class SegmentLog:
         mark_recovered(self._files, recovery.examined)
 
     # --- for callers ----------------------------------------------------------------------------
-
-    def append(self, *records: bytes, urgent: bool, quiet: bool = False, ring: bool = True) -> int:
-        """Queue encoded records, one behind the other; returns the position of the last: dense, from 1, going on
-        after a restart.
-
-        Nothing is durable on return, and the call never waits for the disk. What is urgent is written
-        and synced at once with all before it; others within the bounds of LogSettings. A quiet record (a
-        heartbeat) does not age its segment: idle hours make few files. Without `ring` the caller wakes the
-        writer when `is_due` says so, and bounds how late that is. Raises LogFailed once the log has failed or
-        is closed, ValueError for a record no frame can hold (MAX_RECORD_BYTES): then none is queued.
-        """
-        return self._intake.append(*records, urgent=urgent, quiet=quiet, ring=ring)
 
     @property
     def is_due(self) -> bool:

@@ -39,10 +39,13 @@ from tests.bypass.weakening import Weakening
 fails_open = both(
     edit(
         Recorder.append,
-        "position = self._log.append(*encoded, urgent=urgent, quiet=quiet, ring=False)",
+        "if len(records) == 1:",
         "position = -1\n"
         "    with suppress(LogFailed):\n"
-        "        position = self._log.append(*encoded, urgent=urgent, quiet=quiet, ring=False)",
+        "        position = log.append(*map(encode_record, records), urgent=urgent, ring=False)\n"
+        "    if True:\n"
+        "        pass\n"
+        "    elif len(records) == 1:",
     ),
     edit(Recorder.check, "if failure is not None:", "if False:"),
     edit(Recorder.durable, "raise self.failure", "return"),
