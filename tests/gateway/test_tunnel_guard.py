@@ -109,6 +109,18 @@ async def test_what_might_become_a_secret_is_shown_when_nothing_follows(tmp_path
             assert exit_code((await session.end())[Channel.ERROR]) == 0
 
 
+async def test_output_that_no_mask_looks_at_is_counted_where_a_budget_is_about_it(tmp_path: Path) -> None:
+    """A guard that has nothing to hide is spared the looking, not the counting."""
+    policy = f"{HEAD}rules:\n- {{name: all, action: allow}}\n- {{name: some, action: {{budget: {{bytesOut: 100, action: freeze}}}}}}\n"
+    async with open_policed_cluster(tmp_path, policy) as (rig, _):
+        async with open_session(rig, ECHO + b"echo+few") as session:
+            channels = await session.end()
+        assert channels[Channel.STDOUT] == b"few\n"
+        async with open_session(rig, ECHO + b"seq+1+1000%3B+sleep+9") as session:
+            channels = await session.end()
+        assert b"the budget of 100 bytesOut" in channels[Channel.STDERR]
+
+
 async def test_a_stream_whose_record_is_narrowed_keeps_sizes_and_no_bytes(tmp_path: Path) -> None:
     narrow = POLICY + "- {name: sizes, match: {resources: [pods/exec]}, action: {record: metadata}}\n"
     async with open_policed_cluster(tmp_path, narrow) as (rig, _):
