@@ -91,6 +91,9 @@ class Session:
 
     def _left_out(self) -> list[str]:
         found = [] if self._site.pod else ["exec, copies, port-forward: no pod without --image"]
+        for what, spoken in (("exec and copies", self._site.execs), ("port-forward", self._site.forwards)):
+            if "websocket" not in spoken:
+                found.append(f"{what} over WebSocket: the API server is too old for them")
         return found if shutil.which("kubectl") else [*found, "kubectl runs: there is no kubectl"]
 
     def _measure(self, group: str, ways: Ways, number: int) -> None:

@@ -6,13 +6,13 @@ import time
 from benchmarks.side_by_side.interleave import Samples, interleave
 from benchmarks.side_by_side.plan import Plan
 from benchmarks.side_by_side.site import Site
-from benchmarks.side_by_side.stream_client import TRANSPORTS, open_exec
+from benchmarks.side_by_side.stream_client import open_exec
 from benchmarks.side_by_side.ways import Lane, Ways
 
 
 def measure_execs(ways: Ways, site: Site, plan: Plan, samples: Samples, run: int) -> None:
     lanes = [Lane(way, "h1") for way in ways.all]  # an upgrade is HTTP/1.1 by nature
-    for transport in TRANSPORTS:
+    for transport in site.execs:
         _measure_starts(lanes, site, plan, samples, run, transport)
         _measure_echo(lanes, site, plan, samples, run, transport)
 

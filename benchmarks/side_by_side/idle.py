@@ -6,7 +6,7 @@ import time
 from benchmarks.side_by_side.plan import Plan
 from benchmarks.side_by_side.result import Idle
 from benchmarks.side_by_side.site import Site
-from benchmarks.side_by_side.stream_client import TRANSPORTS, open_exec
+from benchmarks.side_by_side.stream_client import open_exec
 from benchmarks.side_by_side.watches import SILENCE_S, Watcher
 from benchmarks.side_by_side.ways import Lane, Way, Ways
 
@@ -41,10 +41,10 @@ def _settled(way: Way) -> dict[str, int]:
 
 
 def _open(stack: contextlib.ExitStack, what: str, way: Way, site: Site, count: int) -> None:
-    """Watches over HTTP/1.1, execs over both transports by turns."""
+    """Watches over HTTP/1.1, execs over the transports by turns."""
     for number in range(count):
         if what == "exec":
-            tunnel = open_exec(way.endpoint, site.pod, TRANSPORTS[number % 2], ["cat"])
+            tunnel = open_exec(way.endpoint, site.pod, site.execs[number % len(site.execs)], ["cat"])
             stack.enter_context(contextlib.closing(tunnel))
             continue
         client = stack.enter_context(contextlib.closing(Lane(way, "h1").connect()))

@@ -12,11 +12,11 @@ import secrets
 import signal
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from benchmarks.http_client import BenchmarkFailed, Endpoint, Http1Client, connect
-from benchmarks.side_by_side.stream_client import open_exec
+from benchmarks.side_by_side.stream_client import TRANSPORTS, open_exec, spoken_execs, spoken_forwards
 from protocol.events import Channel, ChannelData, ChannelEnded
 
 SMALL_BYTES: Final = 3_000
@@ -37,6 +37,7 @@ class Site:
     """pod: path of its pod, "" without one. file, file_mib: what it has to copy.
 
     asks: its port sends as much as an HTTP request asks for; else the file, to everybody who connects.
+    execs, forwards: the transports that the API server takes for them; one of before 1.30 has SPDY alone.
     """
 
     namespace: str
@@ -44,6 +45,8 @@ class Site:
     file: str = ""
     file_mib: int = 1
     asks: bool = False
+    execs: tuple[str, ...] = TRANSPORTS
+    forwards: tuple[str, ...] = TRANSPORTS
 
     @property
     def configmaps(self) -> str:
@@ -68,6 +71,8 @@ def open_site(direct: Endpoint, *, image: str | None, is_standin: bool) -> Itera
             site = Site(namespace, pod, file, file_mib, asks=is_standin)
             if not is_standin:
                 _fill_pod(direct, pod)
+                execs, forwards = spoken_execs(direct, pod), spoken_forwards(direct, pod, FORWARD_PORT)
+                site = replace(site, execs=execs, forwards=forwards)
         yield site
     finally:
         client.close()
@@ -96,7 +101,10 @@ def _fill(client: Http1Client, site: Site) -> None:
 
 
 def _start_pod(client: Http1Client, namespace: str, image: str) -> str:
-    script = f"nc -lk -p {FORWARD_PORT} -e cat {POD_FILE} & exec sleep 7200"
+    serve = (
+        f"-p {FORWARD_PORT} -e cat {POD_FILE}"  # how a busybox says "again and again" depends on its build
+    )
+    script = f"(nc -lk {serve} || nc -ll {serve}) & exec sleep 7200"
     container = {"name": "bench", "image": image, "command": ["sh", "-c", script]}
     spec = {"containers": [container], "restartPolicy": "Never", "terminationGracePeriodSeconds": 0}
     pods = f"/api/v1/namespaces/{namespace}/pods"
@@ -112,12 +120,19 @@ def _start_pod(client: Http1Client, namespace: str, image: str) -> str:
 
 
 def _fill_pod(direct: Endpoint, pod: str) -> None:
-    """Give it a file to copy, of random bytes: others would flatter a log that compresses."""
-    tunnel = open_exec(direct, pod, "spdy", ["sh", "-c", f"cat >{POD_FILE}"])
+    """Give it a file to copy, of random bytes: others would flatter a log that compresses.
+
+    The shell counts afterwards, and so keeps its stdout: containerd ends the input of a command whose output is closed,
+    as that of a bare `cat >FILE` is, which the shell becomes.
+    """
+    tunnel = open_exec(direct, pod, "spdy", ["sh", "-c", f"cat >{POD_FILE} && wc -c <{POD_FILE}"])
     for _ in range(POD_FILE_MIB * 32):
         tunnel.send(ChannelData(Channel.STDIN, os.urandom(32 * 1024)))
     tunnel.send(ChannelEnded(Channel.STDIN))
-    tunnel.run_to_end()
+    _, counted = tunnel.run_to_end(keep=True)
+    if counted.strip() != b"%d" % (POD_FILE_MIB << 20):
+        said = counted.decode(errors="replace").strip()
+        raise BenchmarkFailed(f"the pod was given {POD_FILE_MIB} MiB to copy and has {said[:100]} bytes")
 
 
 def _create(

@@ -6,7 +6,7 @@ amounts only (window updates, pings), which the socket's buffer holds until they
 
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from benchmarks.http_client import (
@@ -41,6 +41,10 @@ TRANSPORTS: Final = ("websocket", "spdy")
 _EXEC: Final = {"websocket": "v5.channel.k8s.io", "spdy": "v4.channel.k8s.io"}
 _FORWARD: Final = {"websocket": "SPDY/3.1+portforward.k8s.io", "spdy": "portforward.k8s.io"}
 _ENDS: Final = (TunnelClosed, PeerClosed, Failed)
+
+
+class UpgradeRefused(BenchmarkFailed):
+    """The server does not speak this protocol."""
 
 
 class BlockingTunnel:
@@ -142,6 +146,28 @@ def open_forward(endpoint: Endpoint, target: str, transport: str, port: int) -> 
     return tunnel
 
 
+def spoken_execs(endpoint: Endpoint, target: str) -> tuple[str, ...]:
+    """The transports over which a command can be run; SPDY must be among them."""
+    return _spoken(lambda transport: open_exec(endpoint, target, transport, ["true"]))
+
+
+def spoken_forwards(endpoint: Endpoint, target: str, port: int) -> tuple[str, ...]:
+    """The same of a port-forward."""
+    return _spoken(lambda transport: open_forward(endpoint, target, transport, port))
+
+
+def _spoken(open_by: Callable[[str], BlockingTunnel]) -> tuple[str, ...]:
+    found: list[str] = []
+    for transport in TRANSPORTS:
+        try:
+            open_by(transport).close()
+            found.append(transport)
+        except UpgradeRefused:
+            if transport == "spdy":
+                raise
+    return tuple(found)
+
+
 def _upgrade(endpoint: Endpoint, path: bytes, kind: str, transport: str, protocol: str) -> BlockingTunnel:
     headers: Headers = ((b"user-agent", b"kubetape-bench"),)
     if endpoint.authorization:
@@ -165,5 +191,5 @@ def _upgrade(endpoint: Endpoint, path: bytes, kind: str, transport: str, protoco
         events = machine.receive(client.sock.recv(READ_BYTES))
     if not isinstance(answer := events[0], Upgraded):
         client.close()
-        raise BenchmarkFailed(f"{kind} over {transport} was refused: {answer}")
+        raise UpgradeRefused(f"{kind} over {transport} ({protocol}) was refused: {answer}")
     return BlockingTunnel(client.sock, kind, transport, protocol, answer.leftover)

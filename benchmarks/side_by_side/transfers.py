@@ -16,7 +16,7 @@ from benchmarks.side_by_side.kubectl_runs import run_kubectl
 from benchmarks.side_by_side.plan import Plan
 from benchmarks.side_by_side.result import Transfer, TransferRun
 from benchmarks.side_by_side.site import FORWARD_PORT, Site
-from benchmarks.side_by_side.stream_client import TRANSPORTS, open_exec, open_forward
+from benchmarks.side_by_side.stream_client import open_exec, open_forward
 from benchmarks.side_by_side.ways import BACKGROUND, Way, Ways
 from protocol.events import Channel, ChannelData, ChannelEnded
 
@@ -84,7 +84,7 @@ def _steps(site: Site, mib: int, directory: Path) -> dict[str, tuple[int, Callab
     """Name -> size and what moves it."""
     steps: dict[str, tuple[int, Callable[[Way], None]]] = {}
     for name, move in MOVES.items():
-        for transport in TRANSPORTS:
+        for transport in site.forwards if move is forward else site.execs:
 
             def step(way: Way, move: Move = move, transport: str = transport) -> None:
                 move(way.endpoint, site, transport, mib)

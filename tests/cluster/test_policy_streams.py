@@ -122,7 +122,8 @@ def test_copied_files_are_recorded_by_hash_and_refused_by_name(room: Room, tmp_p
         if isinstance(one, FileCopied) and f"report-{end}" in one.name and one.kind == "file"
     ]
     digest = hashlib.sha256(content).digest()
-    assert copied == [("up", len(content), digest), ("down", len(content), digest)]
+    # each by a worker of its own, maybe, and so in logs of their own
+    assert sorted(copied) == [("down", len(content), digest), ("up", len(content), digest)]
 
 
 # --- how access ends ------------------------------------------------------------------------------------
@@ -187,8 +188,8 @@ def test_a_third_delete_waits_for_people_who_raise_the_budget(room: Room, tmp_pa
     names = [careful.name(what) for what in ("a", "b", "c", "d")]
     for name in names:
         room.scene.admin.run("create", "configmap", name)
-    for name in names[:2]:
-        careful.run("delete", "configmap", name)
+    # over one connection, so by one worker: of another's deletes it hears within a second (docs/budgets.md)
+    careful.run("delete", "configmap", *names[:2])
     with careful.start("delete", "configmap", names[2]) as third:
         hold = room.desk.next_hold()
         assert hold.name == names[2]
