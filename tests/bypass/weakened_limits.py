@@ -48,7 +48,7 @@ WEAKENINGS: Final = (
     ),
     Weakening(
         "S18", "a handshake may take for ever", stall_handshakes, "who stalls is never given up",
-        edit(listener.Listener._handshake, "trio.move_on_after(HANDSHAKE_TIMEOUT_S)", "trio.move_on_after(600)"),
+        edit(listener.Listener._handshake, "set(stream, HANDSHAKE_TIMEOUT_S)", "set(stream, 600)"),
     ),
     Weakening(
         "S18", "every byte of a head gives it more time", drip_a_head, "who stalls is never given up",

@@ -36,6 +36,36 @@ async def test_a_deadline_is_met_and_not_by_more_than_a_tick(autojump_clock: tri
         nursery.cancel_scope.cancel()
 
 
+class Told:
+    """Waits for the end of its time, and for nothing else."""
+
+    def __init__(self) -> None:
+        self.told = trio.Event()
+
+    def interrupt(self) -> None:
+        self.told.set()
+
+
+async def test_a_deadline_is_met_by_a_loop_that_is_always_late(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    deadlines, waiting = ReadDeadlines(), Told()
+    async with trio.open_nursery() as nursery:
+
+        async def keep_busy() -> None:
+            while True:
+                await trio.sleep(0.9 * TICK_S)
+                autojump_clock.jump(0.6 * TICK_S)
+
+        nursery.start_soon(keep_busy)
+        nursery.start_soon(deadlines.run)
+        begun_s = trio.current_time()
+        deadlines.set(waiting, 20.0)
+        await waiting.told.wait()
+        assert 20.0 - TICK_S <= trio.current_time() - begun_s <= 20.0 + 4 * TICK_S
+        nursery.cancel_scope.cancel()
+
+
 async def test_who_does_not_wait_is_not_disturbed() -> None:
     async with pair() as (server, client):
         server.interrupt()
