@@ -254,7 +254,8 @@ class SegmentLog:
             self._fail(LogFailed("write", str(self.directory), f"{type(error).__name__}: {error}"))
 
     def _turn(self, queued: Queued) -> None:
-        for block in cut_blocks(queued.records):
+        blocks = cut_blocks(queued.records)
+        for block in blocks:
             committed_ns = self._clock.now_ns()
             if not self._segment.takes(block, committed_ns):
                 self._rotate()
@@ -263,11 +264,12 @@ class SegmentLog:
             if not queued.quiet:
                 self._content_since_s = min(self._content_since_s, self._clock.monotonic_s())
             self._append_block(block, committed_ns)
-            if self._sync_due_s() <= self._clock.monotonic_s():
+            if block is not blocks[-1] and self._sync_due_s() <= self._clock.monotonic_s():
                 self._sync()
         if queued.urgent or self._sync_due_s() <= self._clock.monotonic_s():
             self._sync()
         self._report()
+        self._segment.book()
         if self._rotation_due_s() <= self._clock.monotonic_s():
             self._rotate()
             self._report()

@@ -157,6 +157,8 @@ class SegmentWriter:
         self._frames = 0
         self._table = bytearray()
         self._digest = hashlib.sha256(page)
+        self._unbooked: tuple[int, FrameHeader, bytes] | None = None  # offset of a data frame, and the frame
+        self._room_until = 0  # one more block may end here: its entry and the footer have room behind it
 
     def takes(self, records: Sequence[bytes], committed_ns: int) -> bool:
         """Whether a block belongs in this segment: same UTC hour, and room for it and the footer after it.
@@ -166,71 +168,81 @@ class SegmentWriter:
         """
         if not self.blocks:
             return True
+        if self._unbooked is not None:
+            self.book()
         raw_bytes = sum(map(len, records)) + RECORD_PREFIX_BYTES * len(records)
         frame = FRAME_HEADER_BYTES + payload_bound(raw_bytes) + self._cipher.overhead_bytes
-        fits = self._offset + frame + footer_bound(self.blocks + 1) <= self._capacity_bytes
+        fits = self._offset + frame <= self._room_until
         return fits and self.blocks < MAX_BLOCKS and same_hour(self.first_committed_ns, committed_ns)
 
-    def append(self, records: Sequence[bytes], committed_ns: int) -> FrameInfo:
-        """Write one block; written, not durable, on return. Callers bound it (MAX_RAW_BYTES, MAX_RECORDS).
-
-        The result is what a hash tree needs for its leaf; the block table keeps it too.
-        """
+    def append(self, records: Sequence[bytes], committed_ns: int) -> FrameHeader:
+        """Write one block; written, not durable, on return. Callers bound it (MAX_RAW_BYTES, MAX_RECORDS), and
+        `book` it when nobody waits for it any more."""
+        if self._unbooked is not None:
+            self.book()
         raw = encode_block(records)
-        flags = self._flags()
-        offset, block_seq, first = self._offset, self.blocks, self.next_record_seq
-        frame = self._write_frame(TYPE_DATA, flags, len(records), raw, committed_ns)
+        offset = self._offset
+        header, frame = self._write_frame(TYPE_DATA, self._flags(), len(records), raw, committed_ns)
+        self._unbooked = (offset, header, frame)
         self.blocks += 1
         self.next_record_seq += len(records)
         self.first_committed_ns = self.first_committed_ns or committed_ns
         self.last_committed_ns = committed_ns
+        return header
+
+    def book(self) -> None:
+        """Enter the block that was appended last into the block table and the digest of the segment, if it is not
+        there yet. Of no use to who waits for the disk, hence apart from writing it."""
+        if self._unbooked is None:
+            return
+        (offset, header, frame), self._unbooked = self._unbooked, None
         info = FrameInfo(
             offset,
             len(frame),
-            block_seq,
-            len(records),
-            flags,
-            first,
-            committed_ns,
+            header.block_seq,
+            header.nrec,
+            header.flags,
+            header.first_record_seq,
+            header.committed_ns,
             hashlib.sha256(frame).digest(),
         )
         self._table += encode_entry(info)
-        return info
+        self._digest.update(frame)
+        self._room_until = self._capacity_bytes - footer_bound(self.blocks + 1)
 
     def _flags(self) -> int:
         # Not for a seal behind an unsynced table: a power cut may keep the seal and lose the table.
         return FLAG_ALL_BEFORE_SYNCED if self._synced_offset == self._offset else 0
 
-    def _write_frame(self, kind: int, flags: int, nrec: int, raw: bytes, at_ns: int) -> bytes:
-        """Compress, seal, frame and write at the known end; returns the frame as on disk."""
+    def _write_frame(
+        self, kind: int, flags: int, nrec: int, raw: bytes, at_ns: int
+    ) -> tuple[FrameHeader, bytes]:
+        """Compress, seal, frame and write at the known end; returns the frame as on disk, and its header."""
         payload = self._compression.compress(raw)
         overhead = self._cipher.overhead_bytes if kind == TYPE_DATA else 0
-        authenticated = encode_frame_header(
-            FrameHeader(
-                len(payload) + overhead,
-                self._frames,
-                kind,
-                flags,
-                nrec,
-                self.next_record_seq,
-                len(raw),
-                at_ns,
-            ),
-            self.header.salt32,
+        header = FrameHeader(
+            len(payload) + overhead,
+            self._frames,
+            kind,
+            flags,
+            nrec,
+            self.next_record_seq,
+            len(raw),
+            at_ns,
         )
+        authenticated = encode_frame_header(header, self.header.salt32)
         if kind == TYPE_DATA:
             payload = self._cipher.seal(self._frames, authenticated, payload)
         frame = b"".join((authenticated, encode_frame_crc(authenticated, payload), payload))
         self._write(frame)
         self._frames += 1
-        return frame
+        return header, frame
 
     def _write(self, data: bytes) -> None:
         try:
             self._offset += write_all(self._files, self._fd, [data], self._offset)
         except OSError as error:
             raise log_failed("write", self.path, error) from error
-        self._digest.update(data)
 
     def sync(self) -> None:
         """Everything appended so far is durable on return."""
@@ -248,10 +260,12 @@ class SegmentWriter:
         Everything appended must be synced before. A crash in the middle leaves a segment whose blocks are
         whole and whose footer is not: recovery reads it as any other open segment.
         """
+        self.book()
         footer_offset = self._offset
         for start in range(0, len(self._table), ENTRIES_PER_TABLE_FRAME * ENTRY_BYTES):
             table = bytes(self._table[start : start + ENTRIES_PER_TABLE_FRAME * ENTRY_BYTES])
-            self._write_frame(TYPE_TABLE, self._flags(), 0, table, self.last_committed_ns)
+            _, frame = self._write_frame(TYPE_TABLE, self._flags(), 0, table, self.last_committed_ns)
+            self._digest.update(frame)
         seal = Seal(
             self.blocks,
             self.header.first_record_seq,
@@ -259,7 +273,8 @@ class SegmentWriter:
             self.first_committed_ns,
             self.last_committed_ns,
         )
-        self._write_frame(TYPE_SEAL, self._flags(), 0, encode_seal(seal), self.last_committed_ns)
+        _, frame = self._write_frame(TYPE_SEAL, self._flags(), 0, encode_seal(seal), self.last_committed_ns)
+        self._digest.update(frame)
         footer_len = self._offset - footer_offset
         self._write(encode_trailer(Trailer(footer_offset, footer_len, self.blocks, self._digest.digest())))
         return self._finish()

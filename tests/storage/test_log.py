@@ -103,6 +103,22 @@ def test_lag_is_bounded_by_size(tmp_path: Path) -> None:
     log.close(PATIENCE_S)
 
 
+def test_records_appended_together_that_fill_several_blocks_are_synced_on_the_way(tmp_path: Path) -> None:
+    files, acks = FailingFiles(), Acks()
+    size = 16 << 20
+    settings = msgspec.structs.replace(
+        LAZY, sync_bytes=1000, segment_bytes=size, first_segment_bytes=size, spares=0
+    )
+    log = open_log(tmp_path, acks, settings=settings, files=files)
+    before = files.calls.count("sync_data")
+    half = bytes(MAX_RECORD_BYTES // 2 + 1)
+    assert log.append(half, half, b"end", urgent=False) == 3
+    assert acks.wait_durable(3)
+    assert files.calls.count("sync_data") == before + 2
+    log.close(PATIENCE_S)
+    assert [data for _, data in iter_records(tmp_path)] == [half, half, b"end"]
+
+
 def test_positions_are_dense_and_go_on_after_a_restart(tmp_path: Path) -> None:
     expected = 1
     for _ in range(3):
