@@ -36,7 +36,7 @@ from protocol.http1_heads import (
     parse_request_head,
     parse_request_line,
 )
-from protocol.http1_states import REQUEST, RESPONSE, Direction, Phase, Step
+from protocol.http1_states import REQUEST, REQUEST_WHOLE, RESPONSE, RESPONSE_ASKED, RESPONSE_INTERIM, Phase
 
 _LINE_AROUND_TARGET: Final = len(b"OPTIONS  HTTP/1.1")
 _LETTERS: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
@@ -56,11 +56,13 @@ class Http1Server(Connection):
     come when the response is complete, the connection must close.
     """
 
+    _received, _sent = REQUEST, RESPONSE
+
     def __init__(self, limits: Limits = REQUEST_LIMITS) -> None:
         super().__init__()
         self._limits = limits
-        self._inbound = Direction(REQUEST, Phase.HEAD)
-        self._outbound = Direction(RESPONSE, Phase.IDLE)
+        self._inbound = Phase.HEAD
+        self._outbound = Phase.IDLE
         self._line: tuple[bytes, bytes] | None = None  # method and target, while fields are awaited
         self._fields_limit = 0  # bytes the fields may have after that line
         self._head: RequestHead | None = None  # of the request under way
@@ -69,16 +71,16 @@ class Http1Server(Connection):
 
     @property
     def request_phase(self) -> Phase:
-        return self._inbound.phase
+        return self._inbound
 
     @property
     def response_phase(self) -> Phase:
-        return self._outbound.phase
+        return self._outbound
 
     @property
     def expects_body(self) -> bool:
         """Whether more of the current request's body is to come."""
-        return self._inbound.phase is Phase.BODY
+        return self._inbound is Phase.BODY
 
     @property
     def must_close(self) -> bool:
@@ -89,7 +91,7 @@ class Http1Server(Connection):
         """
         if self._closing or self._failed or (self._peer_ended and not self._intake.left_bytes):
             return True
-        return self._outbound.phase is Phase.DONE and self._inbound.phase is Phase.BODY
+        return self._outbound is Phase.DONE and self._inbound is Phase.BODY
 
     @property
     def is_closing(self) -> bool:
@@ -107,14 +109,14 @@ class Http1Server(Connection):
         """
         if self.must_close:
             raise LocalProtocolError("the connection must close after this response")
-        self._outbound.advance(Step.NEXT)
-        self._inbound.advance(Step.NEXT)
+        self._outbound = RESPONSE.next[self._outbound]
+        self._inbound = REQUEST.next[self._inbound]
         self._head = None
         return self._read() if self._intake.left_bytes or self._peer_ended else []
 
     def take_leftover(self) -> bytes:
         """After a 101 was sent: the bytes that came after the request, for the tunnel's machine."""
-        if self._inbound.phase is not Phase.RAW:
+        if self._inbound is not Phase.RAW:
             raise LocalProtocolError("the connection has not switched protocols")
         return self._intake.take(self._intake.left_bytes)
 
@@ -142,15 +144,15 @@ class Http1Server(Connection):
     # --- receiving
 
     def _parse(self, events: list[Event]) -> None:
-        if self._inbound.phase is Phase.HEAD:
+        if self._inbound is Phase.HEAD:
             head = self._read_head()
             if head is None:
                 return
             events.append(head)
             self._begin_request(head, events)
-        if self._inbound.phase is Phase.BODY:
+        if self._inbound is Phase.BODY:
             self._read_body(events)
-        if self._inbound.phase is Phase.DONE and self._intake.left_bytes > self._limits.max_pipelined_bytes:
+        if self._inbound is Phase.DONE and self._intake.left_bytes > self._limits.max_pipelined_bytes:
             raise TooLarge("the client sends requests without waiting for responses", status_hint=400)
 
     def _read_head(self) -> RequestHead | None:
@@ -177,7 +179,7 @@ class Http1Server(Connection):
         return parse_request_head(method, target, lines, self._limits)
 
     def _begin_request(self, head: RequestHead, events: list[Event]) -> None:
-        self._outbound.advance(Step.ASKED)
+        self._outbound = RESPONSE_ASKED[self._outbound]
         self._head = head
         self._owes_continue = head.expects_continue
         # Unless it becomes a tunnel, a connection that was to become one ends: the client may
@@ -185,20 +187,19 @@ class Http1Server(Connection):
         self._closing = self._closing or head.wants_close or bool(head.upgrade)
         length = head.content_length
         if length == 0:
-            self._inbound.advance(Step.WHOLE)
+            self._inbound = REQUEST_WHOLE[self._inbound]
             events.append(END_OF_BODY)
         else:
-            self._inbound.advance(Step.HEAD)
+            self._inbound = REQUEST.head[self._inbound]
             self._reader = ChunkedReader(from_client=True) if length is None else LengthReader(length)
 
-    def _read(self) -> list[Event]:
-        events = super()._read()
-        if self._failed and self._outbound.phase is Phase.IDLE:
-            self._outbound.advance(Step.ASKED)  # a broken request may be answered
-        return events
+    def _fail(self) -> None:
+        super()._fail()
+        if self._outbound is Phase.IDLE:
+            self._outbound = RESPONSE_ASKED[self._outbound]  # a broken request may be answered
 
     def _end_input(self, events: list[Event]) -> None:
-        phase = self._inbound.phase
+        phase = self._inbound
         if phase is Phase.BODY or self._line is not None or (phase is Phase.HEAD and self._intake.left_bytes):
             raise RemoteProtocolError("the client ended the connection within a request")
         if not self._intake.left_bytes:
@@ -207,7 +208,7 @@ class Http1Server(Connection):
     # --- sending
 
     def _send_continue(self) -> None:
-        self._outbound.advance(Step.INTERIM)
+        self._outbound = RESPONSE_INTERIM[self._outbound]
         if self._owes_continue:
             self._owes_continue = False
             self._to_send.append(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -221,7 +222,7 @@ class Http1Server(Connection):
         head, length = split_length(head)
         if head.status == 204 and length:
             raise LocalProtocolError("a 204 has no body and no Content-Length")
-        if self._outbound.phase is Phase.IDLE and head.status >= 400:
+        if self._outbound is Phase.IDLE and head.status >= 400:
             self._stop_reading()
         # a client still waiting for a 100 may or may not send its body now: no telling what is next
         closing = self.must_close or (self._owes_continue and self.expects_body)
@@ -233,7 +234,7 @@ class Http1Server(Connection):
             chunked=length is None and not bodiless,
             close=closing,
         )
-        self._outbound.advance(Step.HEAD)
+        self._outbound = RESPONSE.head[self._outbound]
         self._closing = closing
         if asked_by_head:
             self._writer = HeadOnlyWriter()
@@ -245,14 +246,14 @@ class Http1Server(Connection):
 
     def _stop_reading(self) -> None:
         """This response answers no request (408 for a slow head): the last word on the connection."""
-        self._inbound.advance(Step.STOP)
-        self._outbound.advance(Step.ASKED)
+        self._inbound = REQUEST.stop[self._inbound]
+        self._outbound = RESPONSE_ASKED[self._outbound]
         self._failed = True
 
     def _send_switch(self, head: ResponseHead) -> None:
         if self._head is None or not self._head.upgrade:
             raise LocalProtocolError("a 101 answers an upgrade request only")
         data = encode_response_head(head, length=None, chunked=False, close=False)
-        self._outbound.advance(Step.SWITCH)
-        self._inbound.advance(Step.SWITCH)
+        self._outbound = RESPONSE.switch[self._outbound]
+        self._inbound = REQUEST.switch[self._inbound]
         self._to_send.append(data)

@@ -35,7 +35,7 @@ from protocol.http1_heads import (
     parse_response_head,
     parse_status_line,
 )
-from protocol.http1_states import REQUEST, RESPONSE, Direction, Phase, Step
+from protocol.http1_states import REQUEST, RESPONSE, RESPONSE_ASKED, RESPONSE_INTERIM, Phase
 
 MAX_INTERIM_HEADS: Final = 8
 """1xx heads before a response. Go's server sends at most two; 100 of them are an attack."""
@@ -56,11 +56,13 @@ class Http1Client(Connection):
     means nothing here: a broken server is 502 to our client.
     """
 
+    _received, _sent = RESPONSE, REQUEST
+
     def __init__(self, limits: Limits = RESPONSE_LIMITS) -> None:
         super().__init__()
         self._limits = limits
-        self._inbound = Direction(RESPONSE, Phase.IDLE)
-        self._outbound = Direction(REQUEST, Phase.HEAD)
+        self._inbound = Phase.IDLE
+        self._outbound = Phase.HEAD
         self._status: int | None = None  # while the fields of its head are awaited
         self._fields_limit = 0  # bytes they may have
         self._method = b""
@@ -71,11 +73,11 @@ class Http1Client(Connection):
 
     @property
     def request_phase(self) -> Phase:
-        return self._outbound.phase
+        return self._outbound
 
     @property
     def response_phase(self) -> Phase:
-        return self._inbound.phase
+        return self._inbound
 
     @property
     def reusable(self) -> bool:
@@ -83,9 +85,9 @@ class Http1Client(Connection):
         both messages are complete, nobody wants to close and no stray byte came."""
         if self._last or self._failed or self._peer_ended:
             return False
-        if self._outbound.phase is Phase.DONE:
-            return self._inbound.phase is Phase.DONE
-        return self._outbound.phase is Phase.HEAD and self._inbound.phase is Phase.IDLE
+        if self._outbound is Phase.DONE:
+            return self._inbound is Phase.DONE
+        return self._outbound is Phase.HEAD and self._inbound is Phase.IDLE
 
     @property
     def response_begun(self) -> bool:
@@ -96,7 +98,7 @@ class Http1Client(Connection):
     @property
     def body_left_bytes(self) -> int | None:
         """What is still to come of the response's body; None before its head, and where no length was announced."""
-        if self._inbound.phase is Phase.BODY and isinstance(self._reader, LengthReader):
+        if self._inbound is Phase.BODY and isinstance(self._reader, LengthReader):
             return self._reader.left
         return None
 
@@ -126,11 +128,11 @@ class Http1Client(Connection):
         if not self.reusable:
             raise LocalProtocolError("this connection carries no further request")
         data = encode_request_head(head)
-        if self._outbound.phase is Phase.DONE:
-            self._outbound.advance(Step.NEXT)
-            self._inbound.advance(Step.NEXT)
-        self._outbound.advance(Step.HEAD)
-        self._inbound.advance(Step.ASKED)
+        if self._outbound is Phase.DONE:
+            self._outbound = REQUEST.next[self._outbound]
+            self._inbound = RESPONSE.next[self._inbound]
+        self._outbound = REQUEST.head[self._outbound]
+        self._inbound = RESPONSE_ASKED[self._inbound]
         self._method, self._upgrade = head.method, head.upgrade
         # a connection that was to become a tunnel is not returned to others
         self._last = head.wants_close or bool(head.upgrade)
@@ -140,17 +142,17 @@ class Http1Client(Connection):
         self._to_send.append(data)
 
     def _parse(self, events: list[Event]) -> None:
-        while self._inbound.phase is Phase.HEAD:
+        while self._inbound is Phase.HEAD:
             if not self._read_head(events):
                 return
-        if self._inbound.phase is Phase.BODY:
+        if self._inbound is Phase.BODY:
             self._read_body(events)
-        if self._intake.left_bytes and self._inbound.phase is Phase.DONE:
+        if self._intake.left_bytes and self._inbound is Phase.DONE:
             # The response stands, its end is beyond doubt; what follows is nobody's. A server that
             # closes an idle connection may say 408 here.
             self._intake.take(self._intake.left_bytes)
             self._last = True
-        if self._intake.left_bytes and self._inbound.phase is Phase.IDLE:
+        if self._intake.left_bytes and self._inbound is Phase.IDLE:
             raise RemoteProtocolError("the server speaks before it was asked")
 
     def _take_head(self) -> ReceivedHead | None:
@@ -182,9 +184,9 @@ class Http1Client(Connection):
             self._interim_heads += 1
             if self._interim_heads > MAX_INTERIM_HEADS:
                 raise RemoteProtocolError(f"more than {MAX_INTERIM_HEADS} informational responses")
-            self._inbound.advance(Step.INTERIM)
+            self._inbound = RESPONSE_INTERIM[self._inbound]
         else:
-            self._inbound.advance(Step.HEAD)
+            self._inbound = RESPONSE.head[self._inbound]
             self._reader = self._choose_reader(head, received.chunked)
             self._last = self._last or received.closes or self._reader.may_end_at_eof
             events.append(head)
@@ -202,14 +204,14 @@ class Http1Client(Connection):
             raise RemoteProtocolError("the server switches protocols and was not asked to")
         if token != self._upgrade:
             raise RemoteProtocolError("the server switches to another protocol than asked for")
-        self._inbound.advance(Step.SWITCH)
-        self._outbound.advance(Step.SWITCH)
+        self._inbound = RESPONSE.switch[self._inbound]
+        self._outbound = REQUEST.switch[self._outbound]
         events.append(Upgraded(head, self._intake.take(self._intake.left_bytes)))
 
     def _end_input(self, events: list[Event]) -> None:
-        phase = self._inbound.phase
+        phase = self._inbound
         if phase is Phase.BODY and self._reader.may_end_at_eof:
-            self._inbound.advance(Step.END)
+            self._inbound = RESPONSE.end[self._inbound]
             events.append(END_OF_BODY)
         elif phase is Phase.HEAD or phase is Phase.BODY:
             raise RemoteProtocolError("the server ended the connection within a response")

@@ -11,18 +11,20 @@ from protocol.errors import LocalProtocolError, RemoteProtocolError
 from protocol.events import BodyChunk, EndOfBody, Event, Failed
 from protocol.http1_framing import BodyReader, BodyWriter, HeadOnlyWriter, Intake, LengthReader
 from protocol.http1_heads import Limits
-from protocol.http1_states import Direction, Phase, Step
+from protocol.http1_states import Phase, Steps
 
 END_OF_BODY: Final = EndOfBody()
 BODILESS_STATUSES: Final = frozenset({204, 304})
 
 
 class Connection(ABC):
-    """What both roles share. A role sets the directions and limits, and says how its heads go."""
+    """What both roles share. A role sets the limits, where the directions are, and says how its heads go."""
 
     _limits: Limits
-    _inbound: Direction
-    _outbound: Direction
+    _received: Steps
+    _sent: Steps
+    _inbound: Phase
+    _outbound: Phase
 
     def __init__(self) -> None:
         self._intake = Intake()
@@ -38,7 +40,7 @@ class Connection(ABC):
         A violation is the last event, `Failed`; nothing is read after it. Raises LocalProtocolError
         only after a switch to another protocol, when bytes belong to the tunnel.
         """
-        if self._inbound.phase is Phase.RAW:
+        if self._inbound is Phase.RAW:
             raise LocalProtocolError("the connection has switched protocols")
         if self._peer_ended or self._failed:
             return []
@@ -61,10 +63,14 @@ class Connection(ABC):
             if self._peer_ended:
                 self._end_input(events)
         except RemoteProtocolError as error:
-            self._failed = True
-            self._inbound.advance(Step.STOP)
+            self._fail()
             events.append(Failed(error))
         return events
+
+    def _fail(self) -> None:
+        """The peer broke the protocol: nothing is read any more."""
+        self._failed = True
+        self._inbound = self._received.stop[self._inbound]
 
     @abstractmethod
     def _parse(self, events: list[Event]) -> None:
@@ -86,14 +92,14 @@ class Connection(ABC):
             if pieces:
                 events.append(BodyChunk(b"".join(pieces)))
         if complete:
-            self._inbound.advance(Step.END)
+            self._inbound = self._received.end[self._inbound]
             events.append(END_OF_BODY)
 
     def _send_chunk(self, event: BodyChunk) -> None:
-        if self._outbound.phase is not Phase.BODY:  # else it stays there
-            self._outbound.advance(Step.CHUNK)
+        if self._outbound is not Phase.BODY:  # else it stays there
+            self._outbound = self._sent.chunk[self._outbound]
         self._writer.write(event.data, self._to_send)
 
     def _send_end(self) -> None:
-        self._outbound.advance(Step.END)
+        self._outbound = self._sent.end[self._outbound]
         self._writer.end(self._to_send)
