@@ -6,14 +6,17 @@ that costs each connection a scope and a turn of the loop; whoever keeps the dea
 so a descriptor is kept for up to a tick longer than it must be.
 """
 
+import math
 import ssl
 from typing import Final
 
 import trio
 
-from gateway.read_deadlines import ReadDeadlines
+from gateway.read_deadlines import TICK_S, ReadDeadlines
 from gateway.tls_stream import LINGER_S, TlsStream
 
+LOOKS: Final = math.ceil(LINGER_S / TICK_S)
+"""In vain; the first may come at once."""
 LAST_LOOK_S: Final = 0.02
 """How often is looked when all of them are to go, at the end of a listener."""
 
@@ -42,7 +45,7 @@ class Lingering:
         with trio.move_on_after(LINGER_S, shield=True):
             while self._leaving:
                 for leaving in tuple(self._leaving):
-                    leaving.interrupt()
+                    leaving.look()
                 await trio.sleep(LAST_LOOK_S)
         for leaving in tuple(self._leaving):
             leaving.close()
@@ -53,12 +56,20 @@ class _Leaving:
 
     def __init__(self, stream: TlsStream, deadlines: ReadDeadlines, among: "set[_Leaving]") -> None:
         self._stream, self._deadlines, self._among = stream, deadlines, among
-        self._until_s = trio.current_time() + LINGER_S
-        deadlines.set(self, 0.0)  # look every time
+        self._looks_left = LOOKS
+        deadlines.set(self, 0.0)  # look each time
+
+    def look(self) -> None:
+        """Close it, if its peer has left."""
+        if self._stream.has_peer_left():
+            self.close()
 
     def interrupt(self) -> None:
         """Close it, if its peer has left or its time is over."""
-        if self._stream.has_peer_left() or trio.current_time() >= self._until_s:
+        if self._looks_left:
+            self._looks_left -= 1
+            self.look()
+        else:
             self.close()
 
     def close(self) -> None:
