@@ -24,6 +24,7 @@ from protocol.errors import RefusedTarget
 from protocol.query import (
     BAD_ESCAPE,
     Pairs,
+    canonical_query,
     encode_query,
     first_values,
     is_true,
@@ -162,7 +163,9 @@ def parse_call(method: bytes, target: bytes) -> Call:
     if attributes.subresource == "proxy" and not attributes.is_verb_in_path:
         return _proxy_call(method.decode(), attributes, segments, raw_segments, raw_query)
     path, canonical_path = _check_path(raw_path, segments)
-    return _resource_call(method.decode(), attributes, path, canonical_path, parse_query(raw_query))
+    pairs = parse_query(raw_query)
+    target = _join_target(canonical_path, canonical_query(raw_query, pairs))
+    return _resource_call(method.decode(), attributes, path, target, pairs)
 
 
 def _decode_segments(raw_path: bytes) -> list[str]:
@@ -276,10 +279,8 @@ def _proxy_call(
     )
 
 
-def _resource_call(
-    method: str, attributes: _Attributes, path: str, canonical_path: bytes, pairs: Pairs
-) -> Call:
-    if canonical_path.endswith(b"/"):
+def _resource_call(method: str, attributes: _Attributes, path: str, target: bytes, pairs: Pairs) -> Call:
+    if path.endswith("/"):
         raise RefusedTarget("the path of a resource ends with '/'")
     first = first_values(pairs)
     verb, name = attributes.verb, attributes.name
@@ -298,7 +299,7 @@ def _resource_call(
         verb=verb,
         is_resource=True,
         path=path,
-        target=_join_target(canonical_path, encode_query(pairs)),
+        target=target,
         group=attributes.group,
         version=attributes.version,
         resource=attributes.resource,

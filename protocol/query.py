@@ -23,6 +23,9 @@ REPEATABLE: Final = frozenset(("command", "ports", "dryRun"))
 
 BAD_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 
+_PLAIN: Final = re.compile(rb"[\w.~-]+=[\w.~-]*(?:&[\w.~-]+=[\w.~-]*)*")
+"""A query without escapes that nobody writes in another way."""
+
 _UNRESERVED: Final = re.compile(r"[A-Za-z0-9_.~-]*")
 
 # Whatever some parser takes for the border of a pair; the group keeps the separators.
@@ -40,12 +43,16 @@ def parse_query(raw: bytes) -> Pairs:
     if BAD_ESCAPE.search(raw):
         raise RefusedTarget("the query contains a malformed percent escape")
     try:
-        pairs = [_decode_pair(pair) for pair in raw.split(b"&") if pair]
+        if _PLAIN.fullmatch(raw):
+            parts = [pair.partition("=") for pair in raw.decode("ascii").split("&")]
+            pairs = [(key, value) for key, _, value in parts]
+        else:
+            pairs = [_decode_pair(pair) for pair in raw.split(b"&") if pair]
     except UnicodeDecodeError:
         raise RefusedTarget("the query is not UTF-8") from None
     if b"%00" in raw:
         raise RefusedTarget("the query contains a NUL")
-    if any(key == "access_token" for key, _ in pairs):
+    if "access_token" in dict(pairs):
         raise RefusedTarget("a credential in the query: send it in the Authorization header")
     return pairs
 
@@ -93,6 +100,11 @@ def is_true(value: str | None) -> bool:
     return value != "0" and value.lower() != "false"
 
 
+def canonical_query(raw: bytes, pairs: Pairs) -> bytes:
+    """As `encode_query`. raw: what the pairs were read from."""
+    return raw if _PLAIN.fullmatch(raw) else encode_query(pairs)
+
+
 def encode_query(pairs: Pairs) -> bytes:
     """Go's form encoding, in the order given; b"" of no pairs."""
     return "&".join([f"{_encode_form(key)}={_encode_form(value)}" for key, value in pairs]).encode("ascii")
@@ -105,7 +117,8 @@ def _encode_form(text: str) -> str:
 def redact_target(target: bytes) -> bytes:
     """A target of any kind, also a refused one, without the value of an `access_token`: fit for a record."""
     # Undoing escapes as a whole undoes those of each key, so there is none whose name this does not contain.
-    if b"?" not in target or b"access_token" not in unquote_to_bytes(target).lower():
+    plain = unquote_to_bytes(target) if b"%" in target else target
+    if b"?" not in target or b"access_token" not in plain.lower():
         return target
     path, mark, query = target.partition(b"?")
     return path + mark + b"".join([_redact_pair(piece) for piece in _SEPARATORS.split(query)])

@@ -4,6 +4,7 @@ from hypothesis import strategies as st
 
 from protocol.errors import RefusedTarget
 from protocol.query import (
+    canonical_query,
     encode_query,
     first_values,
     is_true,
@@ -51,6 +52,23 @@ def test_a_query_with_two_readings_or_a_credential_is_refused(raw: bytes) -> Non
     with pytest.raises(RefusedTarget) as refused:
         parse_query(raw)
     assert refused.value.status == 400
+
+
+@given(st.text("ab=&+%2.~-_", max_size=12).map(str.encode))
+def test_a_query_that_nobody_writes_in_another_way_stands_as_it_is(raw: bytes) -> None:
+    try:
+        pairs = parse_query(raw)
+    except RefusedTarget:
+        return
+    assert canonical_query(raw, pairs) == encode_query(pairs)
+    assert parse_query(encode_query(pairs)) == pairs
+
+
+def test_a_command_is_read_and_written_as_it_came() -> None:
+    raw = b"command=ls&command=-l&stdin=&tty=true"
+    pairs = [("command", "ls"), ("command", "-l"), ("stdin", ""), ("tty", "true")]
+    assert parse_query(raw) == pairs
+    assert canonical_query(raw, pairs) == raw == encode_query(pairs)
 
 
 def test_a_backend_query_is_read_as_go_reads_it() -> None:
