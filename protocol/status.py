@@ -33,6 +33,9 @@ MAX_WARNING_BYTES: Final = 256
 MAX_STATUS_BYTES: Final = 1024 * 1024
 """Longest Status read from an error channel: the largest message kubelet lets through at once."""
 
+SUCCESS: Final = b'{"metadata":{},"status":"Success"}'
+"""What kubelet says of a command that went well, to the byte (k8s.io/kubelet, remotecommand v4)."""
+
 EXIT_CODE_REASON: Final = "NonZeroExitCode"
 EXIT_CODE_CAUSE: Final = "ExitCode"
 
@@ -92,6 +95,9 @@ class Status(msgspec.Struct, frozen=True):
     reason: str = ""
     details: Details | None = None
     code: int = 0
+
+
+_SUCCEEDED: Final = Status("Success")
 
 
 class _Wire(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -210,6 +216,8 @@ def parse_status(data: bytes) -> Status | None:
     As tolerant as Go's decoder where clients depend on it: unknown fields, missing `kind` and
     `metadata`, field names in any case; and beyond it: a field of a wrong type counts as empty.
     """
+    if data == SUCCESS:
+        return _SUCCEEDED
     if len(data) > MAX_STATUS_BYTES:
         return None
     try:
