@@ -66,11 +66,10 @@ class LiveExchange:
         self._is_closed = True
         return bool(self.reason)
 
-    def begin_cuttable_part(self) -> trio.CancelScope:
-        """A part begins that ends in its own way when it is cut. The scope is for the caller to enter."""
+    def begin_cuttable_part(self, scope: trio.CancelScope) -> None:
+        """A part begins that ends in its own way when it is cut. scope: what is around it."""
         self._in_cuttable_part = True
-        scope = self.scope = trio.CancelScope()
-        return scope
+        self.scope = scope
 
     def end_cuttable_part(self) -> None:
         self._in_cuttable_part = False
@@ -102,7 +101,8 @@ class Cuttable:
         self._live, self._ending = live, ending
 
     def __enter__(self) -> None:
-        self._scope = self._live.begin_cuttable_part()
+        self._scope = trio.CancelScope()
+        self._live.begin_cuttable_part(self._scope)
         self._scope.__enter__()
         if self._ending:
             self._live.cut(self._ending)
@@ -114,6 +114,23 @@ class Cuttable:
             return self._scope.__exit__(kind, error, trace)
         finally:
             self._live.end_cuttable_part()
+
+
+class CuttableWithin:
+    """The same in a scope that is there already, a nursery's: a scope costs more than reading a record."""
+
+    __slots__ = ("_ending", "_live")
+
+    def __init__(self, live: LiveExchange, scope: trio.CancelScope, ending: str) -> None:
+        self._live, self._ending = live, ending
+        live.begin_cuttable_part(scope)
+
+    def __enter__(self) -> None:
+        if self._ending:
+            self._live.cut(self._ending)
+
+    def __exit__(self, *raised: object) -> None:
+        self._live.end_cuttable_part()
 
 
 class Live:
@@ -164,6 +181,11 @@ class Live:
         """Run the part of an exchange that would not end by itself; check `live.reason` afterwards."""
         self._long.add(live)
         return Cuttable(live, self._ending)
+
+    def cuttable_within(self, live: LiveExchange, scope: trio.CancelScope) -> CuttableWithin:
+        """As `cuttable`: cut, `scope` is cancelled. A cut behind this part ends the whole exchange."""
+        self._long.add(live)
+        return CuttableWithin(live, scope, self._ending)
 
     @contextmanager
     def held(self, live: LiveExchange) -> Iterator[None]:

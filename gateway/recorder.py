@@ -128,6 +128,10 @@ class Recorder:
         if self._log.is_due:
             self._log.ring()
 
+    def is_durable(self, position: int) -> bool:
+        """Whether everything up to `position` survives a power cut already."""
+        return position <= self._durable.position
+
     async def durable(self, position: int) -> None:
         """Return once everything up to `position` survives a power cut. Raises LogFailed if it never will."""
         if position > self._durable.position:

@@ -86,6 +86,11 @@ class Tape:
         """Return once all that was appended survives a power cut. The last append must be urgent."""
         await self._recorder.durable(self._position)
 
+    @property
+    def is_durable(self) -> bool:
+        """Whether all that was appended survives a power cut already."""
+        return self._recorder.is_durable(self._position)
+
     async def intent_durable(self) -> None:
         """Return once the Intent, and a small request body, survive a power cut."""
         await self._recorder.durable(self._intent_position)

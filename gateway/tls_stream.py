@@ -126,13 +126,15 @@ class TlsStream:
                     if self._closed:  # else the task that reads was interrupted, not this one
                         raise
 
-    def interrupt(self) -> None:
+    def interrupt(self) -> bool:
         """Let the task that waits in `receive_some`, if one does, get trio.TooSlowError. All goes on as before.
 
-        For deadlines that somebody else keeps (see read_deadlines).
+        For deadlines that somebody else keeps (see read_deadlines), and for who wants that task back. False: none waits.
         """
         if self._waiting and not self._closed:
             trio.lowlevel.notify_closing(self._sock)  # wakes who waits; it closes nothing
+            return True
+        return False
 
     def is_idle(self) -> bool:
         """Whether the connection is open, we said all we had and the peer said nothing.
@@ -193,7 +195,8 @@ class TlsStream:
         """Close at once."""
         if not self._closed:
             self._closed = True
-            trio.lowlevel.notify_closing(self._sock)
+            if self._waiting or self._send_lock.locked():
+                trio.lowlevel.notify_closing(self._sock)
             self._sock.close()
 
     def _goodbye(self) -> bool:

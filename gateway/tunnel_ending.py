@@ -72,6 +72,8 @@ class TunnelEnding:
 
     async def conclude(self, protocol: str) -> None:
         """Say goodbye on both sides, in their protocol, after the outcome is in the log."""
+        if self._is_over():
+            return
         concluded = self._record.concluded  # a farewell says nothing of how the command ended
         with trio.move_on_after(GOODBYE_S, shield=True):
             if not concluded:
@@ -91,6 +93,18 @@ class TunnelEnding:
                         await leg.flush()
                 except GONE:
                     continue  # that side is gone already
+
+    def _is_over(self) -> bool:
+        """Whether nothing is left to record, to sync or to say, as usually when a command ended by itself."""
+        if not self.is_written or self.undelivered or not self._tape.is_durable:
+            return False
+        is_said = True
+        for leg in (self._client, self.cluster):
+            try:
+                is_said = (leg is None or leg.flush_nowait()) and is_said
+            except GONE:
+                continue
+        return is_said
 
     async def _written(self, concluded: bool) -> bool:
         """Write how it ended; whether that, and all before it, survives a power cut."""

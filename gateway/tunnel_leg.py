@@ -43,6 +43,13 @@ class Leg:
                 self._flushed.set()
                 self._flushed = None
 
+    def flush_nowait(self) -> bool:
+        """Write what is queued, if nobody is writing; False: it was not all taken, `flush` and the stream's `send_rest`."""
+        if self._flushing:
+            return False
+        data = self.machine.data_to_send()
+        return not data or self.stream.send_nowait(data)
+
     async def receive(self, first: bytes = b"") -> list[Event]:
         """The events of one read. The end of input is PeerClosed or what the machine makes of it."""
         data = first or await self.stream.receive_some()

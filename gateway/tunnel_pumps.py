@@ -46,23 +46,36 @@ class Pumps:
         self._tape, self._record, self._live, self._guard = tape, record, live, guard
         self._ending = ending
         self._all_said = False  # by the cluster
+        self._is_asking = False  # people; meanwhile another task reads from the client
         ending.cluster, ending.guard = cluster, guard
 
     async def run(self, services: Services, from_client: list[Event], from_cluster: bytes) -> None:
         """Carry events until one side ends, or the session is cut. from_client: what came while it waited."""
-        with services.live.cuttable(self._live):
-            async with trio.open_nursery() as nursery:
+        is_cluster_over = is_woken = False
+        async with trio.open_nursery() as nursery:
 
-                async def pump_client() -> None:
+            async def pump_client() -> None:
+                try:
                     await self._guarded(self._pump_client(from_client), who="client-left")
+                except trio.TooSlowError:
+                    if not is_cluster_over:
+                        raise
+                if not is_cluster_over:
                     nursery.cancel_scope.cancel()
 
+            with services.live.cuttable_within(self._live, nursery.cancel_scope):
                 nursery.start_soon(pump_client)
                 first = await self._cluster.receive(from_cluster) if from_cluster else []
                 await self._guarded(self._pump_cluster(first), who="cluster-left")
-                nursery.cancel_scope.cancel()
-            if self._all_said:
-                await self._guarded(self._hand_down_the_end(), who="client-left")
+                is_cluster_over = True
+                # Almost always the other pump waits for the client: to wake it there costs less than to cancel it.
+                is_woken = not self._is_asking and self._client.stream.interrupt()
+                if is_woken and self._all_said:
+                    await self._guarded(self._hand_down_the_end(), who="client-left")
+                elif not is_woken:
+                    nursery.cancel_scope.cancel()
+        if self._all_said and not is_woken and not self._live.reason:
+            await self._guarded(self._hand_down_the_end(), who="client-left")
         if self._live.reason:
             self._ending.ends("cut", self._live.reason, code=self._live.answer.code)
 
@@ -170,6 +183,7 @@ class Pumps:
         lobby = Lobby(self._client)
         steps: list[ToCluster | ToClient] = []
         problem: Exception | None = None
+        self._is_asking = True
         async with trio.open_nursery() as nursery:
 
             def tell(event: Event) -> None:
@@ -182,6 +196,7 @@ class Pumps:
             except Exception as error:
                 problem = error
             nursery.cancel_scope.cancel()
+        self._is_asking = False
         if problem is not None:
             raise problem
         for step in steps:

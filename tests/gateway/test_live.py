@@ -59,6 +59,31 @@ async def test_only_what_would_not_end_by_itself_is_cut_and_the_first_reason_sta
     assert reasons == ["first", ""]
 
 
+async def test_a_part_within_a_nursery_is_cut_through_it_and_behind_the_part_all_of_it_is() -> None:
+    live = Live()
+    with trio.fail_after(1), trio.CancelScope() as whole, live.exchange(whole=whole) as exchange:
+        async with trio.open_nursery() as nursery:
+            with live.cuttable_within(exchange, nursery.cancel_scope):
+                nursery.start_soon(trio.sleep_forever)
+                live.cut_all("over")
+                await trio.sleep_forever()
+        assert exchange.reason == "over"
+        assert not whole.cancel_called
+    with trio.fail_after(1), trio.CancelScope() as whole, live.exchange(whole=whole) as late:
+        async with trio.open_nursery() as nursery:
+            with live.cuttable_within(late, nursery.cancel_scope):  # all that begins now is over at once
+                await trio.sleep_forever()
+        assert late.reason == "over"
+    live = Live()
+    with trio.fail_after(1), trio.CancelScope() as whole, live.exchange(whole=whole) as behind:
+        async with trio.open_nursery() as nursery:
+            with live.cuttable_within(behind, nursery.cancel_scope):
+                pass
+        live.cut_all("over")
+        await trio.sleep_forever()
+    assert whole.cancelled_caught
+
+
 async def test_what_becomes_long_running_after_the_cut_is_cut_at_once() -> None:
     live = Live()
     live.cut_all("over")

@@ -230,6 +230,26 @@ async def test_what_is_typed_while_the_result_waits_for_the_disk_is_not_recorded
     assert exchange.channel(Channel.STDIN, from_client=True) == b"go"
 
 
+async def test_a_command_that_takes_no_input_any_more_ends_with_its_result(tmp_path: Path) -> None:
+    """What was to be written to it is in nobody's way."""
+    is_full = trio.Event()
+
+    async def play(connection: OrcConnection, frames: FrameStream) -> None:
+        await is_full.wait()
+        await connection.send(down(1, b"enough") + down(3, SUCCESS) + close_frame(1000, masked=False))
+
+    async with open_rig(tmp_path, exec_server(play)) as rig, rig.client() as client:
+        frames = await start(rig, client)
+        with trio.move_on_after(1.0):  # nobody takes so much
+            while True:
+                await client.send(up(0, b"x" * 60_000))
+        is_full.set()
+        assert await until_close(frames) == {1: b"enough", 3: SUCCESS}
+        exchange = await the_exchange(rig)
+        assert exchange.outcome.result == "completed"
+        assert isinstance(exchange.records[-1], Outcome)
+
+
 async def test_a_silent_session_is_kept_alive_by_pings_of_ours(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
