@@ -57,8 +57,8 @@ class KnownHeaders:
         if known is not None:
             return known
         read = _read(recorded)
-        size = sum(len(name) + len(value) for name, value in recorded)
-        if size <= MAX_KNOWN_BYTES and all(name in _HARMLESS for name, _ in recorded):
+        is_harmless = all(name in _HARMLESS for name, _ in recorded)
+        if is_harmless and sum(len(name) + len(value) for name, value in recorded) <= MAX_KNOWN_BYTES:
             if len(self._known) >= MAX_KNOWN:
                 del self._known[next(iter(self._known))]  # the oldest: it comes back if it is wanted
             self._known[recorded] = read

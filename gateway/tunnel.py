@@ -38,6 +38,9 @@ async def serve(
     request: ClientRequest, tape: Tape, services: Services, live: LiveExchange, admitted: Admitted
 ) -> None:
     """Ask the API server for the stream; carry it, or answer with its refusal."""
+    is_intent_first = services.durability.intent_before_forward(admitted.call.durability_class)
+    if is_intent_first:
+        tape.hurry()
     if (port := judge_ports(admitted.verdict.streams, admitted.call.ports)) is not None:
         raise refuse(
             Denial("", port.reason), admitted.call, tape.exchange
@@ -47,7 +50,7 @@ async def serve(
         return
     waiting = Waiting(request.head, request.wait_left, tape, services, live, admitted, admitted.terms)
     with await passed(waiting) as account:
-        if services.durability.intent_before_forward(admitted.call.durability_class):
+        if is_intent_first:
             await tape.intent_durable()
         connection = await services.pool.acquire(fresh=True)
         try:

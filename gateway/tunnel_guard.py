@@ -15,6 +15,7 @@ from gateway.copy_guard import open_copy_guard
 from gateway.held_bytes import HeldBytes
 from gateway.policy.argv import is_shell
 from gateway.policy.masking.masker import Masker
+from gateway.policy.masking.stream import StreamMask
 from gateway.policy.model import StreamRules
 from gateway.port_guard import PortGuard
 from gateway.tape import Tape
@@ -40,9 +41,11 @@ class TunnelGuard:
         self, call: Call, masker: Masker, rules: StreamRules, tape: Tape, account: Account, ask: AskPeople
     ) -> None:
         self._call, self._tape, self._account = call, tape, account
-        self._masks = {channel: mask for channel in OUTPUTS if (mask := masker.stream(tty=call.tty))}
-        self._held = {channel: HeldBytes(mask) for channel, mask in self._masks.items()}
         self._input_mask = masker.stream(tty=call.tty)
+        self._masks: dict[Channel, StreamMask] = {}
+        if self._input_mask is not None:
+            self._masks = {channel: mask for channel in OUTPUTS if (mask := masker.stream(tty=call.tty))}
+        self._held = {channel: HeldBytes(mask) for channel, mask in self._masks.items()}
         self._input_held = HeldBytes(self._input_mask) if self._input_mask else None
         is_command = call.stream_kind in ("exec", "attach")
         # Without a terminal only a shell takes lines for commands; of an attach nobody knows what is there.

@@ -1,6 +1,6 @@
 """Accepts clients: TLS with a deadline, limits before anything is parsed, HTTP/1.1 or HTTP/2 by ALPN."""
 
-import secrets
+import os
 import socket
 import ssl
 from collections import Counter
@@ -143,7 +143,7 @@ class Listener:
     async def _serve_connection(self, stream: TlsStream, source_address: str, source_port: int) -> None:
         host = f"[{source_address}]" if ":" in source_address else source_address
         facts = ConnectionFacts(
-            connection_id=secrets.token_hex(8),
+            connection_id=os.urandom(8).hex(),
             source=f"{host}:{source_port}",
             source_address=source_address,
             tls_version=stream.tls.version() or "",
