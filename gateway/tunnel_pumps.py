@@ -140,7 +140,8 @@ class Pumps:
 
     async def _pass_up(self, events: deque[Event]) -> bool:
         """Screen, record and forward what the client said; True when it was the last."""
-        over, ready = False, list[Event]()
+        over = False
+        ready: list[Event] = []
         while events and not over:
             event = events.popleft()
             if isinstance(event, _ENDS):
