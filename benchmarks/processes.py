@@ -80,10 +80,10 @@ def _wait_ready(process: "subprocess.Popen[bytes]", output: Path, ready: str) ->
     raise SystemExit(f"{process.args!r} did not become ready: {output.read_text()[-2000:]}")
 
 
-def start_standin(stack: contextlib.ExitStack) -> Standin:
+def start_standin(stack: contextlib.ExitStack, *flags: str) -> Standin:
     directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kubetape-standin-")))
     command = [sys.executable, "-m", "gateway.demo.standin", "--port", "0", "--dir", str(directory)]
-    pid, _ = stack.enter_context(running(command, r'"port": ?(\d+)'))
+    pid, _ = stack.enter_context(running([*command, *flags], r'"port": ?(\d+)'))
     return Standin(pid, directory / "admin.kubeconfig", directory / "seen.jsonl")
 
 

@@ -93,7 +93,7 @@ class Session:
         found = [] if self._site.pod else ["exec, copies, port-forward: no pod without --image"]
         for what, spoken in (("exec and copies", self._site.execs), ("port-forward", self._site.forwards)):
             if "websocket" not in spoken:
-                found.append(f"{what} over WebSocket: the API server is too old for them")
+                found.append(f"{what} over WebSocket: the API server is too old for it")
         return found if shutil.which("kubectl") else [*found, "kubectl runs: there is no kubectl"]
 
     def _measure(self, group: str, ways: Ways, number: int) -> None:

@@ -151,6 +151,19 @@ def test_on_a_cluster_of_a_user_a_pod_runs_only_with_an_image() -> None:
         assert {one.group for one in found.series} == {"watch", "exec"}
 
 
+def test_websocket_is_left_out_where_the_api_server_is_too_old_for_it() -> None:
+    with ExitStack() as stack:
+        kubeconfig = start_standin(stack, "--old").kubeconfig
+        plan = msgspec.structs.replace(tiny(Plan()), groups=("exec",), ways=())
+        found = measure(plan, kubeconfig, "example.com/busybox:1", lambda line: None)
+    assert {one.step for one in found.series} == {"exec start, spdy", "exec echo, spdy"}
+    assert found.skipped == [
+        "direct h2: the API server speaks HTTP/1.1 only",
+        "exec and copies over WebSocket: the API server is too old for it",
+        "port-forward over WebSocket: the API server is too old for it",
+    ]
+
+
 def test_the_verb_offers_what_there_is() -> None:
     """It spells the choices out, so that its help imports nothing."""
     assert (VERB_GROUPS, VERB_WAYS) == (GROUPS, WAYS)
