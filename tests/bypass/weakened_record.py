@@ -48,7 +48,7 @@ fails_open = both(
         "    elif len(records) == 1:",
     ),
     edit(Recorder.check, "if failure is not None:", "if False:"),
-    edit(Recorder.durable, "raise self.failure", "return"),
+    edit(Recorder._check_and_ring, "raise self.failure", "self._durable.position = 1 << 62"),
     edit(Recorder.flow, "raise self.failure", "return"),
 )
 
