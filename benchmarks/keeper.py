@@ -6,10 +6,11 @@ As in a keeper the log is encrypted, one commit a call, and each duty reads it f
 a step comes when its calls are there, not when its time is. Few calls a step show what a step costs by itself, many
 what a call does. CPU is that of the thread, kernel included: not seen are what wakes it, and the other threads of
 the process. --recorded: also the calls of a data directory that a gateway has left, in their order (real kubectl:
-`benchmarks.stored_bytes --keep DIR`). Its local key must lie in it.
+`benchmarks.stored_bytes --keep DIR`). If it is encrypted, with the local key that lies in it.
 """
 
 import argparse
+import os
 import random
 import tempfile
 import time
@@ -111,8 +112,11 @@ def _begin_segment(directory: Path, maker: KeyMaker) -> SegmentWriter:
         zstd=shipped_parameters(),
         cipher=new_cipher_parameters(),
     )
+    spare = directory / "spare.tmp"
+    spare.touch(mode=0o600)
+    os.truncate(spare, CAPACITY_BYTES)  # not written with zeros: nobody waits for a sync here
     return open_segment(
-        REAL_FILES, directory, header, capacity_bytes=CAPACITY_BYTES, spare=None, data_key=data_key
+        REAL_FILES, directory, header, capacity_bytes=CAPACITY_BYTES, spare=spare, data_key=data_key
     )
 
 
@@ -146,7 +150,8 @@ def mixed() -> Iterator[Call]:
 
 def recorded(data_dir: Path) -> Iterator[Call]:
     """Those of a data directory, each as if it were made now."""
-    ring = open_key_ring(data_dir, [data_dir / "keys" / "local.key"], use_kms=False)
+    key = data_dir / "keys" / "local.key"
+    ring = open_key_ring(data_dir, [key] if key.exists() else [], use_kms=False)
     source, now_ns = SegmentLogs(data_dir, keys=ring), time.time_ns()
     open_calls: dict[bytes, Call] = defaultdict(list)
     for log in source.logs():

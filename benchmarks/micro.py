@@ -30,6 +30,7 @@ BENCHMARKS: Final[dict[str, tuple[str, list[str]]]] = {
     "parsers_spdy": (PRINTS_JSON, []),
     "parsers_websocket": (PRINTS_JSON, []),
     "append": (PRINTS_LINES, ["--seconds", "0.3", "--json"]),
+    "keeper": (WRITES_FILE, ["--seconds", "0.3"]),
     "encryption": (WRITES_FILE, ["--seconds", "0.5"]),
     "masking": (WRITES_FILE, ["--seconds", "0.2"]),
     "masking_streams": (PRINTS_JSON, []),

@@ -8,8 +8,8 @@ thread, and one at low priority that makes spare segments and seals full ones.
     writer         one segment being written; segment_file, segment_footer: one being read
     reader         segments, open or sealed, back to records; recovery: what a crash left behind
     sources        all logs of a data directory, as the index reads them
-    index          records -> SQLite rows, rebuildable (with index_day, index_rows, index_schema,
-                   database_file)
+    index          records -> SQLite rows, rebuildable (with index_day, index_rows, index_text,
+                   index_schema, database_file)
     query, search  the search language; query and index together
     timeline       one session as commands and calls; cast: one terminal as asciicast
     ansi, plain_text    recorded bytes as text: neutralised for a terminal, stripped for search

@@ -60,6 +60,16 @@ _FACTS: Final = """SELECT min(at_ns), max(at_ns + last_us * 1000), count(*),
 _SESSION_FACTS: Final = """SELECT user, groups, method, issuer, source, user_agent, expires_ns
     FROM sessions WHERE session = ?"""
 
+# The pieces of one call that match. Its own have numbers close together, and there may be a hundred thousand; those
+# with the text of an earlier piece are few, and that may lie anywhere: so each of them is asked about by itself.
+_OWN_PIECES: Final = """SELECT pieces.id AS number, pieces.kind, pieces.at_us AS at_us, pieces.body
+    FROM texts JOIN pieces ON pieces.id = texts.rowid
+    WHERE texts MATCH ? AND texts.rowid BETWEEN (SELECT min(id) FROM pieces WHERE call = ?)
+    AND (SELECT max(id) FROM pieces WHERE call = ?) AND pieces.call = ?"""
+_SHARED_PIECES: Final = """SELECT pieces.id, pieces.kind, pieces.at_us, first.body
+    FROM pieces CROSS JOIN texts JOIN pieces AS first ON first.id = pieces.text
+    WHERE texts MATCH ? AND texts.rowid = pieces.text AND pieces.call = ? AND pieces.text != pieces.id"""
+
 _COLUMN_OF: Final[dict[IdKind, str]] = {"session": "session", "command": "command", "call": "exchange"}
 
 
@@ -252,14 +262,10 @@ class Archive:
         return hits or [snippet(row, "call", 0, describe(row), wanted)]
 
     def _words(self, ask: sqlite3.Connection, row: CallRow, wanted: list[TextMatch], only: str) -> list[Hit]:
-        pieces = ask.execute(
-            "SELECT pieces.kind, pieces.at_us, first.body FROM texts JOIN pieces ON pieces.text = texts.rowid"
-            " JOIN pieces AS first ON first.id = texts.rowid"
-            " WHERE texts MATCH ? AND texts.rowid BETWEEN (SELECT min(text) FROM pieces WHERE call = ?)"
-            f" AND (SELECT max(text) FROM pieces WHERE call = ?) AND pieces.call = ? {only}"
-            " ORDER BY pieces.at_us, pieces.id LIMIT ?",
-            (fts_match(wanted), row.id, row.id, row.id, _HITS_PER_CALL),
-        )
+        match = fts_match(wanted)
+        sql = f"{_OWN_PIECES} {only} UNION ALL {_SHARED_PIECES} {only} ORDER BY at_us, number LIMIT ?"
+        values = (match, row.id, row.id, row.id, match, row.id, _HITS_PER_CALL)
+        pieces = [found[1:] for found in ask.execute(sql, values)]
         return [self._hit(row, kind, at_us, body, wanted) for kind, at_us, body in pieces]
 
     def _files(self, ask: sqlite3.Connection, row: CallRow, match: FieldMatch) -> list[Hit]:
