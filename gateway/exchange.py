@@ -115,6 +115,9 @@ def _record_body(call: UnderWay, body: bytes, *, complete: bool) -> BodyRecord |
         record = BodyRecord(tape, masker)
         record.add(body, urgent=True)
         return record
+    if masker is NO_MASKS:
+        tape.request_body(body, urgent=True)
+        return None
     masked, counts = masker.request(admitted.call, content_type(request.head), body)
     tape.request_body(masked, urgent=True)
     tape.masked("request", counts)
