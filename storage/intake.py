@@ -9,18 +9,11 @@ and makes every later append raise.
 """
 
 import threading
-from collections.abc import Sequence
 from pathlib import Path
 
 from storage.errors import LogFailed
 from storage.format import MAX_RECORD_BYTES
 from storage.pace import NEVER, NOW, Clock, LogSettings, Queued, write_due_s
-
-
-def _check_sizes(records: Sequence[bytes]) -> None:
-    for record in records:
-        if not 0 < len(record) <= MAX_RECORD_BYTES:
-            raise ValueError(f"a record of {len(record)} bytes; the log takes 1 to {MAX_RECORD_BYTES}")
 
 
 class Intake:
@@ -49,9 +42,12 @@ class Intake:
 
         ring: wake the writer if it sleeps too long for them. Else the caller does, soon.
         """
-        byte_count = sum(map(len, records))
-        if byte_count > MAX_RECORD_BYTES or not all(records):
-            _check_sizes(records)
+        byte_count = 0
+        for record in records:
+            size = len(record)
+            if not 0 < size <= MAX_RECORD_BYTES:
+                raise ValueError(f"a record of {size} bytes; the log takes 1 to {MAX_RECORD_BYTES}")
+            byte_count += size
         with self._mutex:
             if self.failed is not None or self._closing:
                 raise self.refusal()
