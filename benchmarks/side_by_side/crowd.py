@@ -104,3 +104,5 @@ def _serve(parent: Connection, opening: Opening, share: int) -> None:
             parent.send(loop(duration_s))
     except (BenchmarkFailed, OSError) as error:
         parent.send(str(error))
+    except KeyboardInterrupt:
+        pass  # goes to all processes at a terminal; the one that started us says so
