@@ -51,6 +51,7 @@ class Admitted(msgspec.Struct, frozen=True):
     made from.
 
     upstream: without the credential, which is in no record. websocket_key: of our handshake upstream, if there is one.
+    verdict: that of the judgement.
     """
 
     principal: Principal
@@ -60,10 +61,7 @@ class Admitted(msgspec.Struct, frozen=True):
     upstream: RequestHead
     websocket_key: bytes
     judgement: Judgement
-
-    @property
-    def verdict(self) -> Verdict:
-        return self.judgement.verdict
+    verdict: Verdict
 
     @property
     def terms(self) -> HoldTerms:
@@ -172,7 +170,7 @@ async def _understand(
         services.revocations.rests_on(live, (grant for grant in judgement.facts.grants if grant.id in used))
     if judgement.verdict.masks or judgement.verdict.budgets:
         upstream = _readable(upstream, call, judgement)
-    return Admitted(principal, session, call, upgrade, upstream, key, judgement)
+    return Admitted(principal, session, call, upgrade, upstream, key, judgement, judgement.verdict)
 
 
 def _readable(upstream: RequestHead, call: Call, judgement: Judgement) -> RequestHead:
