@@ -49,8 +49,12 @@ _WEIGHT: Final = """CASE WHEN kind IN ('exec', 'attach', 'portforward') THEN 5
     WHEN verb IN ('create', 'update', 'patch', 'delete', 'deletecollection') THEN 4
     WHEN kind IN ('log', 'watch') THEN 3 WHEN resource != '' THEN 2 ELSE 1 END"""
 
+# kubectl comes again over SPDY when a WebSocket is refused, as by every API server of before 1.30
+_FELL_BACK: Final = """EXISTS (SELECT 1 FROM calls AS later WHERE later.command = calls.command
+    AND later.at_ns > calls.at_ns AND later.target = calls.target AND later.status = 101)"""
+
 # kubectl asks for the namespace when an object was not found: the failure is what it was about
-_MAIN_FIRST: Final = f"{_WEIGHT} DESC, status >= 400 DESC, at_ns DESC, id DESC"
+_MAIN_FIRST: Final = f"{_WEIGHT} DESC, (status >= 400 AND NOT {_FELL_BACK}) DESC, at_ns DESC, id DESC"
 
 _FACTS: Final = """SELECT min(at_ns), max(at_ns + last_us * 1000), count(*),
     sum(decision = 'deny'), sum(decision = 'hold'), sum(status >= 400), sum(result = 'unknown'),

@@ -197,6 +197,20 @@ def test_a_command_that_found_nothing_is_about_what_was_missing(tmp_path: Path) 
     assert (describe(row.main), row.main.status) == ("get pods/gone -n prod", 404)
 
 
+@pytest.mark.parametrize(("refused", "came_to"), [("command=sh", (101, 42)), ("command=other", (403, None))])
+def test_a_websocket_that_was_refused_before_the_same_ran_over_spdy_is_not_what_a_command_came_to(
+    tmp_path: Path, refused: str, came_to: tuple[int, int | None]
+) -> None:
+    tape = Tape()
+    path = f"/api/v1/namespaces/prod/pods/payments-0/exec?{refused}&stdin=true&stdout=true&tty=true"
+    call = CallRecord("create", "", "v1", "pods", "exec", "prod", "payments-0", path)
+    tape.answer(tape.intent(call, command="kubectl exec", run="run-exec"), b"", status=403)
+    tape.exec(run="run-exec")
+    (row,) = archive_of(tmp_path, MemoryLogs(a=tape)).commands(Query(), limit=9)
+    assert (row.main.status, row.main.exit_code) == came_to
+    assert (row.facts.calls, row.facts.errors) == (3, 1)
+
+
 def test_a_command_is_listed_if_one_of_its_calls_matches(story: Archive) -> None:
     (row,) = story.commands(parse_query("verb:list", now_ns=0), limit=9)
     assert row.facts.calls == 4
