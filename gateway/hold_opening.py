@@ -6,6 +6,8 @@ once and both find nothing: in this process they queue; of two gateways the one 
 
 from typing import Final
 
+import trio
+
 from gateway.denial import Denial, refuse
 from gateway.errors import STATE_UNAVAILABLE, Refusal
 from gateway.hold_request import hold_request
@@ -25,7 +27,11 @@ OVER_WEBSOCKET: Final = "GET"
 
 
 async def open_hold(waiting: Waiting) -> HoldState:
-    """The hold this call joins, or a new one; recorded, durable. Raises Refusal when the state cannot be asked."""
+    """The hold this call joins, or a new one; recorded, durable. Raises Refusal when the state cannot be asked.
+
+    From the moment on in which others may see that the call waits, it is not cut before the record says so too: then
+    its waiting has an end there as well.
+    """
     tape, services, principal = waiting.tape, waiting.services, waiting.admitted.principal
     if services.state.is_stale:
         raise Refusal(
@@ -42,7 +48,8 @@ async def open_hold(waiting: Waiting) -> HoldState:
     digest = bytes.fromhex(waiting.digest)
     rules = waiting.admitted.verdict.rules
     tape.append(Held(tape.exchange, tape.at_us(), hold.id, rules, digest, is_joined), urgent=True)
-    await tape.durable()
+    with trio.CancelScope(shield=True):
+        await tape.durable()
     return hold
 
 
@@ -72,11 +79,12 @@ async def _new_hold(waiting: Waiting) -> HoldState:
         admitted, waiting.terms, waiting.body, shown, waiting.digest, waiting.command, tape.exchange
     )
     try:
-        await state.append(entry)
-        # Somebody may have decided already: a hold that was denied is joined by nobody, but it is ours.
-        hold = _to_join(waiting) or state.hold(entry.id)
-        if hold is not None and hold.id != entry.id:
-            await state.append(HoldClosed(state.now_ns(), entry.id, "withdrawn"))
+        with trio.CancelScope(shield=True):
+            await state.append(entry)
+            # Somebody may have decided already: a hold that was denied is joined by nobody, but it is ours.
+            hold = _to_join(waiting) or state.hold(entry.id)
+            if hold is not None and hold.id != entry.id:
+                await state.append(HoldClosed(state.now_ns(), entry.id, "withdrawn"))
     except StateError as error:
         raise Refusal(STATE_UNAVAILABLE, f"kubetape cannot ask for an approval now: {error}") from error
     if hold is None:
