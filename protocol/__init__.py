@@ -19,7 +19,7 @@ The map:
     side               which end of a connection a machine plays
     headers            the grammar of header fields, shared by both HTTP versions
     http1              HTTP/1.1, server side; http1_client is the other (with http1_connection, _heads, _head_writing,
-                       _names, _framing, _states)
+                       _names, _intake, _framing, _states)
     http2              HTTP/2, server side: what frames mean; http2_sending is the other half (with http2_upkeep,
                        _frames, _blocks, _hpack, _huffman, _headers, _streams, _windows, _budgets, _setup, _answers, _output)
     upgrade            the handshakes of WebSocket and SPDY, read and written

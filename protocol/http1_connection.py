@@ -9,8 +9,9 @@ from typing import Final
 
 from protocol.errors import LocalProtocolError, RemoteProtocolError
 from protocol.events import BodyChunk, EndOfBody, Event, Failed
-from protocol.http1_framing import BodyReader, BodyWriter, HeadOnlyWriter, Intake, LengthReader
+from protocol.http1_framing import BodyReader, BodyWriter, HeadOnlyWriter, LengthReader
 from protocol.http1_heads import Limits
+from protocol.http1_intake import Intake
 from protocol.http1_states import Phase, Steps
 
 END_OF_BODY: Final = EndOfBody()
