@@ -61,7 +61,7 @@ def quick(plan: Plan) -> Plan:
         kubectls=Schedule(3, 1, 1),
         mib=min(plan.mib, 64),
         connections=(1, 16),
-        load_s=0.7,
+        load_s=0.5,
         load_rounds=1,
         idle_watches=50,
         idle_execs=50,
