@@ -46,28 +46,29 @@ class Pumps:
         self._tape, self._record, self._live, self._guard = tape, record, live, guard
         self._ending = ending
         self._all_said = False  # by the cluster
+        self._is_cluster_over = False  # nothing of the client is recorded any more
         self._is_asking = False  # people; meanwhile another task reads from the client
         ending.cluster, ending.guard = cluster, guard
 
     async def run(self, services: Services, from_client: list[Event], from_cluster: bytes) -> None:
         """Carry events until one side ends, or the session is cut. from_client: what came while it waited."""
-        is_cluster_over = is_woken = False
+        is_woken = False
         async with trio.open_nursery() as nursery:
 
             async def pump_client() -> None:
                 try:
                     await self._guarded(self._pump_client(from_client), who="client-left")
                 except trio.TooSlowError:
-                    if not is_cluster_over:
+                    if not self._is_cluster_over:
                         raise
-                if not is_cluster_over:
+                if not self._is_cluster_over:
                     nursery.cancel_scope.cancel()
 
             with services.live.cuttable_within(self._live, nursery.cancel_scope):
                 nursery.start_soon(pump_client)
                 first = await self._cluster.receive(from_cluster) if from_cluster else []
                 await self._guarded(self._pump_cluster(first), who="cluster-left")
-                is_cluster_over = True
+                self._is_cluster_over = True
                 # Almost always the other pump waits for the client: to wake it there costs less than to cancel it.
                 is_woken = not self._is_asking and self._client.stream.interrupt()
                 if is_woken and self._all_said:
@@ -133,10 +134,14 @@ class Pumps:
                 with trio.move_on_after(hold_s):
                     events = await self._client.receive()
                     break
+                if self._is_cluster_over:
+                    return
                 if (typed := guard.input_idle()) is not None:
                     self._record.carried(typed, from_client=True)
             else:
                 events = await self._client.receive()
+            if self._is_cluster_over:  # something came just when this task was to be woken
+                return
 
     async def _pass_up(self, events: deque[Event]) -> bool:
         """Screen, record and forward what the client said; True when it was the last."""

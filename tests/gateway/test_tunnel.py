@@ -230,6 +230,28 @@ async def test_what_is_typed_while_the_result_waits_for_the_disk_is_not_recorded
     assert exchange.channel(Channel.STDIN, from_client=True) == b"go"
 
 
+async def test_what_is_typed_at_the_very_moment_a_command_ends_does_not_keep_its_session(
+    tmp_path: Path,
+) -> None:
+    ready: list[OrcConnection] = []
+
+    async def play(connection: OrcConnection, frames: FrameStream) -> None:
+        ready.append(connection)
+        await trio.sleep_forever()
+
+    async with open_rig(tmp_path, exec_server(play)) as rig:
+        for _ in range(16):  # either of the two tasks may run first
+            async with rig.client() as client:
+                frames = await start(rig, client)
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(ready.pop().send, down(3, SUCCESS) + close_frame(1000, masked=False))
+                    nursery.start_soon(client.send, up(0, b"too late?"))
+                assert await until_close(frames) == {3: SUCCESS}
+                await rig.ended()
+        for exchange in await rig.exchanges():
+            assert isinstance(exchange.records[-1], Outcome)
+
+
 async def test_a_command_that_takes_no_input_any_more_ends_with_its_result(tmp_path: Path) -> None:
     """What was to be written to it is in nobody's way."""
     is_full = trio.Event()
