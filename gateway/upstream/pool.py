@@ -23,7 +23,7 @@ RETRY_WARMING_S: Final = 1.0
 WARMING_DELAY_S: Final = 0.05
 """An exec has started, and a short one is over, by then."""
 
-FEW: Final = 1
+FEW: Final = 2
 """So many unused connections left are soon gone: the next are dialled as soon as it is quiet. Else a while later will do."""
 
 
