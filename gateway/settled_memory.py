@@ -1,7 +1,7 @@
 """What start-up made lives as long as the process: no longer walked by the collector, and on huge pages where Linux has them.
 
 A call touches objects all over some 20 MB of them, 5000 pages of 4 KiB; the processor remembers where some of those are, and
-in a virtual machine looking up the others goes through two tables at once: 4 to 7 % of a call's CPU. MADV_COLLAPSE
+in a virtual machine looking up the others goes through two tables at once: 2 to 6 % of a call's CPU. MADV_COLLAPSE
 copies a range to one page of 2 MiB and changes nothing for memory that comes later. It is a wish: an older
 kernel (before 6.1), a sandbox, or memory too fragmented refuses it, and all stays as it was.
 The trap: a huge page is there as a whole. A range that is half empty would cost what it does not hold, so it is left alone.
