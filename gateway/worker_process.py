@@ -6,6 +6,7 @@
 Orders come on standard input. When that ends, the supervisor is gone: finish what is under way, and end.
 """
 
+import gc
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -36,7 +37,6 @@ from gateway.process_messages import (
 )
 from gateway.process_settings import leave_signals_to_parent, prepare_process
 from gateway.session_registry import SessionRegistry
-from gateway.settled_memory import settle_memory
 from gateway.shared_ports import adopt
 from gateway.shared_sessions import SHARED_IDLE_NS, SharedSessions
 from gateway.start_lock import StartLock
@@ -81,7 +81,8 @@ class Worker:
             await _start_control(gateway, nursery, listeners, self._draining, told)
         nursery.start_soon(partial(report, gateway, self._reports, has_clients=has_clients))
         nursery.start_soon(self._obey, messages, nursery.cancel_scope)
-        nursery.start_soon(settle_memory)
+        gc.collect()
+        gc.freeze()  # what start-up made lives as long as the process
         await self._draining.wait()
         with self._drain_scope:
             if has_clients:
