@@ -178,7 +178,8 @@ class TlsStream:
         return True
 
     def has_peer_left(self) -> bool:
-        """Whether nothing more comes that closing could answer with a reset; what has come is thrown away."""
+        """Whether nothing more comes that closing could answer with a reset; what has come is thrown away, as far as
+        LINGER_BYTES: who sends without end is closed when its time is over, and has read our last words by then."""
         if self._closed or self._has_peer_ended():
             return True
         try:
@@ -189,7 +190,7 @@ class TlsStream:
             return False
         except OSError:
             return True
-        return True  # so much, at once: it does not listen
+        return False
 
     def close(self) -> None:
         """Close at once."""

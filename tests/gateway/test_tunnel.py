@@ -254,7 +254,7 @@ async def test_what_is_typed_at_the_very_moment_a_command_ends_does_not_keep_its
 
 async def test_a_command_that_takes_no_input_any_more_ends_with_its_result(tmp_path: Path) -> None:
     """What was to be written to it is in nobody's way."""
-    is_full = trio.Event()
+    is_full, sent = trio.Event(), 0
 
     async def play(connection: OrcConnection, frames: FrameStream) -> None:
         await is_full.wait()
@@ -262,11 +262,22 @@ async def test_a_command_that_takes_no_input_any_more_ends_with_its_result(tmp_p
 
     async with open_rig(tmp_path, exec_server(play)) as rig, rig.client() as client:
         frames = await start(rig, client)
-        with trio.move_on_after(1.0):  # nobody takes so much
-            while True:
-                await client.send(up(0, b"x" * 60_000))
-        is_full.set()
-        assert await until_close(frames) == {1: b"enough", 3: SUCCESS}
+        async with trio.open_nursery() as nursery:
+
+            async def type_on() -> None:
+                nonlocal sent
+                while True:
+                    await client.send(up(0, b"x" * 60_000))
+                    sent += 1
+
+            nursery.start_soon(type_on)
+            previous = -1
+            while sent != previous:
+                previous = sent
+                await trio.sleep(0.3)
+            is_full.set()
+            assert await until_close(frames) == {1: b"enough", 3: SUCCESS}
+            nursery.cancel_scope.cancel()
         exchange = await the_exchange(rig)
         assert exchange.outcome.result == "completed"
         assert isinstance(exchange.records[-1], Outcome)

@@ -63,9 +63,16 @@ async def test_what_a_peer_still_says_does_not_cost_it_the_last_words(
         assert await client.receive_some() == b""
 
 
-async def test_a_peer_that_says_too_much_is_not_listened_to(autojump_clock: trio.testing.MockClock) -> None:
+async def test_a_peer_that_does_not_stop_gets_its_last_words_and_is_closed(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
     async with pair() as (server, client), lingering() as ended:
+        with trio.move_on_after(0.1):
+            while True:
+                await client.send_all(bytes(1 << 20))
+        await server.send_all(b"last words")
         await ended.end(server)
+        assert await client.receive_some() == b"last words"
         async with trio.open_nursery() as nursery:
 
             async def flood() -> None:
