@@ -61,9 +61,8 @@ class Pool:
         self._taken_s = trio.current_time()
         unused = self._unused()
         if unused > FEW:
-            self._deadlines.set(
-                self, 0.0
-            )  # to wait for quiet costs a scope: rather less exactly, and for several at once
+            # To wait for quiet costs a scope: rather less exactly, and for several at once.
+            self._deadlines.set(self, 0.0)
             return
         self._wanted.set()
         if not unused:
