@@ -120,6 +120,7 @@ class StreamMask:
             return self._shorten()
         self._line += data[:first]
         out = self._shorten()
+        self._drops_token = False  # no token goes on behind a line end
         end = data.rfind(b"\n") + 1
         lines, shown = self._line + data[first:end], self._shown
         self._line, self._shown = data[end:], 0

@@ -1,7 +1,7 @@
 """Streams: secrets cut anywhere, keys over many lines, prompts, long lines, terminals."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gateway.policy.masking.detectors import NAMES, DetectorSet
@@ -67,6 +67,7 @@ PARTS = (
 
 
 @given(st.lists(st.sampled_from(PARTS), max_size=12), st.lists(st.floats(0, 1), max_size=12), st.booleans())
+@example([b"eyJ" + b"a" * 40_000, b"x" * 40_000, b"\n", b"x" * 40_000], [0.5], False)
 @settings(max_examples=150, deadline=None)
 def test_what_is_masked_does_not_depend_on_the_cuts(parts: list[bytes], cuts: list[float], tty: bool) -> None:
     text = b"".join(parts)
