@@ -76,7 +76,7 @@ def serve_and_kill(
     eventually(lambda: len(scene.ledger.finished()) > 20, 20.0, "calls are served")
     eventually(lambda: list(scene.gateway.log.glob("*.kseg")), 20.0, "a segment is sealed")
     if indexed:  # then it had every chance to be anywhere
-        eventually(lambda: in_index(scene.gateway.data_dir, body.encode()), 30.0, "the body is indexed")
+        eventually(lambda: in_index(scene.gateway.data_dir, body), 30.0, "the body is indexed")
     scene.ledger.kills_ns.append(time.time_ns())
     scene.gateway.kill()
     scene.stop_load()
