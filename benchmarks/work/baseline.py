@@ -21,8 +21,9 @@ FIGURES: Final = {
     "urgent_records": "one of them could not wait for company",
     "record_bytes": "the records, before compression",
 }
-TOLERANCE: Final = 0.005
-"""Share by which a figure may grow unseen. Runs on a machine at load 12 differ by a tenth of it."""
+TOLERANCE: Final = 0.01
+"""Share by which a figure may grow unseen. Runs on a machine at load 12 differ by a twentieth of it; only the token is a
+new one each time, and its length in HTTP/2's Huffman code makes 0.6 % of a GET's built-in calls."""
 STREAM_TOLERANCE: Final = 0.03
 """The same where a unit is a megabyte: how far the log's thread is changes a branch here and there (1 % at load 12)."""
 EXACT: Final = frozenset({"records", "urgent_records"})
