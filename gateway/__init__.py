@@ -2,7 +2,7 @@
 
 app           the only place where long-lived objects are made and meet (services: what an exchange gets); before it
               preparation (settings that were checked), beside it data_path (serve, drain, end) and health (checks, figures)
-server/       listener (TLS, limits) and connections (bytes -> requests)
+server/       listener (TLS, limits) and connections (bytes -> requests); lingering: those that were ended
 exchange      one API call, head to last byte: the heart. Before it admission (judgement: what rules look at), the gate
               (holds, budgets); beside it upload (large bodies), asking and answer (the way up), answer_masking (the
               way down), own_answers, ending and farewell (when it goes wrong)
@@ -15,7 +15,7 @@ policy/       facts -> Verdict (pure); evidence: facts -> Intent (pure), with re
               where (pure); durability: what waits (pure)
 state/        what workers and replicas share: holds, grants, revocations, budgets; decision_parts ties it all together
 console/      the management API; notify/: webhooks and Slack
-recorder      the only door to storage for writing; tape: one exchange's way through it
+recorder      the only door to storage for writing (durable_wait: who waits for the disk); tape: one exchange's way through it
 upstream/     kubeconfig -> credentials, connections, pool
 live          exchanges under way, so that any can be ended with a reason; revocations: whose access ended, when
 budgets/      what sessions and grants use, and what happens at a limit

@@ -51,9 +51,8 @@ class ReadDeadlines:
             begun_s = trio.current_time()
             await trio.sleep(TICK_S)
             passed_s += trio.current_time() - begun_s
-            looks = (
-                2 if passed_s >= 2 * TICK_S else 1
-            )  # not more: who has set its deadline meanwhile is not to lose it
+            # Not more than two: who has set its deadline meanwhile is not to lose it.
+            looks = 2 if passed_s >= 2 * TICK_S else 1
             passed_s = min(passed_s - looks * TICK_S, TICK_S)
             self._looks += looks
             for stream, until in tuple(self._until.items()):  # who is interrupted may set and clear
