@@ -32,6 +32,10 @@ class Tasks:
         await self.waiting.until(position, nothing)
         self.served.append(position)
 
+    async def wait_within(self, scope: trio.CancelScope, position: int) -> None:
+        with scope:
+            await self.wait(position)
+
     async def reach(self, position: int) -> None:
         await trio.to_thread.run_sync(self.waiting.reached, position)
         await wait_all_tasks_blocked()
@@ -55,12 +59,7 @@ async def test_when_the_one_that_leads_is_served_or_cancelled_another_one_leads(
     async with open_wait() as waiting, trio.open_nursery() as nursery:
         tasks = Tasks(waiting)
         first = trio.CancelScope()
-
-        async def lead() -> None:
-            with first:
-                await tasks.wait(7)
-
-        nursery.start_soon(lead)
+        nursery.start_soon(tasks.wait_within, first, 7)
         await wait_all_tasks_blocked()
         nursery.start_soon(tasks.wait, 2)
         nursery.start_soon(tasks.wait, 8)
@@ -111,14 +110,9 @@ async def test_whoever_was_chosen_to_lead_and_finds_itself_served_leaves_nobody_
 async def test_whoever_was_cancelled_is_not_chosen_to_lead() -> None:
     async with open_wait() as waiting, trio.open_nursery() as nursery:
         tasks, second = Tasks(waiting), trio.CancelScope()
-
-        async def wait_in_scope() -> None:
-            with second:
-                await tasks.wait(2)
-
         nursery.start_soon(tasks.wait, 1)
         await wait_all_tasks_blocked()
-        nursery.start_soon(wait_in_scope)
+        nursery.start_soon(tasks.wait_within, second, 2)
         nursery.start_soon(tasks.wait, 3)
         await wait_all_tasks_blocked()
         second.cancel()

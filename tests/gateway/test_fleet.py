@@ -53,6 +53,12 @@ async def statuses(person: Person, count: int) -> list[int]:
     return [(await person.call("GET", POD)).status for _ in range(count)]
 
 
+async def open_watches(streams: Streams, nursery: trio.Nursery, person: Person) -> None:
+    """Eight, so that every worker has some; named "0" to "7"."""
+    for number in range(8):
+        await streams.open(nursery, str(number), partial(person.watch, WATCH))
+
+
 async def in_thread(blocking: Any) -> Any:
     return await trio.to_thread.run_sync(blocking)
 
@@ -102,8 +108,7 @@ async def test_a_revocation_through_the_management_api_ends_streams_on_every_wor
     person, streams = first_user(fleet), Streams()
     with trio.fail_after(DEADLINE_S):
         async with trio.open_nursery() as nursery:
-            for number in range(8):
-                await streams.open(nursery, str(number), partial(person.watch, WATCH))
+            await open_watches(streams, nursery, person)
             _, me = await person.console("GET", "/api/v1/whoami")
             revocation = {"kind": "session", "subject": me["session"], "reason": "laptop stolen"}
             began_s = trio.current_time()
@@ -137,8 +142,7 @@ async def test_a_killed_worker_costs_its_connections_and_refuses_nobody(fleet: F
     victim = fleet.writer_of(0)
     with trio.fail_after(DEADLINE_S):
         async with trio.open_nursery() as nursery:
-            for number in range(8):
-                await streams.open(nursery, str(number), partial(person.watch, WATCH))
+            await open_watches(streams, nursery, person)
             os.kill(victim, signal.SIGKILL)
             assert await statuses(person, MANY) == [200] * MANY  # some wait for the next worker
             nursery.cancel_scope.cancel()
@@ -401,8 +405,7 @@ async def test_a_worker_that_is_killed_in_the_drain_refuses_nobody_either(tmp_pa
         victim = fleet.writer_of(0)
         with trio.fail_after(DEADLINE_S):
             async with trio.open_nursery() as nursery:
-                for number in range(8):
-                    await streams.open(nursery, str(number), partial(person.watch, WATCH))
+                await open_watches(streams, nursery, person)
                 fleet.signal(signal.SIGTERM)
                 while (await person.call("GET", POD)).header(b"connection") is None:
                     pass  # the drain begins

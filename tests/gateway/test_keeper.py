@@ -37,6 +37,16 @@ async def running(tmp_path: Path, program: str | None = None) -> AsyncIterator[K
                 nursery.cancel_scope.cancel()
 
 
+def writing_down(told: Path, *, last: str) -> str:
+    """A program that appends what it is told to a file, and ends at the first line with this in it."""
+    return f"""
+import sys
+for line in sys.stdin:
+    with open({str(told)!r}, "a") as out: out.write(line)
+    if {last!r} in line: raise SystemExit(1)
+"""
+
+
 async def until(condition: object) -> None:
     while not condition():  # type: ignore[operator]
         await trio.sleep(0.01)
@@ -107,12 +117,7 @@ while True: time.sleep(1)
 
 async def test_keys_of_running_segments_are_told_again_to_the_next_process(tmp_path: Path) -> None:
     told = tmp_path / "told"
-    program = f"""
-import sys
-for line in sys.stdin:
-    with open({str(told)!r}, "a") as out: out.write(line)
-    if '"key"' in line: raise SystemExit(1)
-"""
+    program = writing_down(told, last='"key"')
     async with running(tmp_path, program) as keeper:
         key = DataKey(Envelope("segment-1", "kubetape/gw/0", ()), b"k" * 32)
         await trio.to_thread.run_sync(keeper.tell_key_from_thread, key)
@@ -136,12 +141,7 @@ for line in sys.stdin:
 
 async def test_a_busy_log_does_not_push_out_the_key_of_a_quiet_one(tmp_path: Path) -> None:
     told = tmp_path / "told"
-    program = f"""
-import sys
-for line in sys.stdin:
-    with open({str(told)!r}, "a") as out: out.write(line)
-    if "quiet" in line: raise SystemExit(1)
-"""
+    program = writing_down(told, last="quiet")
     async with running(tmp_path, program) as keeper:
         keeper.tell_key(SegmentKey("gw/2", "quiet", b"k"))
         await until(lambda: told.exists() and "quiet" in told.read_text())
